@@ -1,0 +1,55 @@
+"""Errors that say what was expected, what came, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = [
+    "ArtifactError",
+    "BackboneError",
+    "ConfigError",
+    "DataError",
+    "MoLEFlowError",
+    "NotebookError",
+    "TrainingError",
+    "problem_list",
+]
+
+
+class MoLEFlowError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class ConfigError(MoLEFlowError, ValueError):
+    """A parameter is unknown, has the wrong type, or is out of range."""
+
+
+class DataError(MoLEFlowError):
+    """A dataset folder cannot be used as it stands."""
+
+
+class BackboneError(MoLEFlowError):
+    """A backbone or its weights cannot be had, or do not fit."""
+
+
+class ArtifactError(MoLEFlowError):
+    """A stored file is damaged, or belongs to another configuration."""
+
+
+class TrainingError(MoLEFlowError):
+    """Training met a non-finite loss or an impossible request."""
+
+
+class NotebookError(MoLEFlowError):
+    """A notebook failed, or lacks what the runner needs."""
+
+
+def problem_list(headline: str, problems: Iterable[str]) -> str:
+    """Join all problems of one input into one message, one line each.
+
+    >>> print(problem_list("2 problems in data/demo:", ["no train", "no test"]))
+    2 problems in data/demo:
+      - no train
+      - no test
+    """
+    return "\n".join([headline, *(f"  - {problem}" for problem in problems)])
