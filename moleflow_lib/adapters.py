@@ -1,0 +1,125 @@
+"""What stands before and behind the shared flow: whitening, spatial context, the invertible adapter."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+__all__ = ["AffineCoupling", "DeepInvertibleAdapter", "SpatialContextMixer", "WhiteningAdapter"]
+
+
+class WhiteningAdapter(nn.Module):
+    """LayerNorm without parameters, then a bounded scale γ ∈ [0.5, 2] and shift β ∈ [−2, 2] per task.
+
+    Task 0 starts at γ ≈ 1 and anchors the base flow; later tasks start at the midpoint γ = 1.25.
+
+    Args:
+        dim: D.
+        first: whether this is task 0.
+    """
+
+    def __init__(self, dim: int, first: bool, gamma_range: tuple[float, float] = (0.5, 2.0), beta_max: float = 2.0) -> None:
+        super().__init__()
+        self.gamma_range, self.beta_max = gamma_range, beta_max
+        self.gamma_raw = nn.Parameter(torch.full((dim,), -0.7 if first else 0.0))
+        self.beta_raw = nn.Parameter(torch.zeros(dim))
+
+    @property
+    def gamma(self) -> torch.Tensor:
+        """(D,) scale."""
+        low, high = self.gamma_range
+        return low + (high - low) * torch.sigmoid(self.gamma_raw)
+
+    @property
+    def beta(self) -> torch.Tensor:
+        """(D,) shift."""
+        return self.beta_max * torch.tanh(self.beta_raw)
+
+    def log_volume(self) -> torch.Tensor:
+        """Σ log γ, the log-determinant of x → γ·x for one patch, nats."""
+        return self.gamma.log().sum()
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, H, W, D) → (B, H, W, D), each patch standardised over its channels, then scaled and shifted."""
+        return self.gamma * F.layer_norm(features, features.shape[-1:]) + self.beta
+
+
+class SpatialContextMixer(nn.Module):
+    """Blends each patch with its neighbourhood: (1−g)·x + g·conv(x), depthwise 3×3, zero padding.
+
+    Starts as the 3×3 mean with gate g = sigmoid(0.5); trained with task 0 only.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((dim, 1, 3, 3), 1 / 9))
+        self.bias = nn.Parameter(torch.zeros(dim))
+        self.gate = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, H, W, D) → (B, H, W, D)."""
+        planes = features.permute(0, 3, 1, 2)
+        context = F.conv2d(planes, self.weight, self.bias, padding=1, groups=planes.shape[1])
+        return torch.lerp(features, context.permute(0, 2, 3, 1), torch.sigmoid(self.gate))
+
+
+class AffineCoupling(nn.Module):
+    """One affine coupling step: y₂ = x₂·exp(s(x₁)) + t(x₁), y₁ = x₁, with s = c·tanh(s/c).
+
+    s and t are separate MLPs D/2 → D/2 → D/2 → D/2 whose last layer is zero, so the step starts as
+    the exact identity (Dinh et al. 2017).
+
+    Args:
+        dim: D, even.
+        swapped: whether the second half conditions the first.
+        clamp: c.
+    """
+
+    def __init__(self, dim: int, swapped: bool, clamp: float = 1.9) -> None:
+        super().__init__()
+        self.swapped, self.clamp = swapped, clamp
+        self.scale, self.shift = _zero_ended_mlp(dim // 2), _zero_ended_mlp(dim // 2)
+
+    def forward(self, x: torch.Tensor, reverse: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """(..., D) → (..., D) and the log-determinant (...), nats; `reverse` inverts both."""
+        first, second = x.chunk(2, dim=-1)
+        passive, active = (second, first) if self.swapped else (first, second)
+        s = self.clamp * torch.tanh(self.scale(passive) / self.clamp)
+        t = self.shift(passive)
+        active = (active - t) * torch.exp(-s) if reverse else active * torch.exp(s) + t
+        halves = (active, passive) if self.swapped else (passive, active)
+        log_det = s.sum(dim=-1)
+        return torch.cat(halves, dim=-1), -log_det if reverse else log_det
+
+
+class DeepInvertibleAdapter(nn.Module):
+    """A small flow of one task behind the shared one: coupling steps with alternating halves.
+
+    Args:
+        dim: D, even.
+        blocks: number of coupling steps.
+
+    >>> adapter, z = DeepInvertibleAdapter(4, blocks=2), torch.ones(1, 4)
+    >>> bool(torch.equal(adapter(z)[0], z))
+    True
+    """
+
+    def __init__(self, dim: int, blocks: int = 2) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(AffineCoupling(dim, swapped=i % 2 == 1) for i in range(blocks))
+
+    def forward(self, x: torch.Tensor, reverse: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """(..., D) → (..., D) and the log-determinant (...), nats; `reverse` inverts both."""
+        total = x.new_zeros(x.shape[:-1])
+        for block in reversed(self.blocks) if reverse else self.blocks:
+            x, log_det = block(x, reverse)
+            total = total + log_det
+        return x, total
+
+
+def _zero_ended_mlp(dim: int) -> nn.Sequential:
+    net = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
+    nn.init.zeros_(net[-1].weight)
+    nn.init.zeros_(net[-1].bias)
+    return net

@@ -1,0 +1,147 @@
+"""Stored results: tensors in safetensors, facts in JSON, written whole or not at all, read only if intact.
+
+An artifact is a pair `<name>.safetensors` and `<name>.json`. The manifest is written last, so an
+artifact without one does not exist; it holds the tensors' SHA-256 and everything the caller needs
+to decide whether the artifact is the one wanted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from moleflow_lib.errors import ArtifactError
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "artifact_exists",
+    "file_sha256",
+    "load_artifact",
+    "read_json",
+    "save_artifact",
+    "tensors_sha256",
+    "write_bytes",
+    "write_json",
+]
+
+SCHEMA_VERSION = 1
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name, flush it to disk, then rename it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON atomically; not-a-number is refused, undefined values are null."""
+    write_bytes(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict:
+    """Read a JSON file.
+
+    Raises:
+        ArtifactError: the file is not valid JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ArtifactError(f"{path} is not valid JSON ({error}); delete it and run again") from error
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes (64 hex digits)."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(file)
+
+
+def tensors_sha256(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes of tensors, in order of their names."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return total.hexdigest()
+
+
+def save_artifact(path: Path, tensors: Mapping[str, torch.Tensor], manifest: Mapping[str, object]) -> None:
+    """Store tensors and their manifest.
+
+    Args:
+        path: the artifact's name without suffix.
+        tensors: name to tensor, any device; stored as they are.
+        manifest: JSON-able facts; `schema` and `tensors_file_sha256` are added.
+    """
+    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    write_bytes(_tensor_file(path), data)
+    facts = {"schema": SCHEMA_VERSION, "tensors_file_sha256": hashlib.sha256(data).hexdigest(), **manifest}
+    write_json(_manifest_file(path), facts)
+
+
+def artifact_exists(path: Path) -> bool:
+    """Whether an artifact was stored whole under this name."""
+    return _manifest_file(path).is_file() and _tensor_file(path).is_file()
+
+
+def load_artifact(path: Path, *, expect: Mapping[str, object] | None = None) -> tuple[dict[str, torch.Tensor], dict]:
+    """Load an artifact, memory-mapped, after checking that it is intact and the one expected.
+
+    Args:
+        path: the artifact's name without suffix.
+        expect: manifest entries that must be equal.
+
+    Returns:
+        The tensors by name, and the manifest.
+
+    Raises:
+        ArtifactError: damaged, of another schema, or made for something else.
+    """
+    manifest = read_json(_manifest_file(path))
+    if manifest.get("schema") != SCHEMA_VERSION:
+        raise ArtifactError(f"{path} has schema {manifest.get('schema')}, expected {SCHEMA_VERSION}; delete it and run again")
+    wrong = [f"{key}: expected {value!r}, found {manifest.get(key)!r}" for key, value in (expect or {}).items()
+             if manifest.get(key) != value]
+    if wrong:
+        raise ArtifactError(f"{path} was made for something else: {'; '.join(wrong)}; use another --out or delete it")
+    if file_sha256(_tensor_file(path)) != manifest["tensors_file_sha256"]:
+        raise ArtifactError(f"{_tensor_file(path)} is damaged: its SHA-256 is not the recorded one; delete it and run again")
+    try:
+        with safe_open(_tensor_file(path), framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, manifest
+    except SafetensorError as error:
+        raise ArtifactError(f"{_tensor_file(path)} is not a safetensors file ({error}); delete it") from error
+
+
+def _tensor_file(path: Path) -> Path:
+    return path.with_name(path.name + ".safetensors")
+
+
+def _manifest_file(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _sha256(file) -> str:
+    total = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        total.update(chunk)
+    return total.hexdigest()

@@ -1,0 +1,196 @@
+"""MoLE-Flow's density model: one shared flow, and small parts for every task around and inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from moleflow_lib.adapters import DeepInvertibleAdapter, SpatialContextMixer, WhiteningAdapter
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.coupling import build_coupling_flow
+from moleflow_lib.errors import ConfigError
+from moleflow_lib.lora import LoRALinear
+from moleflow_lib.runtime import derive_seed, seeded
+
+__all__ = ["MoLESpatialAwareNF"]
+
+_TASK_CONTAINERS = ("lora_A", "lora_B", "task_bias", "input_adapters", "dia_adapters")
+_PARTS = {"lora_A": "lora", "lora_B": "lora", "task_bias": "task_bias", "input_adapters": "whitening", "dia_adapters": "dia"}
+
+
+class MoLESpatialAwareNF(nn.Module):
+    """Whitening[t] → context mixer → coupling blocks with LoRA[t] → invertible adapter[t].
+
+    Every tensor belongs either to the base (shared, trained with task 0, then frozen) or to exactly
+    one task; `train_only`, `base_state` and `task_state` follow that ownership.
+
+    Args:
+        dim: feature width D, even.
+        config: the `flow` group and the seed.
+
+    >>> flow = MoLESpatialAwareNF(8, ExperimentConfig(coupling_layers=2, lora_rank=2))
+    >>> flow.add_task(0)
+    >>> z, log_det = flow(torch.randn(1, 3, 3, 8))
+    >>> z.shape, log_det.shape
+    (torch.Size([1, 3, 3, 8]), torch.Size([1, 3, 3]))
+    """
+
+    def __init__(self, dim: int, config: ExperimentConfig) -> None:
+        super().__init__()
+        if dim % 2:
+            raise ConfigError(f"a coupling flow splits its channels in halves; feature width {dim} is odd, set feature_dim")
+        self.dim, self.config, self.tasks, self.active = dim, config, 0, None
+        with seeded(derive_seed(config.seed, "base")):
+            self.flow = build_coupling_flow(
+                dim, config.coupling_layers, config.affine_clamping, rank=config.lora_rank, alpha=config.lora_alpha,
+                use_lora=config.use_lora, use_task_bias=config.use_task_bias,
+            )
+            self.mixer = SpatialContextMixer(dim) if config.use_mixer else None
+        self.input_adapters = nn.ModuleDict()
+        self.dia_adapters = nn.ModuleDict()
+
+    def add_task(self, name: object = None) -> None:
+        """Add the next task's parts, make it the active one, and let only what it may train be trained.
+
+        Args:
+            name: what its initial values are drawn from besides the seed; its index if not given.
+        """
+        task, like = self.tasks, next(self.flow.parameters(), torch.empty(0))
+        with seeded(derive_seed(self.config.seed, "task", task if name is None else name)):
+            for layer in self._lora_layers():
+                layer.add_task(task)
+            if self.config.use_whitening:
+                self.input_adapters[str(task)] = WhiteningAdapter(self.dim, first=task == 0).to(like)
+            if self.config.dia_blocks:
+                self.dia_adapters[str(task)] = DeepInvertibleAdapter(self.dim, self.config.dia_blocks).to(like)
+        self.tasks += 1
+        self.set_active_task(task)
+        self.train_only(task)
+
+    def set_active_task(self, task: int, merge: bool = False) -> None:
+        """Choose the task whose parts act.
+
+        Args:
+            task: index of a task that was added.
+            merge: add the low-rank updates to the weights once, for inference.
+        """
+        if not 0 <= task < self.tasks:
+            raise ConfigError(f"task {task} was never added; this model knows tasks 0 … {self.tasks - 1}")
+        self.active = task
+        for layer in self._lora_layers():
+            layer.activate(task, merge)
+
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Map patch features to the latent under the active task.
+
+        Args:
+            features: (B, H, W, D), positional encoding added.
+
+        Returns:
+            z (B, H, W, D) and log-det (B, H, W), nats.
+        """
+        x = self.flow_input(features)
+        z, log_det = self.flow(x.reshape(-1, self.dim)) if len(self.flow) else (x, x.new_zeros(x.shape[:-1]))
+        z, log_det = z.reshape(x.shape), log_det.reshape(x.shape[:-1])
+        if self.config.dia_blocks:
+            z, extra = self.dia_adapters[str(self.active)](z)
+            log_det = log_det + extra
+        if self.config.count_adapter_volume and self.config.use_whitening:
+            log_det = log_det + self.input_adapters[str(self.active)].log_volume()
+        return z, log_det
+
+    def flow_input(self, features: torch.Tensor) -> torch.Tensor:
+        """The whitened and mixed features (B, H, W, D) that enter the coupling blocks."""
+        if self.config.use_whitening:
+            features = self.input_adapters[str(self.active)](features)
+        return self.mixer(features) if self.mixer is not None else features
+
+    def inverse(self, z: torch.Tensor) -> torch.Tensor:
+        """From the latent back to the flow's input: adapter⁻¹ first, then flow⁻¹.
+
+        LayerNorm has no inverse, so this ends at `flow_input(features)`, not at the features.
+
+        Args:
+            z: (B, H, W, D).
+
+        Returns:
+            (B, H, W, D).
+        """
+        if self.config.dia_blocks:
+            z, _ = self.dia_adapters[str(self.active)](z, reverse=True)
+        if not len(self.flow):
+            return z
+        x, _ = self.flow(z.reshape(-1, self.dim), rev=True)
+        return x.reshape(z.shape)
+
+    def train_only(self, task: int | None) -> None:
+        """Let gradients reach a task's own parts, with task 0 the base too, with None nothing at all."""
+        for name, parameter in self.named_parameters():
+            owner = _owner(name)
+            parameter.requires_grad_(task is not None and (owner == task or (owner is None and task == 0)))
+
+    def base_state(self) -> dict[str, torch.Tensor]:
+        """All shared tensors by name."""
+        return {name: tensor for name, tensor in self.state_dict().items() if _owner(name) is None}
+
+    def task_state(self, task: int) -> dict[str, torch.Tensor]:
+        """One task's tensors by name, the task's index left out of the names."""
+        return {_unowned(name): tensor for name, tensor in self.state_dict().items() if _owner(name) == task}
+
+    def load_base_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Copy shared tensors in; names and shapes must match."""
+        _copy_state(self.base_state(), state)
+
+    def load_task_state(self, task: int, state: Mapping[str, torch.Tensor]) -> None:
+        """Copy one task's tensors in; names and shapes must match."""
+        _copy_state(self.task_state(task), state)
+
+    def parameter_counts(self, task: int = 0) -> dict[str, int]:
+        """Values trained in each part; `base` leaves out the blocks' global affine, counted apart.
+
+        Returns:
+            `base`, `global_affine`, `mixer`, and of the task `lora`, `task_bias`, `whitening`,
+            `dia`, `per_task`.
+        """
+        counts = dict.fromkeys(("base", "global_affine", "mixer", "lora", "task_bias", "whitening", "dia"), 0)
+        for name, parameter in self.named_parameters():
+            if _owner(name) in (None, task):
+                counts[_part(name)] += parameter.numel()
+        counts["per_task"] = sum(counts[part] for part in ("lora", "task_bias", "whitening", "dia"))
+        return counts
+
+    def _lora_layers(self) -> list[LoRALinear]:
+        return [module for module in self.flow.modules() if isinstance(module, LoRALinear)]
+
+
+def _owner(name: str) -> int | None:
+    """The task a tensor belongs to, read from its name; None for the base."""
+    parts = name.split(".")
+    places = [i for i, part in enumerate(parts) if part in _TASK_CONTAINERS]
+    return int(parts[places[0] + 1]) if places else None
+
+
+def _unowned(name: str) -> str:
+    parts = name.split(".")
+    place = next(i for i, part in enumerate(parts) if part in _TASK_CONTAINERS)
+    return ".".join(parts[: place + 1] + parts[place + 2 :])
+
+
+def _part(name: str) -> str:
+    for part in name.split("."):
+        if part in _PARTS:
+            return _PARTS[part]
+        if part in ("global_scale", "global_offset"):
+            return "global_affine"
+    return "mixer" if name.startswith("mixer.") else "base"
+
+
+def _copy_state(into: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> None:
+    if set(into) != set(state) or any(into[name].shape != state[name].shape for name in into):
+        differ = sorted(set(into) ^ set(state)) or [n for n in into if into[n].shape != state[n].shape]
+        raise ConfigError(f"these weights are of another model; tensors that differ: {', '.join(differ[:5])}")
+    with torch.no_grad():
+        for name, tensor in into.items():
+            tensor.copy_(state[name])

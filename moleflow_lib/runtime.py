@@ -1,0 +1,118 @@
+"""The machine underneath: seeds, devices, and what a report must say about where it was made."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import random
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm.std import tqdm
+
+from moleflow_lib.errors import ConfigError
+
+__all__ = ["derive_seed", "progress", "provenance", "resolve_device", "seed_everything", "seeded"]
+
+_PACKAGES = ("torch", "torchvision", "timm", "FrEIA", "numpy", "scipy", "scikit-learn", "plotly", "papermill", "nbconvert")
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch. FrEIA draws its permutations from NumPy's global generator."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed every generator inside the block and give the callers' states back afterwards."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    seed_everything(seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+def derive_seed(seed: int, *names: object) -> int:
+    """A seed for one purpose, independent of the order in which purposes come up.
+
+    >>> derive_seed(0, "task", "bottle") == derive_seed(0, "task", "bottle")
+    True
+    """
+    text = "/".join(map(str, (seed, *names)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def resolve_device(name: str) -> torch.device:
+    """Turn `auto`, `cpu` or `cuda` into a device.
+
+    `auto` means the GPU where there is one; the choice is recorded in every report.
+
+    Raises:
+        ConfigError: the device is unknown or not there; there is no silent fall-back to the CPU.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"device: expected auto, cpu or cuda, got {name!r}") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device {name!r} was asked for, but torch sees no GPU here; use auto or cpu")
+    return device
+
+
+def progress(items: Iterable, what: str, **options: object) -> tqdm:
+    """A plain text progress bar on standard error, the same in a terminal, a notebook and papermill."""
+    return tqdm(items, desc=what, mininterval=0.5, dynamic_ncols=False, ncols=88, file=sys.stderr, **options)
+
+
+def provenance(device: str = "auto") -> dict[str, object]:
+    """Where and with what a result was made: versions, hardware, commit, time (UTC)."""
+    target = resolve_device(device)
+    gpu = torch.cuda.get_device_name(target) if target.type == "cuda" else "none"
+    return {
+        "time_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "device": str(target),
+        "gpu": gpu,
+        "cpu_cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "platform": platform.platform(terse=True),
+        "python": platform.python_version(),
+        **{name: _version(name) for name in _PACKAGES},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _commit() -> str:
+    """The repository's commit, marked when the tree was changed since; `unknown` outside a checkout."""
+    here = Path(__file__).resolve().parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words], cwd=here, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + (" (changed)" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
