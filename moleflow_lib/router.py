@@ -6,12 +6,11 @@ computed in float64 and applied through a Cholesky factor, never an explicit inv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from sklearn.covariance import ledoit_wolf_shrinkage, oas
 
 from moleflow_lib.errors import ConfigError
+from moleflow_lib.moments import RunningMoments
 
 __all__ = ["COVARIANCES", "PrototypeRouter", "TaskPrototype"]
 
@@ -21,30 +20,19 @@ COVARIANCES = ("ridge", "ledoit_wolf", "oas", "tied", "diagonal", "euclidean")
 class TaskPrototype:
     """Mean and covariance of one task's image features, updated exactly batch by batch.
 
-    The update is the parallel one of Chan et al. 1979: the result does not depend on how the images
-    were cut into batches.
-
     Args:
         dim: feature width D.
     """
 
     def __init__(self, dim: int) -> None:
-        self.count = 0
-        self.mean = torch.zeros(dim, dtype=torch.float64)
-        self.scatter = torch.zeros(dim, dim, dtype=torch.float64)
+        self.moments = RunningMoments(dim)
         self.shrinkage: dict[str, float] = {}
         self._seen: list[torch.Tensor] = []
 
     def update(self, features: torch.Tensor) -> None:
         """Take in image features (N, D)."""
-        batch = features.detach().cpu().double()
-        mean, total = batch.mean(dim=0), self.count + len(batch)
-        gap = mean - self.mean
-        centred = batch - mean
-        self.scatter += centred.T @ centred + torch.outer(gap, gap) * (self.count * len(batch) / total)
-        self.mean += gap * (len(batch) / total)
-        self.count = total
-        self._seen.append(batch)
+        self.moments.update(features)
+        self._seen.append(features.detach().cpu().double())
 
     def finalize(self) -> None:
         """Estimate the shrinkage coefficients while the features are still at hand, then drop them."""
@@ -63,10 +51,10 @@ class TaskPrototype:
         Raises:
             ConfigError: the kind is unknown, or fewer than two images were seen.
         """
-        if self.count < 2:
-            raise ConfigError(f"a prototype needs at least 2 training images, got {self.count}")
-        eye = torch.eye(len(self.mean), dtype=torch.float64)
-        sample = self.scatter / (self.count - 1)
+        if self.moments.count < 2:
+            raise ConfigError(f"a prototype needs at least 2 training images, got {self.moments.count}")
+        eye = torch.eye(len(self.moments.mean), dtype=torch.float64)
+        sample = self.moments.covariance()
         if kind == "ridge":
             return sample + ridge * eye
         if kind == "diagonal":
@@ -74,22 +62,21 @@ class TaskPrototype:
         if kind == "euclidean":
             return eye
         if kind in self.shrinkage:
-            weight, biased = self.shrinkage[kind], self.scatter / self.count
+            weight, biased = self.shrinkage[kind], self.moments.scatter / self.moments.count
             return (1 - weight) * biased + weight * biased.diagonal().mean() * eye
         raise ConfigError(f"router_covariance: expected one of {', '.join(COVARIANCES)}, got {kind!r}")
 
     def state(self) -> dict[str, torch.Tensor]:
         """Tensors to store."""
-        numbers = [float(self.count), self.shrinkage["ledoit_wolf"], self.shrinkage["oas"]]
-        return {"mean": self.mean, "scatter": self.scatter, "numbers": torch.tensor(numbers, dtype=torch.float64)}
+        weights = [self.shrinkage["ledoit_wolf"], self.shrinkage["oas"]]
+        return {**self.moments.state(), "shrinkage": torch.tensor(weights, dtype=torch.float64)}
 
     @classmethod
     def from_state(cls, state: dict[str, torch.Tensor]) -> TaskPrototype:
         """The prototype that `state` was taken from."""
         prototype = cls(len(state["mean"]))
-        prototype.mean, prototype.scatter = state["mean"].clone(), state["scatter"].clone()
-        count, wolf, oas_weight = state["numbers"].tolist()
-        prototype.count, prototype.shrinkage = int(count), {"ledoit_wolf": wolf, "oas": oas_weight}
+        prototype.moments = RunningMoments.from_state(state)
+        prototype.shrinkage = dict(zip(("ledoit_wolf", "oas"), state["shrinkage"].tolist()))
         return prototype
 
 
@@ -138,7 +125,7 @@ class PrototypeRouter:
         x = features.detach().cpu().double()
         columns = []
         for task in range(known):
-            gap = (x - self.prototypes[task].mean).T
+            gap = (x - self.prototypes[task].moments.mean).T
             columns.append(torch.linalg.solve_triangular(self._factor(task, known), gap, upper=False).norm(dim=0))
         return torch.stack(columns, dim=1)
 
@@ -154,8 +141,8 @@ class PrototypeRouter:
     def _covariance(self, task: int, known: int) -> torch.Tensor:
         if self.kind != "tied":
             return self.prototypes[task].covariance(self.kind, self.ridge)
-        pooled = sum(p.scatter for p in self.prototypes[:known])
-        freedom = sum(p.count - 1 for p in self.prototypes[:known])
+        pooled = sum(p.moments.scatter for p in self.prototypes[:known])
+        freedom = sum(p.moments.count - 1 for p in self.prototypes[:known])
         return pooled / freedom + self.ridge * torch.eye(len(pooled), dtype=torch.float64)
 
     def _factor(self, task: int, known: int) -> torch.Tensor:

@@ -1,0 +1,80 @@
+"""The learned detector: patch features of any product in, anomaly scores and the chosen task out."""
+
+from __future__ import annotations
+
+import torch
+
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.errors import ConfigError
+from moleflow_lib.flow import MoLESpatialAwareNF
+from moleflow_lib.losses import patch_nll
+from moleflow_lib.position import PositionalEmbeddingGenerator
+from moleflow_lib.router import PrototypeRouter
+from moleflow_lib.runtime import resolve_device
+
+__all__ = ["ContinualDetector"]
+
+
+class ContinualDetector:
+    """Positional encoding, the flow with its tasks' parts, and the router, on one device.
+
+    Args:
+        dim: feature width D.
+        config: the experiment.
+    """
+
+    def __init__(self, dim: int, config: ExperimentConfig) -> None:
+        self.dim, self.config, self.device = dim, config, resolve_device(config.device)
+        self.position = PositionalEmbeddingGenerator(dim, config.use_position)
+        self.flow = MoLESpatialAwareNF(dim, config).to(self.device)
+        self.router = PrototypeRouter(config.router_covariance, config.router_ridge)
+
+    def route(self, image_means: torch.Tensor, known: int | None = None) -> torch.Tensor:
+        """The task each image seems to belong to.
+
+        Args:
+            image_means: (N, D) mean patch features.
+            known: how many tasks are known yet; all if None.
+
+        Returns:
+            (N,) int64.
+        """
+        return self.router.route(image_means, known)
+
+    @torch.inference_mode()
+    def patch_scores(self, patches: torch.Tensor, tasks: torch.Tensor | int, batch_size: int = 64) -> torch.Tensor:
+        """Anomaly score of each patch, every image under its own task's parts.
+
+        Args:
+            patches: (N, H, W, D) features of any float type.
+            tasks: (N,) task of each image, or one for all.
+            batch_size: images a forward pass.
+
+        Returns:
+            (N, H, W) float32 on the CPU; ½‖z‖² − log-det in nats, higher = more anomalous.
+
+        Raises:
+            ConfigError: the features are of another width than the flow was made for.
+        """
+        if patches.shape[-1] != self.dim:
+            raise ConfigError(
+                f"the flow was trained on {self.dim}-d features, these are {patches.shape[-1]}-d; "
+                "extract them with the backbone the flow was trained on (notebook 01)"
+            )
+        tasks = torch.as_tensor(tasks).expand(len(patches))
+        scores = torch.empty(patches.shape[:-1])
+        for task in tasks.unique().tolist():
+            self.flow.set_active_task(task, merge=True)
+            for index in (tasks == task).nonzero().flatten().split(batch_size):
+                scores[index] = patch_nll(*self._latent(patches[index])).cpu()
+        return scores
+
+    @torch.inference_mode()
+    def latent(self, patches: torch.Tensor, task: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """z (N, H, W, D) and log-det (N, H, W), nats, of images under one task's parts, on the CPU."""
+        self.flow.set_active_task(task, merge=True)
+        z, log_det = self._latent(patches)
+        return z.cpu(), log_det.cpu()
+
+    def _latent(self, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.flow(self.position(patches.to(self.device).float()))

@@ -1,0 +1,142 @@
+"""What the detector finds on every task, after every task, with the task given and with it chosen.
+
+`oracle`: each image is scored with the parts of the task it belongs to. `routed`: with those of the
+task the router picks among the ones known at that moment. Only `routed` is what a factory would see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.datasets import Task, load_mask
+from moleflow_lib.detector import ContinualDetector
+from moleflow_lib.feature_store import Features
+from moleflow_lib.metrics import METRICS, continual_summary, detection_metrics, mean_defined, routing_summary
+from moleflow_lib.router import PrototypeRouter
+from moleflow_lib.scoring import image_scores, pixel_maps
+
+__all__ = ["ContinualResult", "TaskEvaluator", "evaluate_continual"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContinualResult:
+    """The R matrices of a sequence and all that is read off them."""
+
+    classes: tuple[str, ...]  # task names in order
+    matrices: dict[str, dict[str, list[list[float | None]]]]  # metric → oracle | routed → R[i][j]
+    routing: dict[str, object]  # after the last task, see `routing_summary`
+    routing_over_time: list[float]  # accuracy over the tasks known so far, after each task
+
+    def summary(self) -> dict[str, dict[str, dict[str, float | None]]]:
+        """Metric → oracle | routed → `acc`, `fm_max`, `bwt`."""
+        return {m: {way: continual_summary(r) for way, r in ways.items()} for m, ways in self.matrices.items()}
+
+    def final(self, metric: str, way: str = "routed") -> list[float | None]:
+        """A metric of every task after the last one was learned."""
+        return self.matrices[metric][way][-1]
+
+    def classes_with_masks(self) -> list[str]:
+        """Tasks whose pixel metrics are defined."""
+        return [name for name, value in zip(self.classes, self.final("pixel_auroc", "oracle")) if value is not None]
+
+
+class TaskEvaluator:
+    """Scores one task's test images under any task's parts, each image and part at most once.
+
+    Args:
+        task: the task.
+        features: features of its test records, in their order.
+        detector: the learned detector.
+    """
+
+    def __init__(self, task: Task, features: Features, detector: ContinualDetector) -> None:
+        self.task, self.features, self.detector, self.config = task, features, detector, detector.config
+        self.labels = np.array([record.is_anomalous for record in task.test], dtype=int)
+        self.image_means = features.image_means()
+        self._scores: dict[int, torch.Tensor] = {}
+        self._metrics: dict[tuple[int, ...], dict[str, float | None]] = {}
+        self._masks: np.ndarray | None = None
+
+    def patch_scores(self, tasks: torch.Tensor | int) -> torch.Tensor:
+        """Patch scores (N, H, W) of its test images, each under the task named for it (N,)."""
+        tasks = torch.as_tensor(tasks).expand(len(self.task.test))
+        result = torch.empty(self.features.patches.shape[:-1])
+        for task in tasks.unique().tolist():
+            known = self._scores.setdefault(task, torch.full_like(result, float("nan")))
+            wanted = tasks == task
+            missing = wanted & known[:, 0, 0].isnan()
+            if missing.any():
+                known[missing] = self.detector.patch_scores(self.features.patches[missing], task)
+            result[wanted] = known[wanted]
+        return result
+
+    def metrics(self, tasks: torch.Tensor | int) -> dict[str, float | None]:
+        """Metrics of its test images under the tasks named; several products are averaged."""
+        tasks = torch.as_tensor(tasks).expand(len(self.task.test))
+        key = tuple(tasks.tolist())
+        if key not in self._metrics:
+            scores = self.patch_scores(tasks)
+            rows = [self._product_metrics(product.name, scores) for product in self.task.products]
+            self._metrics[key] = {metric: mean_defined([row[metric] for row in rows]) for metric in METRICS}
+        return self._metrics[key]
+
+    def masks(self) -> np.ndarray:
+        """(N, S, S) bool defect masks at the evaluation size; empty for images without a defect."""
+        if self._masks is None:
+            size = self.config.eval_size
+            empty = np.zeros((size, size), dtype=bool)
+            self._masks = np.stack([
+                empty if record.mask is None else load_mask(record.mask, size, self.config.resize)
+                for record in self.task.test
+            ])
+        return self._masks
+
+    def maps(self, patch_scores: torch.Tensor) -> np.ndarray:
+        """(N, S, S) pixel maps at the evaluation size."""
+        return pixel_maps(patch_scores, self.config.eval_size, self.config.smoothing_sigma).numpy()
+
+    def _product_metrics(self, product: str, scores: torch.Tensor) -> dict[str, float | None]:
+        own = torch.tensor([record.product == product for record in self.task.test])
+        marked = any(record.mask is not None for record, mine in zip(self.task.test, own) if mine)
+        images = image_scores(scores[own], self.config.score_mode, self.config.top_k).numpy()
+        maps = self.maps(scores[own]) if marked else None
+        return detection_metrics(images, self.labels[own.numpy()], maps, self.masks()[own.numpy()] if marked else None)
+
+
+def evaluate_continual(evaluators: Sequence[TaskEvaluator], router: PrototypeRouter | None = None) -> ContinualResult:
+    """Fill both R matrices and the routing table.
+
+    Later training cannot change earlier parts, so oracle R[i][j] is R[j][j] for all i > j; that the
+    parts are unchanged is verified by hash elsewhere (`Experiment.unchanged`), not assumed.
+
+    Args:
+        evaluators: one a task, in order.
+        router: the router to test; the detector's own if None.
+    """
+    router = router or evaluators[0].detector.router
+    count = len(evaluators)
+    matrices = {m: {way: [[None] * count for _ in range(count)] for way in ("oracle", "routed")} for m in METRICS}
+    over_time = []
+    for i in range(count):
+        chosen = [router.route(evaluators[j].image_means, known=i + 1) for j in range(i + 1)]
+        for j in range(i + 1):
+            oracle, routed = evaluators[j].metrics(j), evaluators[j].metrics(chosen[j])
+            for metric in METRICS:
+                matrices[metric]["oracle"][i][j] = oracle[metric]
+                matrices[metric]["routed"][i][j] = routed[metric]
+        over_time.append(_routing(evaluators[: i + 1], chosen))
+    return ContinualResult(
+        classes=tuple(evaluator.task.name for evaluator in evaluators), matrices=matrices,
+        routing=over_time[-1], routing_over_time=[row["accuracy"] for row in over_time],
+    )
+
+
+def _routing(evaluators: Sequence[TaskEvaluator], chosen: Sequence[torch.Tensor]) -> dict[str, object]:
+    truth = np.concatenate([np.full(len(c), j) for j, c in enumerate(chosen)])
+    labels = np.concatenate([evaluator.labels for evaluator in evaluators])
+    return routing_summary(truth, torch.cat(list(chosen)).numpy(), len(evaluators), labels)

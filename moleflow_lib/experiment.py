@@ -1,0 +1,82 @@
+"""One experiment from folder to numbers: tasks, features, training and evaluation under one roof."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.datasets import Product, Task, make_tasks, open_dataset
+from moleflow_lib.detector import ContinualDetector
+from moleflow_lib.errors import TrainingError
+from moleflow_lib.evaluation import ContinualResult, TaskEvaluator, evaluate_continual
+from moleflow_lib.extractor import build_extractor
+from moleflow_lib.feature_store import Features, FeatureStore
+from moleflow_lib.trainer import MoLEContinualTrainer, TaskHistory
+
+__all__ = ["Experiment"]
+
+
+class Experiment:
+    """Everything a notebook asks for; each step runs when first needed and is kept on disk.
+
+    Args:
+        config: the experiment. `out_dir/store` keeps features and tasks.
+
+    Raises:
+        DataError, BackboneError, ConfigError: at once, before anything long runs.
+    """
+
+    def __init__(self, config: ExperimentConfig) -> None:
+        self.config = config
+        self.folder = Path(config.out_dir) / "store"
+        names = [name for entry in config.classes for name in entry.split("+")]
+        self.products: tuple[Product, ...] = open_dataset(config.dataset_root, names)
+        self.tasks: tuple[Task, ...] = make_tasks(self.products, config.classes)
+        self.store = FeatureStore(self.folder / "features", build_extractor(config), config.resize)
+        self.detector = ContinualDetector(self.store.extractor.feature_dim, config)
+        self.trainer = MoLEContinualTrainer(self.detector, self.store.identity, self.folder / "tasks")
+        self._learned_scores: list[torch.Tensor] = []
+
+    def features(self, task: Task, split: str) -> Features:
+        """Features of a task's `train` or `test` images."""
+        return self.store.features(task.train if split == "train" else task.test, f"{task.name}-{split}")
+
+    def learn(self, upto: int | None = None) -> list[TaskHistory]:
+        """Learn the first `upto` tasks (all if None); those learned already are not learned again."""
+        for task in self.tasks[len(self.trainer.histories) : upto]:
+            self.trainer.learn(task.name, self.features(task, "train"))
+            self._learned_scores.append(self._probe(task))
+        return self.trainer.histories
+
+    @cached_property
+    def evaluators(self) -> tuple[TaskEvaluator, ...]:
+        """One evaluator a task, all tasks learned."""
+        self.learn()
+        return tuple(TaskEvaluator(task, self.features(task, "test"), self.detector) for task in self.tasks)
+
+    def evaluate(self) -> ContinualResult:
+        """R matrices and routing after all tasks."""
+        return evaluate_continual(self.evaluators)
+
+    def unchanged(self) -> bool:
+        """Whether no task moved by one bit since it was learned.
+
+        Verified twice: the hash of every task's own parts and of the base against the hash taken
+        when the task was finished, and the scores of the task's first test images against those
+        computed at that moment.
+
+        Raises:
+            TrainingError: something moved; the message names the task.
+        """
+        for task, history, scores in zip(self.tasks, self.trainer.histories, self._learned_scores):
+            if self.trainer.state_sha256(task.index) != (history.state_sha256, history.base_sha256):
+                raise TrainingError(f"the parts of task {task.name} changed after it was learned")
+            if not torch.equal(self._probe(task), scores):
+                raise TrainingError(f"the scores of task {task.name} changed after it was learned")
+        return True
+
+    def _probe(self, task: Task) -> torch.Tensor:
+        return self.detector.patch_scores(self.features(task, "test").patches[:16], task.index)
