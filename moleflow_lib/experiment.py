@@ -78,5 +78,18 @@ class Experiment:
                 raise TrainingError(f"the scores of task {task.name} changed after it was learned")
         return True
 
+    def control(self) -> Experiment | None:
+        """The same experiment on the control backbone, or None if the config names none."""
+        name = self.config.control_backbone
+        if not name:
+            return None
+        return Experiment(self.config.with_(backbone=name, backbone_weights="", control_backbone=""))
+
+    def stored_values(self) -> tuple[int, int, int]:
+        """Values kept: of the shared base, of each task's parts, of each task's prototype."""
+        counts, dim = self.detector.flow.parameter_counts(), self.detector.dim
+        base = counts["base"] + counts["global_affine"] + counts["mixer"]
+        return base, counts["per_task"], dim + dim * (dim + 1) // 2
+
     def _probe(self, task: Task) -> torch.Tensor:
         return self.detector.patch_scores(self.features(task, "test").patches[:16], task.index)

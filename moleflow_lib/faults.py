@@ -57,9 +57,7 @@ class FaultLog:
 
     def _add(self, kind: str, path: Path | None, what: str, todo: str, severity: str) -> None:
         file = "" if path is None else relative_name(path, self.folder)
-        self.faults.append(
-            Fault(kind=kind, product=self.product, file=file, what=what, todo=todo, severity=severity)
-        )
+        self.faults.append(Fault(kind=kind, product=self.product, file=file, what=what, todo=todo, severity=severity))
 
 
 def relative_name(path: Path, folder: Path) -> str:

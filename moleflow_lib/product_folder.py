@@ -47,10 +47,14 @@ def _train_images(train: Path, log: FaultLog) -> list[Path]:
     images = _images(train / GOOD, log)
     loose = _images(train, None)
     for folder in _folders(train):
-        if folder.name != GOOD and (others := _images(folder, None)):
+        if folder.name == GOOD:
+            continue
+        if others := _images(folder, None):
             what = f"holds {len(others)} image(s); training takes normal images only, from train/{GOOD}"
             todo = f"move defective ones to test/<defect>, normal ones to train/{GOOD}"
             log.error("defect-in-train", folder, what, todo)
+        else:
+            _strays([folder], log)
     if not images:
         hint = f"move the {len(loose)} image(s) of train/ into it" if loose else "put normal images there"
         log.error("no-train", train / GOOD, "has no training image", hint)
@@ -67,10 +71,11 @@ def _test_records(name: str, folder: Path, log: FaultLog) -> list[Record]:
     _strays([path for path in _entries(test) if not path.is_dir()], log)
     records = []
     for defect in defects:
-        if defect.name != GOOD and defect.name.casefold() in _MEANS_GOOD:
+        misnamed = defect.name != GOOD and defect.name.casefold() in _MEANS_GOOD
+        if misnamed:
             log.error("name", defect, "would be read as a defect of that name", f"rename it to test/{GOOD}")
         images = _images(defect, log)
-        paired = truth.is_dir() and defect.name not in (GOOD, UNLABELLED)
+        paired = truth.is_dir() and defect.name not in (GOOD, UNLABELLED) and not misnamed
         masks = _pair(images, truth / defect.name, log) if paired else {}
         records += [_record(name, "test", defect.name, image, masks.get(image)) for image in images]
     _orphans(truth, [path.name for path in defects if path.name not in (GOOD, UNLABELLED)], log)

@@ -52,10 +52,11 @@ def _rows(root: Path) -> list[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restval="")
+            header = reader.fieldnames or ()
             rows = [{key: (value or "").strip() for key, value in row.items() if key in _COLUMNS} for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read ({error}); {_FIX_ROW}") from error
-    missing = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
+    missing = [column for column in _COLUMNS if column not in header]
     if missing or not rows:
         lack = f"lacks the column(s) {', '.join(missing)}" if missing else "has no row"
         raise DataError(f"{path} {lack}; expected {','.join(_COLUMNS)} and one row an image; {_FIX_ROW}")

@@ -1,0 +1,1 @@
+"""Datasets before they reach the library: get, convert, check, draw and look at them."""

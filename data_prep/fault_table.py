@@ -1,0 +1,53 @@
+"""The findings of a check, as text, HTML and JSON."""
+
+from __future__ import annotations
+
+import html
+import json
+
+from data_prep.check import Examination
+from data_prep.page import html_page, html_table, text_table
+
+__all__ = ["as_html", "as_json", "as_text", "verdict"]
+
+_HEADERS = ("", "class", "file", "what is wrong", "what to do")
+
+
+def as_text(found: Examination) -> str:
+    """The table of all faults and the verdict, for the terminal."""
+    rows = _rows(found)
+    return f"{text_table(_HEADERS, rows)}\n\n{verdict(found)}" if rows else verdict(found)
+
+
+def as_html(found: Examination) -> str:
+    """One self-contained page: the verdict first, then the table."""
+    table = html_table(_HEADERS, _rows(found), [fault.severity for fault in found.faults])
+    body = f"<p>{html.escape(verdict(found))}</p>\n" + (table if found.faults else "<p>No fault, no note.</p>")
+    return html_page(f"Check of {found.root.name or found.root}", body)
+
+
+def as_json(found: Examination) -> str:
+    """Everything, for programs."""
+    content = {
+        "root": str(found.root),
+        "layout": found.layout,
+        "products": [product.name for product in found.products],
+        "errors": len(found.errors),
+        "notes": len(found.notes),
+        "faults": [fault.to_dict() for fault in found.faults],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def verdict(found: Examination) -> str:
+    """One sentence on whether the folder can be used."""
+    images = sum(len(product.train) + len(product.test) for product in found.products)
+    masked = sum(product.has_masks for product in found.products)
+    size = f"{len(found.products)} product(s), {images} image(s), pixel metrics over {masked} product(s)"
+    if found.errors:
+        return f"{len(found.errors)} problem(s) and {len(found.notes)} note(s) in {found.root}: {size}."
+    return f"{found.root} is sound: {size}, {len(found.notes)} note(s)."
+
+
+def _rows(found: Examination) -> list[tuple[str, str, str, str, str]]:
+    return [(fault.severity, fault.product or "(folder)", fault.file, fault.what, fault.todo) for fault in found.faults]

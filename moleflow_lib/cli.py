@@ -1,0 +1,75 @@
+"""The command line: `python -m moleflow_lib run …` and `python -m moleflow_lib params`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from moleflow_lib.config import PRESETS, ExperimentConfig
+from moleflow_lib.errors import ConfigError, MoLEFlowError
+from moleflow_lib.runner import available_notebooks, run_notebooks
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 all well, 1 a notebook failed, 2 the request cannot be carried out."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.act(options)
+    except MoLEFlowError as error:
+        print(f"moleflow_lib: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    params = _params(options)
+    chosen = [name.strip() for name in options.notebooks.split(",") if name.strip()]
+    return 1 if run_notebooks(params, available_notebooks(chosen)) else 0
+
+
+def _show_params(options: argparse.Namespace) -> int:
+    for name, value in ExperimentConfig.from_params({"preset": options.preset}).to_dict().items():
+        print(f"{name:24} {value!r}")
+    return 0
+
+
+def _params(options: argparse.Namespace) -> dict[str, object]:
+    """Named options and `-p name=value` pairs as one set of parameters, paths made absolute."""
+    params: dict[str, object] = {"preset": options.preset, "device": options.device}
+    for name in ("dataset_root", "classes", "backbone", "backbone_weights"):
+        if value := getattr(options, name):
+            params[name] = value
+    params["out_dir"] = options.out
+    for pair in options.p:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"-p {pair}: expected name=value, e.g. -p lr=1e-3")
+        params[name.strip()] = value.strip()
+    ExperimentConfig.from_params(params)
+    for name in ("dataset_root", "out_dir", "backbone_weights"):
+        if params.get(name):
+            params[name] = str(Path(str(params[name])).resolve())
+    return params
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m moleflow_lib", description="Continual visual anomaly detection in notebooks.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    run = commands.add_parser("run", help="run notebooks in order and render their reports")
+    run.add_argument("--preset", default="v5_final", help=f"named configuration: {', '.join(PRESETS)}")
+    run.add_argument("--dataset-root", required=True, help="folder that holds one folder a product")
+    run.add_argument("--classes", default="", help="products in order of arrival, e.g. bottle,toothbrush; all if left out")
+    run.add_argument("--backbone", default="", help="timm tag, filterbank, or random:<tag>")
+    run.add_argument("--backbone-weights", default="", metavar="FILE", help="local weights of that tag")
+    run.add_argument("--out", required=True, help="folder for reports, results and everything kept for resuming")
+    run.add_argument("--notebooks", default="", help="which ones, e.g. 01,02,03; all if left out")
+    run.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    run.add_argument("-p", action="append", default=[], metavar="name=value", help="any other option, see `params`")
+    run.set_defaults(act=_run)
+    params = commands.add_parser("params", help="list every option of a preset with its value")
+    params.add_argument("--preset", default="v5_final", help=f"one of {', '.join(PRESETS)}")
+    params.set_defaults(act=_show_params)
+    return parser

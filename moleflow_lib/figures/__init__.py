@@ -1,0 +1,1 @@
+"""Figures: each function takes a result, returns a plotly figure, and neither shows nor saves it."""

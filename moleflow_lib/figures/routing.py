@@ -1,0 +1,111 @@
+"""Figures of the router: confusion, margins, the map of prototypes, the price of a wrong route."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from sklearn.decomposition import PCA
+
+from moleflow_lib.evaluation import TaskEvaluator
+from moleflow_lib.figures.style import captioned, task_colour
+from moleflow_lib.router_study import RoutingCase
+
+__all__ = ["confusion_matrix", "margins", "prototype_map", "variant_accuracy", "wrong_route_matrix"]
+
+
+def confusion_matrix(names: Sequence[str], case: RoutingCase, kind: str) -> go.Figure:
+    """Where the images of each task are sent."""
+    counts = np.zeros((len(names), len(names)), dtype=int)
+    np.add.at(counts, (case.truth, case.chosen), 1)
+    share = counts / counts.sum(axis=1, keepdims=True)
+    figure = go.Figure(go.Heatmap(
+        z=share, x=list(names), y=list(names), text=counts, texttemplate="%{text}", colorscale="Viridis", zmin=0, zmax=1,
+        colorbar_title="share",
+    ))
+    figure.update_yaxes(autorange="reversed", title="true task")
+    figure.update_xaxes(title="chosen task")
+    return captioned(
+        figure, f"Routing confusion ({kind})",
+        f"All {len(case.truth)} test images, numbers are images. Off the diagonal, an image is scored with foreign parts.",
+        height=360 + 14 * len(names),
+    )
+
+
+def margins(names: Sequence[str], case: RoutingCase, kind: str) -> go.Figure:
+    """How clearly each image belongs to its task."""
+    figure = go.Figure()
+    for task, name in enumerate(names):
+        for label, what in ((0, "normal"), (1, "defective")):
+            own = case.margin[(case.truth == task) & (case.labels == label)]
+            figure.add_box(
+                y=own, name=f"{name}, {what}", marker_color=task_colour(task), boxpoints="outliers",
+                fillcolor="white" if label else None, showlegend=False,
+            )
+    figure.add_hline(y=1, line_dash="dash", line_color="#D55E00", annotation_text="wrong below")
+    figure.update_yaxes(title="nearest other distance / own distance", type="log")
+    return captioned(
+        figure, f"Routing margins ({kind})",
+        "Distance to the nearest foreign prototype over the distance to the own one. Filled: normal images, open: defective "
+        "ones. A defect that pulls its image towards 1 endangers its own detection.",
+    )
+
+
+def prototype_map(evaluators: Sequence[TaskEvaluator], max_images: int = 300) -> go.Figure:
+    """Image features of all tasks and their prototypes, in the plane of two principal components."""
+    router = evaluators[0].detector.router
+    pooled = np.concatenate([e.image_means.numpy() for e in evaluators])
+    plane = PCA(n_components=2, random_state=0).fit(pooled)
+    figure = go.Figure()
+    for e in evaluators:
+        points, colour = plane.transform(e.image_means.numpy()[:max_images]), task_colour(e.task.index)
+        symbols = np.where(e.labels[:max_images] == 1, "x", "circle")
+        figure.add_scatter(
+            x=points[:, 0], y=points[:, 1], mode="markers", name=e.task.name,
+            marker={"color": colour, "size": 6, "opacity": 0.6, "symbol": symbols},
+        )
+        centre = plane.transform(router.prototypes[e.task.index].moments.mean.numpy()[None])[0]
+        figure.add_scatter(
+            x=[centre[0]], y=[centre[1]], mode="markers", showlegend=False, hovertext=f"prototype of {e.task.name}",
+            marker={"color": colour, "size": 16, "symbol": "diamond", "line": {"color": "black", "width": 2}},
+        )
+    share = plane.explained_variance_ratio_.sum()
+    figure.update_xaxes(title="first principal component")
+    figure.update_yaxes(title="second principal component")
+    return captioned(
+        figure, "Images and prototypes",
+        f"Mean patch features of test images; circles normal, crosses defective, diamonds prototypes. The plane shows "
+        f"{100 * share:.0f} % of the variance, so overlap here need not be overlap for the router.", height=480,
+    )
+
+
+def variant_accuracy(rows: Sequence[Mapping[str, object]]) -> go.Figure:
+    """Routing accuracy of each covariance estimate, normal and defective images apart."""
+    names = [row["variant"] for row in rows]
+    figure = go.Figure()
+    for key, label, colour in (("accuracy_normal", "normal images", "#0072B2"), ("accuracy_anomalous", "defective images", "#D55E00")):
+        figure.add_bar(x=names, y=[row[key] for row in rows], name=label, marker_color=colour)
+    figure.update_yaxes(title="routing accuracy", range=[0, 1.02])
+    figure.update_xaxes(title="covariance estimate")
+    return captioned(
+        figure, "Which distance routes best",
+        "Share of test images sent to their own task. All variants share the same prototypes.",
+    )
+
+
+def wrong_route_matrix(names: Sequence[str], rows: Sequence[Mapping[str, object]], metric: str) -> go.Figure:
+    """A metric of each task when all its images are sent to one task's parts."""
+    size = len(names)
+    values = np.array([row[metric] for row in rows], dtype=float).reshape(size, size)
+    figure = go.Figure(go.Heatmap(
+        z=values, x=list(names), y=list(names), texttemplate="%{z:.3f}", colorscale="Viridis", zmin=0, zmax=1,
+        colorbar_title=metric,
+    ))
+    figure.update_yaxes(autorange="reversed", title="task of the images")
+    figure.update_xaxes(title="parts they are scored with")
+    return captioned(
+        figure, f"What wrong routing costs, {metric}",
+        "Diagonal: right parts. The distance from the diagonal value to the rest of its row is the most a wrong route can cost.",
+        height=360 + 14 * size,
+    )

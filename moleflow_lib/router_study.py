@@ -1,0 +1,77 @@
+"""What the router's covariance estimate is worth, and what a wrong route costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from moleflow_lib.evaluation import TaskEvaluator, evaluate_continual
+from moleflow_lib.metrics import METRICS, mean_defined
+from moleflow_lib.router import COVARIANCES
+
+__all__ = ["RoutingCase", "routing_cases", "study_routers", "wrong_route_cost"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoutingCase:
+    """The router's view of every test image of all tasks."""
+
+    truth: np.ndarray  # (N,) true task
+    chosen: np.ndarray  # (N,) nearest task
+    margin: np.ndarray  # (N,) distance to the nearest wrong task / distance to the true one; below 1 = wrong
+    labels: np.ndarray  # (N,) 1 for defective images
+
+
+def study_routers(evaluators: Sequence[TaskEvaluator], kinds: Sequence[str] = COVARIANCES) -> list[dict[str, object]]:
+    """Route all test images with each covariance estimate and score them under the chosen tasks.
+
+    Args:
+        evaluators: one a task, all learned.
+        kinds: covariance estimates, see `TaskPrototype.covariance`.
+
+    Returns:
+        One row a variant: `variant`, routing accuracies, largest condition number, and each
+        metric's routed mean and loss against the oracle.
+    """
+    rows = []
+    for kind in kinds:
+        router = evaluators[0].detector.router.variant(kind)
+        result = evaluate_continual(evaluators, router)
+        routing = {name: value for name, value in result.routing.items() if name != "confusion"}
+        row: dict[str, object] = {"variant": kind, **routing, "condition_number": max(router.condition_numbers())}
+        for metric in METRICS:
+            oracle, routed = (mean_defined(result.final(metric, way)) for way in ("oracle", "routed"))
+            row[metric] = routed
+            row[f"{metric}_lost"] = None if routed is None else oracle - routed
+        rows.append(row)
+    return rows
+
+
+def routing_cases(evaluators: Sequence[TaskEvaluator], kind: str) -> RoutingCase:
+    """Choices and margins of one router variant."""
+    router = evaluators[0].detector.router.variant(kind)
+    distances = torch.cat([router.distances(evaluator.image_means) for evaluator in evaluators]).numpy()
+    truth = np.concatenate([np.full(len(e.labels), j) for j, e in enumerate(evaluators)])
+    own = distances[np.arange(len(truth)), truth]
+    others = distances.copy()
+    others[np.arange(len(truth)), truth] = np.inf
+    return RoutingCase(
+        truth=truth, chosen=distances.argmin(axis=1), margin=others.min(axis=1) / own,
+        labels=np.concatenate([e.labels for e in evaluators]),
+    )
+
+
+def wrong_route_cost(evaluators: Sequence[TaskEvaluator]) -> list[dict[str, object]]:
+    """What each metric would be if every image of a task went to each other task's parts.
+
+    Returns:
+        One row for each (task, sent to) pair: the upper bound of what wrong routing can cost.
+    """
+    return [
+        {"task": evaluator.task.name, "sent to": other.task.name, **evaluator.metrics(other.task.index)}
+        for evaluator in evaluators
+        for other in evaluators
+    ]
