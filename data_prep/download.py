@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from pathlib import Path
 
@@ -78,7 +79,9 @@ class ResumingDownloader:
                         f"no connection to {url} ({_root_cause(error)}), or it broke off {self.attempts} times; "
                         f"{kept:,} bytes are kept and the same command goes on from there"
                     ) from error
-                time.sleep(self.pause * 2**attempt)
+                wait = self.pause * 2**attempt
+                print(f"no connection ({_root_cause(error)}); trying again in {wait:g} s", file=sys.stderr)
+                time.sleep(wait)
         self.part.replace(output_file)
         self.tag.unlink(missing_ok=True)
 

@@ -58,7 +58,7 @@ def get_dataset(name: str, publisher: Publisher, into: Path, archive: Path | Non
         raise DataError(f"{publisher.title} cannot be fetched by a program.\n{manual_steps(name, publisher, into)}")
     work = into / _WORK
     if archive is None:
-        _require_space(into, 2 * publisher.size - sum(path.stat().st_size for path in work.glob("*.part")))
+        _require_space(into, 2 * publisher.size - sum(path.stat().st_size for path in work.glob("*.*")))
         try:
             archive = fetch(publisher, work)
         except DataError as error:
@@ -99,7 +99,7 @@ def _check_hash(archive: Path, publisher: Publisher) -> None:
     elif found != publisher.sha256:
         raise DataError(
             f"{archive} is not the published {publisher.archive}: expected SHA-256 {publisher.sha256}, got {found}; "
-            f"download it again from {publisher.page}"
+            f"download it again from {publisher.page}, or, if you trust this file, unpack it yourself and run check"
         )
 
 

@@ -29,7 +29,11 @@ _BROKEN = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOF
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What an honest image archive stays below (engineering choice)."""
+    """What an honest image archive stays below (engineering choice).
+
+    >>> Limits(ratio=10, always=100).allowed(50)
+    500
+    """
 
     total: int = 64 << 30  # bytes unpacked
     ratio: int = 100  # bytes unpacked for one byte of the archive

@@ -158,6 +158,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
         # Small enough for two cores and a few minutes; the backbone needs no weights.
         "demo": MappingProxyType(
             {
+                "classes": ("leather", "grid", "nut", "board"),
                 "backbone": "filterbank",
                 "control_backbone": "random:vit_tiny_patch16_224",
                 "coupling_layers": 4,

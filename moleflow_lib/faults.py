@@ -56,11 +56,11 @@ class FaultLog:
         self._add(kind, path, what, todo, NOTE)
 
     def _add(self, kind: str, path: Path | None, what: str, todo: str, severity: str) -> None:
-        file = "" if path is None else relative_name(path, self.folder)
+        file = "" if path is None else _relative_name(path, self.folder)
         self.faults.append(Fault(kind=kind, product=self.product, file=file, what=what, todo=todo, severity=severity))
 
 
-def relative_name(path: Path, folder: Path) -> str:
+def _relative_name(path: Path, folder: Path) -> str:
     """The path as seen from a folder, with forward slashes; whole if it lies elsewhere."""
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
 

@@ -14,10 +14,10 @@ channels shape                          content, m in grey levels (1/255) and av
 ======== ============================== =============================================================
 
 Colours are luminance (R+G+B)/3 and the opponents R−G and (R+G)/2−B. Angle k is a wave vector kπ/8 from
-the x axis (right) towards the y axis (down); scale j has wavelength 8/3 · 2ʲ pixels. Scale pairs j₁ < j₂ run (0,1),
-(0,2), (1,2), (0,3), (1,3), (2,3), on luminance; a turn is the angle between the two wavelets, folded to
-0, π/8 … π/2 and averaged over the first angle. Dividing the second order by the first (Andén & Mallat
-2014) keeps it from repeating the contrast; L₁ is the mean of log(1 + m₁) over the angles at scale j₁.
+the x axis (right) towards the y axis (down); scale j has wavelength 8/3 · 2ʲ pixels. Scale pairs j₁ < j₂
+run (0,1), (0,2), (1,2), (0,3), (1,3), (2,3), on luminance; a turn is the angle between the two wavelets,
+folded to 0, π/8 … π/2 and averaged over the first angle. Dividing the second order by the first (Andén &
+Mallat 2014) keeps it from repeating the contrast; L₁ is the mean of log(1 + m₁) over the angles at scale j₁.
 
 What comes next is a LayerNorm over the channels, so they must be of one scale without being fitted to
 any data. Counting in grey levels does it: natural images have about the same contrast in every octave
@@ -51,7 +51,7 @@ class FilterBank(nn.Module):
     """Fixed wavelet scattering on a patch grid, the backbone for machines without weights.
 
     It has buffers only, is deterministic, and works image by image, so that features do not depend on
-    the batch (and the maps of one image stay in the processor's cache).
+    the batch and the maps of one image stay in the processor's cache.
 
     Args:
         image_size: side S of the square input in pixels, a multiple of `grid` and at least 32.
@@ -78,7 +78,7 @@ class FilterBank(nn.Module):
         if grid < 1 or image_size % grid or image_size < SMALLEST_IMAGE:
             raise ConfigError(
                 f"filterbank expected image_size to be a multiple of grid and at least {SMALLEST_IMAGE}, "
-                f"got image_size={image_size} with grid={grid}; try image_size={16 * max(grid, 2)}"
+                f"got image_size={image_size} with grid={grid}; try image_size={16 * max(grid, 2)} with grid={max(grid, 1)}"
             )
         self.image_size = image_size
         self.grid = (grid, grid)
@@ -132,7 +132,7 @@ class FilterBank(nn.Module):
                 image, carried = _halve(image), _halve(carried)
                 moduli = self._pool(self._modulus(carried))
                 second.append(torch.einsum("fklhw,klt->fthw", moduli, self.turns))
-            moduli = torch.cat([self._modulus(colour) for colour in image.split(1)])
+            moduli = torch.cat([self._modulus(colour) for colour in image.split(1)])  # small maps stay in cache
             first.append(self._pool(moduli))
             carried = torch.cat([carried, moduli[:1]])
         return torch.stack(first), torch.cat(second)

@@ -78,10 +78,17 @@ def fit_square(
     """Bring an image to `size` x `size` under the named policy.
 
     Args:
+        image: of any size.
+        size: side of the square output in pixels.
+        resize: `resize`, `crop` or `pad`.
+        resampling: Pillow's filter.
         edge: whether padding repeats the edge (images) or is zero (masks).
 
     Raises:
         ConfigError: the policy is unknown.
+
+    >>> fit_square(Image.new("L", (40, 20)), 10, "pad", Image.Resampling.BOX).size
+    (10, 10)
     """
     if resize not in RESIZE_POLICIES:
         raise ConfigError(f"resize: expected one of {', '.join(RESIZE_POLICIES)}, got {resize!r}")

@@ -14,7 +14,7 @@ is one, every defective image must have its mask in it.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -89,14 +89,14 @@ def _pair(images: Sequence[Path], folder: Path, log: FaultLog) -> dict[Path, Pat
     for mask in masks:
         by_stem[mask.stem].append(mask)
     found = {image: [*by_stem[image.stem], *by_stem[image.stem + "_mask"]] for image in images}
-    claims = [mask for candidates in found.values() for mask in candidates]
+    claims = Counter(mask for candidates in found.values() for mask in candidates)
     if images and not masks:
         log.error("mask-missing", folder, f"has no mask for the {len(images)} image(s) of test/{folder.name}", _BRING)
         return {}
     for image, candidates in found.items():
         if not candidates:
             log.error("mask-missing", image, f"has no mask in ground_truth/{folder.name}", _BRING)
-        elif len(candidates) > 1 or claims.count(candidates[0]) > 1:
+        elif len(candidates) > 1 or claims[candidates[0]] > 1:
             what = f"shares its mask with another image, or has several: {', '.join(mask.name for mask in candidates)}"
             log.error("mask-ambiguous", image, what, "keep one image and one mask a name")
     for mask in masks:

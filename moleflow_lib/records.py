@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +140,7 @@ def make_tasks(products: Sequence[Product], names: Sequence[str | Sequence[str]]
 
 
 def _order_problems(entries: Sequence[str], by_name: Mapping[str, Product]) -> list[str]:
-    names = [name for entry in entries for name in entry.split("+")]
-    unknown = [f"{name}: no such product; found: {', '.join(by_name)}" for name in names if name not in by_name]
-    twice = [f"{name}: named {names.count(name)} times; a product arrives once" for name in dict.fromkeys(names)]
-    return unknown + [text for name, text in zip(dict.fromkeys(names), twice, strict=True) if names.count(name) > 1]
+    counts = Counter(name for entry in entries for name in entry.split("+"))
+    unknown = [f"{name}: no such product; found: {', '.join(by_name)}" for name in counts if name not in by_name]
+    twice = [f"{name}: named {count} times; a product arrives once" for name, count in counts.items() if count > 1]
+    return unknown + twice

@@ -99,7 +99,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture
 def publish(server: Server, archive: bytes, monkeypatch: pytest.MonkeyPatch):
-    """Put a made-up dataset `mvtec` at the local publisher; returns its table entry's maker."""
+    """Put a made-up dataset (as `mvtec` and `visa`) at the local publisher; returns its table entry's maker."""
     monkeypatch.setattr("data_prep.download.time.sleep", lambda seconds: None)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     server.body = archive
@@ -116,7 +116,7 @@ def publish(server: Server, archive: bytes, monkeypatch: pytest.MonkeyPatch):
             licence_url="https://publisher.example/licence",
             citation="Nobody, Nothing (2000)",
         )
-        monkeypatch.setattr("data_prep.cli.PUBLISHERS", {"mvtec": publisher})
+        monkeypatch.setattr("data_prep.cli.PUBLISHERS", {"mvtec": publisher, "visa": publisher})
         return publisher
 
     return make

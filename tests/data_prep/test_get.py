@@ -6,6 +6,7 @@ import hashlib
 import io
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,7 @@ from data_prep.cli import main
 from data_prep.publishers import COUNTS, PUBLISHERS
 from moleflow_lib.datasets import open_dataset
 from tests import trees
+from tests.data_prep.conftest import tar_bytes
 
 WORK = ".download"
 
@@ -47,6 +49,21 @@ def test_licence_must_be_accepted(publish, server, tmp_path, capsys):
     assert main(["get", "mvtec", "--into", str(tmp_path / "data")]) == 2
     assert "CC TEST 1.0" in (told := capsys.readouterr()).out and "--accept-licence" in told.err
     assert server.asked == [] and not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(("answer", "code"), [("yes", 0), ("no", 2), ("", 2)])
+def test_licence_can_be_accepted_by_hand(publish, tmp_path, monkeypatch, answer, code):
+    publish()
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda question: answer)
+    assert main(["get", "mvtec", "--into", str(tmp_path / "data")]) == code
+
+
+def test_a_full_disk_is_told_before_the_download(publish, server, tmp_path, monkeypatch, capsys):
+    publish()
+    monkeypatch.setattr("data_prep.get.shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    assert get(tmp_path / "data") == 1
+    assert "GB free" in capsys.readouterr().err and server.asked == []
 
 
 def test_cut_connection_is_resumed(publish, server, tmp_path):
@@ -168,6 +185,20 @@ def test_archive_fetched_by_hand(publish, server, tmp_path, archive):
     assert get(tmp_path / "data", "--archive", str(tmp_path / "mine.tar.gz")) == 0
     assert server.asked == [] and len(open_dataset(tmp_path / "data")) == 2
     assert (tmp_path / "mine.tar.gz").exists(), "the user's own file stays"
+
+
+def test_raw_visa_opens_straight_from_its_archive(publish, tmp_path):
+    publish(sha256=None)
+    raw = trees.visa_raw(tmp_path / "raw")
+    (raw / "LICENSE-DATASET").touch()
+    (tmp_path / "visa.tar").write_bytes(tar_bytes(raw, prefix="VisA_20220922/"))
+    arguments = ["--archive", str(tmp_path / "visa.tar"), "--accept-licence"]
+    assert main(["get", "visa", "--into", str(tmp_path / "data"), *arguments]) == 0
+    assert [(p.name, len(p.train), len(p.test)) for p in open_dataset(tmp_path / "data")] == [
+        ("candle", 3, 4),
+        ("pcb1", 3, 4),
+    ]
+    assert main(["check", str(tmp_path / "data")]) == 0
 
 
 def test_wrong_archive_by_hand(publish, tmp_path, archive, capsys):
