@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Iterable
+from dataclasses import replace
 
 from data_prep.check import Examination
 from data_prep.page import html_page, html_table, text_table
+from moleflow_lib.faults import NOTE, Fault
 
 __all__ = ["as_html", "as_json", "as_text", "verdict"]
 
+_MANY = 4  # further notes alike that the terminal folds into one line; HTML and JSON show all
 _HEADERS = ("", "class", "file", "what is wrong", "what to do")
 
 
 def as_text(found: Examination) -> str:
     """The table of all faults and the verdict, for the terminal."""
-    rows = _rows(found)
+    rows = _rows(_shortened(found.faults))
     return f"{text_table(_HEADERS, rows)}\n\n{verdict(found)}" if rows else verdict(found)
 
 
 def as_html(found: Examination) -> str:
     """One self-contained page: the verdict first, then the table."""
-    table = html_table(_HEADERS, _rows(found), [fault.severity for fault in found.faults])
+    table = html_table(_HEADERS, _rows(found.faults), [fault.severity for fault in found.faults])
     body = f"<p>{html.escape(verdict(found))}</p>\n" + (table if found.faults else "<p>No fault, no note.</p>")
     return html_page(f"Check of {found.root.name or found.root}", body)
 
@@ -49,5 +53,18 @@ def verdict(found: Examination) -> str:
     return f"{found.root} is sound: {size}, {len(found.notes)} note(s)."
 
 
-def _rows(found: Examination) -> list[tuple[str, str, str, str, str]]:
-    return [(fault.severity, fault.product or "(folder)", fault.file, fault.what, fault.todo) for fault in found.faults]
+def _rows(faults: Iterable[Fault]) -> list[tuple[str, str, str, str, str]]:
+    return [(fault.severity, fault.product or "(folder)", fault.file, fault.what, fault.todo) for fault in faults]
+
+
+def _shortened(faults: Iterable[Fault]) -> list[Fault]:
+    """All errors; of many notes that say the same of one product, the first and how many more there are."""
+    groups: dict[tuple[str, ...], list[Fault]] = {}
+    for index, fault in enumerate(faults):
+        alike = (fault.kind, fault.product, fault.what) if fault.severity == NOTE else (str(index),)
+        groups.setdefault(alike, []).append(fault)
+    shown = []
+    for first, *others in groups.values():
+        many = len(others) >= _MANY
+        shown += [replace(first, file=f"{first.file} and {len(others)} more")] if many else [first, *others]
+    return shown

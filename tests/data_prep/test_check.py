@@ -221,6 +221,16 @@ def test_vanishing_defects_are_told(tmp_path):
     assert examine(tmp_path / "data", 300).faults == ()
 
 
+def test_many_notes_alike_become_one_line_on_the_terminal(tmp_path, capsys):
+    trees.mvtec(tmp_path / "data", "bolt")
+    for index in range(30):
+        (tmp_path / f"data/bolt/train/good/{index}.json").touch()
+    code, faults = checked(tmp_path / "data", tmp_path)
+    said = capsys.readouterr().out
+    assert code == 0 and len(faults) == 30 and "train/good/0.json and 29 more" in said and "good/1.json" not in said
+    assert (tmp_path / "found.html").read_text().count(".json</td>") == 30
+
+
 def test_raw_visa_is_checked_too(tmp_path):
     root = trees.visa_raw(tmp_path / "data", "gum")
     trees.mask(root / "gum/Data/Masks/Anomaly/000.png", value=0)

@@ -31,26 +31,28 @@ def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tuple[tar
     return info, b"data" if kind == tarfile.REGTYPE else b""
 
 
+# Name of the case: what the refusal says, and the members that earn it.
 HOSTILE_TARS = {
-    "absolute": [entry("/tmp/moleflow_evil.txt")],
-    "parent": [entry("a/../../evil.txt")],
-    "windows drive": [entry("C:/evil.txt")],
-    "windows parent": [entry("..\\evil.txt")],
-    "symbolic link": [entry("a", tarfile.SYMTYPE, "/etc/passwd")],
-    "file through a link": [entry("a", tarfile.SYMTYPE, ".."), entry("a/evil.txt")],
-    "hard link": [entry("b"), entry("a", tarfile.LNKTYPE, "/etc/passwd")],
-    "hard link inside": [entry("b"), entry("a", tarfile.LNKTYPE, "b")],
-    "fifo": [entry("a", tarfile.FIFOTYPE)],
-    "device": [entry("a", tarfile.CHRTYPE)],
-    "name twice": [entry("a/x.png"), entry("a/x.png")],
-    "file as folder": [entry("a"), entry("a/x.png")],
+    "absolute": ("absolute path", [entry("/tmp/moleflow_evil.txt")]),
+    "parent": ("leads out", [entry("a/../../evil.txt")]),
+    "windows drive": ("absolute path", [entry("C:/evil.txt")]),
+    "windows parent": ("leads out", [entry("..\\evil.txt")]),
+    "symbolic link": ("is a link to '/etc/passwd'", [entry("a", tarfile.SYMTYPE, "/etc/passwd")]),
+    "file through a link": ("is a link to", [entry("a", tarfile.SYMTYPE, ".."), entry("a/evil.txt")]),
+    "hard link": ("is a link to '/etc/passwd'", [entry("b"), entry("a", tarfile.LNKTYPE, "/etc/passwd")]),
+    "hard link inside": ("is a link to 'b'", [entry("b"), entry("a", tarfile.LNKTYPE, "b")]),
+    "fifo": ("neither a file nor a folder", [entry("a", tarfile.FIFOTYPE)]),
+    "device": ("neither a file nor a folder", [entry("a", tarfile.CHRTYPE)]),
+    "name twice": ("comes twice", [entry("a/x.png"), entry("a/x.png")]),
+    "file as folder": ("no whole", [entry("a"), entry("a/x.png")]),
 }
 
 
 @pytest.mark.parametrize("case", HOSTILE_TARS)
 def test_hostile_tars_are_refused(tmp_path, case):
-    archive = tar_of(tmp_path / "evil.tar", entry("bolt/train/good/000.png"), *HOSTILE_TARS[case])
-    with pytest.raises(DataError):
+    told, members = HOSTILE_TARS[case]
+    archive = tar_of(tmp_path / "evil.tar", entry("bolt/train/good/000.png"), *members)
+    with pytest.raises(DataError, match=told):
         unpack(archive, tmp_path / "in" / "out")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["evil.tar", "in"], "nothing is left, nothing escaped"
     assert not Path("/tmp/moleflow_evil.txt").exists()

@@ -1,0 +1,32 @@
+# Thin: every target is one line of a tool.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lab bench clean help
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -r requirements.lock
+	$(BIN)/python -m pip install --no-deps -e .
+	touch $@
+
+demo: $(READY)  ## draw the demo products, run all notebooks, leave reports/index.html
+	$(BIN)/python -m data_prep draw demo --into data/demo
+	$(BIN)/python -m moleflow_lib run --preset demo --dataset-root data/demo --out reports
+
+test: $(READY)  ## run the tests
+	$(BIN)/python -m pytest
+
+lab: $(READY)  ## open JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir=. notebooks/01_feature_extraction.ipynb
+
+bench: $(READY)  ## compare against literal references, as ratios
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove the environment and everything drawn or computed
+	rm -rf $(VENV) data/demo reports/store reports/executed reports/*.html reports/*.json

@@ -1,0 +1,75 @@
+"""Files are written whole or not at all, and read only if intact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from moleflow_lib import artifacts
+from moleflow_lib.errors import ArtifactError
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    path = tmp_path / "thing"
+    artifacts.save_artifact(path, {"a": torch.arange(6.0).view(2, 3), "empty": torch.zeros(0)}, {"key": "k"})
+    return path
+
+
+def test_round_trip(stored: Path) -> None:
+    tensors, manifest = artifacts.load_artifact(stored, expect={"key": "k"})
+    assert torch.equal(tensors["a"], torch.arange(6.0).view(2, 3)) and manifest["key"] == "k"
+
+
+def test_an_interrupted_write_leaves_the_old_file(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (stored.with_suffix(".json")).read_bytes()
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(artifacts.os, "replace", fail)
+    with pytest.raises(KeyboardInterrupt):
+        artifacts.write_json(stored.with_suffix(".json"), {"other": 1})
+    assert stored.with_suffix(".json").read_bytes() == before
+    assert sorted(p.name for p in stored.parent.iterdir()) == ["thing.json", "thing.safetensors"]
+
+
+def test_without_its_manifest_an_artifact_does_not_exist(stored: Path) -> None:
+    stored.with_suffix(".json").unlink()
+    assert not artifacts.artifact_exists(stored)
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "manifest", "schema"])
+def test_damage_is_found(stored: Path, damage: str) -> None:
+    tensors, manifest = stored.with_suffix(".safetensors"), stored.with_suffix(".json")
+    data = bytearray(tensors.read_bytes())
+    if damage == "flip":
+        data[-1] ^= 1
+        tensors.write_bytes(data)
+    elif damage == "cut":
+        tensors.write_bytes(data[:-3])
+    elif damage == "manifest":
+        manifest.write_text("{")
+    else:
+        manifest.write_text(manifest.read_text().replace('"schema": 1', '"schema": 99'))
+    with pytest.raises(ArtifactError, match="delete it"):
+        artifacts.load_artifact(stored)
+
+
+def test_an_artifact_of_something_else_is_refused(stored: Path) -> None:
+    with pytest.raises(ArtifactError, match="expected 'other', found 'k'"):
+        artifacts.load_artifact(stored, expect={"key": "other"})
+
+
+def test_hash_sees_value_name_shape_and_type() -> None:
+    base = {"a": torch.zeros(2, 3)}
+    others = [{"b": torch.zeros(2, 3)}, {"a": torch.zeros(3, 2)}, {"a": torch.zeros(2, 3).half()}, {"a": torch.ones(2, 3)}]
+    hashes = {artifacts.tensors_sha256(tensors) for tensors in [base, *others]}
+    assert len(hashes) == 5 and artifacts.tensors_sha256({"a": torch.zeros(2, 3)}) in hashes
+
+
+def test_not_a_number_never_reaches_a_result_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Out of range"):
+        artifacts.write_json(tmp_path / "r.json", {"x": float("nan")})

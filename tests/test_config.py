@@ -1,0 +1,68 @@
+"""Parameters: what papermill would let pass must be refused here."""
+
+from __future__ import annotations
+
+import pytest
+
+from moleflow_lib.config import PRESETS, ExperimentConfig, digest
+from moleflow_lib.errors import ConfigError
+
+
+def test_v5_final_is_the_published_configuration() -> None:
+    config = ExperimentConfig.from_params({"preset": "v5_final"})
+    assert (config.lr, config.weight_decay, config.epochs, config.batch_size) == (1e-4, 1e-5, 40, 16)
+    assert (config.coupling_layers, config.lora_rank, config.lora_alpha, config.dia_blocks) == (8, 64, 1.0, 2)
+    assert (config.tail_weight, config.tail_ratio, config.tail_scope, config.top_k) == (0.3, 0.05, "batch", 3)
+    assert (config.schedule, config.clip_norm, config.count_adapter_volume) == ("constant", 0.0, False)
+    assert config.blocks == (1, 3, 5, 11)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_valid(preset: str) -> None:
+    assert ExperimentConfig.from_params({"preset": preset}).preset == preset
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({"lr_": 1}, "did you mean 'lr'"),
+        ({"preset": "v6"}, "unknown preset 'v6'"),
+        ({"epochs": "many"}, "epochs: expected a whole number"),
+        ({"epochs": 2.5}, "epochs: expected a whole number"),
+        ({"epochs": True}, "epochs: expected a whole number"),
+        ({"use_lora": 1}, "use_lora: expected true or false"),
+        ({"lr": float("nan")}, "lr: expected a number"),
+        ({"lr": -1}, "lr: expected 0"),
+        ({"backbone": 3}, "backbone: expected text"),
+        ({"tail_scope": "pixel"}, "tail_scope: expected one of batch, image"),
+        ({"blocks": "1,x"}, "blocks: expected a list of whole numbers"),
+    ],
+)
+def test_bad_parameters_are_refused(params: dict, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        ExperimentConfig.from_params(params)
+
+
+def test_all_problems_come_in_one_message() -> None:
+    with pytest.raises(ConfigError) as caught:
+        ExperimentConfig.from_params({"lrr": 1, "epochs": "x"})
+    assert "lrr" in str(caught.value) and "epochs" in str(caught.value)
+
+
+def test_text_from_a_command_line_is_read_as_what_the_field_is() -> None:
+    config = ExperimentConfig.from_params({"lr": "1e-3", "classes": "a, b", "use_lora": "false", "blocks": "1,2", "seed": "3"})
+    assert (config.lr, config.classes, config.use_lora, config.blocks, config.seed) == (1e-3, ("a", "b"), False, (1, 2), 3)
+
+
+def test_empty_text_means_as_the_preset_says() -> None:
+    assert ExperimentConfig.from_params({"preset": "demo", "backbone": ""}).backbone == "filterbank"
+
+
+def test_groups_cover_every_field_once() -> None:
+    config = ExperimentConfig()
+    groups = ("run", "data", "backbone", "flow", "train", "score", "router", "study")
+    assert sum(len(config.group(name)) for name in groups) == len(config.to_dict())
+
+
+def test_digest_depends_on_content_not_on_order() -> None:
+    assert digest({"a": 1, "b": (2,)}) == digest({"b": [2], "a": 1}) != digest({"a": 1, "b": [3]})
