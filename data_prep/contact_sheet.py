@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
-from moleflow_lib.images import read_image, read_mask
-from moleflow_lib.records import Product, Record
+from moleflow_lib.datasets.images import read_image, read_mask
+from moleflow_lib.datasets.records import Product, Record
 
 __all__ = ["contact_sheet", "outlined", "save_png"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from tqdm.std import tqdm
 
 from moleflow_lib.errors import DataError
-from moleflow_lib.faults import raise_errors
-from moleflow_lib.layouts import survey
-from moleflow_lib.records import Record
+from moleflow_lib.datasets.faults import raise_errors
+from moleflow_lib.datasets.layouts import survey
+from moleflow_lib.datasets.records import Record
 
 __all__ = ["convert_visa"]
 

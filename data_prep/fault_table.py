@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from data_prep.check import Examination
 from data_prep.page import html_page, html_table, text_table
-from moleflow_lib.faults import NOTE, Fault
+from moleflow_lib.datasets.faults import NOTE, Fault
 
 __all__ = ["as_html", "as_json", "as_text", "verdict"]
 

@@ -13,7 +13,7 @@ from data_prep.download import fetch
 from data_prep.publishers import Publisher
 from data_prep.unpack import unpack
 from moleflow_lib.errors import DataError
-from moleflow_lib.layouts import Tree, find_tree
+from moleflow_lib.datasets.layouts import Tree, find_tree
 
 __all__ = ["get_dataset", "licence_text", "manual_steps"]
 

@@ -13,9 +13,9 @@ from PIL import Image
 
 from data_prep.page import html_page, html_table, text_table
 from data_prep.publishers import published_counts
-from moleflow_lib.geometry import cut_defects
-from moleflow_lib.images import image_size
-from moleflow_lib.records import Product
+from moleflow_lib.datasets.geometry import cut_defects
+from moleflow_lib.datasets.images import image_size
+from moleflow_lib.datasets.records import Product
 
 __all__ = ["summary_html", "summary_rows", "summary_text"]
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from moleflow_lib.config import PRESETS, ExperimentConfig
+from moleflow_lib.datasets import task_order
 from moleflow_lib.errors import ConfigError, MoLEFlowError
 from moleflow_lib.runner import available_notebooks, run_notebooks
 
@@ -39,6 +40,8 @@ def _show_params(options: argparse.Namespace) -> int:
 def _params(options: argparse.Namespace) -> dict[str, object]:
     """Named options and `-p name=value` pairs as one set of parameters, paths made absolute."""
     params: dict[str, object] = {"preset": options.preset, "device": options.device}
+    if options.task_order:
+        params["classes"] = list(task_order(Path(options.task_order)))
     for name in ("dataset_root", "classes", "backbone", "backbone_weights"):
         if value := getattr(options, name):
             params[name] = value
@@ -61,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run notebooks in order and render their reports")
     run.add_argument("--preset", default="v5_final", help=f"named configuration: {', '.join(PRESETS)}")
     run.add_argument("--dataset-root", required=True, help="folder that holds one folder a product")
-    run.add_argument("--classes", default="", help="products in order of arrival, e.g. bottle,toothbrush; all if left out")
+    run.add_argument("--classes", default="", help="products in order of arrival, e.g. bottle,cable+capsule,screw (cable and capsule arrive together); all if left out")
+    run.add_argument("--task-order", default="", metavar="FILE", help="the same from a file, one task a line")
     run.add_argument("--backbone", default="", help="timm tag, filterbank, or random:<tag>")
     run.add_argument("--backbone-weights", default="", metavar="FILE", help="local weights of that tag")
     run.add_argument("--out", required=True, help="folder for reports, results and everything kept for resuming")

@@ -202,7 +202,7 @@ def _coerce(raw: object, kind: object) -> object:
         parts = [part.strip() for part in raw.split(",") if part.strip()] if isinstance(raw, str) else raw
         if not isinstance(parts, (list, tuple)):
             parts = [parts]
-        return tuple(_coerce(part, item) for part in parts)
+        return tuple("+".join(part) if item is str and isinstance(part, (list, tuple)) else _coerce(part, item) for part in parts)
     if kind is bool:
         if isinstance(raw, str) and raw.lower() in ("true", "false"):
             return raw.lower() == "true"

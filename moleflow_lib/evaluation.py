@@ -52,11 +52,14 @@ class TaskEvaluator:
         task: the task.
         features: features of its test records, in their order.
         detector: the learned detector.
+
+    Attributes:
+        labels: (N,) 1 defective, 0 normal, -1 unlabelled: scored, and left out of every metric.
     """
 
     def __init__(self, task: Task, features: Features, detector: ContinualDetector) -> None:
         self.task, self.features, self.detector, self.config = task, features, detector, detector.config
-        self.labels = np.array([record.is_anomalous for record in task.test], dtype=int)
+        self.labels = np.array([-1 if record.label is None else record.label for record in task.test], dtype=int)
         self.image_means = features.image_means()
         self._scores: dict[int, torch.Tensor] = {}
         self._metrics: dict[tuple[int, ...], dict[str, float | None]] = {}
@@ -85,6 +88,10 @@ class TaskEvaluator:
             self._metrics[key] = {metric: mean_defined([row[metric] for row in rows]) for metric in METRICS}
         return self._metrics[key]
 
+    def image_scores(self, tasks: torch.Tensor | int) -> np.ndarray:
+        """(N,) anomaly score of each test image under the tasks named; higher = more anomalous."""
+        return image_scores(self.patch_scores(tasks), self.config.score_mode, self.config.top_k).numpy()
+
     def masks(self) -> np.ndarray:
         """(N, S, S) bool defect masks at the evaluation size; empty for images without a defect."""
         if self._masks is None:
@@ -101,8 +108,8 @@ class TaskEvaluator:
         return pixel_maps(patch_scores, self.config.eval_size, self.config.smoothing_sigma).numpy()
 
     def _product_metrics(self, product: str, scores: torch.Tensor) -> dict[str, float | None]:
-        own = torch.tensor([record.product == product for record in self.task.test])
-        marked = any(record.mask is not None for record, mine in zip(self.task.test, own) if mine)
+        own = torch.tensor([record.product == product and record.label is not None for record in self.task.test])
+        marked = any(record.mask is not None for record, mine in zip(self.task.test, own, strict=True) if mine)
         images = image_scores(scores[own], self.config.score_mode, self.config.top_k).numpy()
         maps = self.maps(scores[own]) if marked else None
         return detection_metrics(images, self.labels[own.numpy()], maps, self.masks()[own.numpy()] if marked else None)

@@ -32,8 +32,7 @@ class Experiment:
     def __init__(self, config: ExperimentConfig) -> None:
         self.config = config
         self.folder = Path(config.out_dir) / "store"
-        names = [name for entry in config.classes for name in entry.split("+")]
-        self.products: tuple[Product, ...] = open_dataset(config.dataset_root, names)
+        self.products: tuple[Product, ...] = open_dataset(config.dataset_root, config.classes)
         self.tasks: tuple[Task, ...] = make_tasks(self.products, config.classes)
         self.store = FeatureStore(self.folder / "features", build_extractor(config), config.resize)
         self.detector = ContinualDetector(self.store.extractor.feature_dim, config)

@@ -72,7 +72,7 @@ def _thresholded(evaluator: TaskEvaluator, image: int, percentile: float) -> go.
     """One test image: as it is, its map, and the region above a percentile of the normal images' maps."""
     index = image % len(evaluator.task.test)
     maps = evaluator.maps(evaluator.patch_scores(evaluator.task.index))
-    cut = np.percentile(maps[evaluator.labels == 0], percentile)
+    cut = np.percentile(maps[evaluator.labels < 1], percentile)
     record, config = evaluator.task.test[index], evaluator.config
     picture, truth = load_image(record.image, config.eval_size, config.resize), evaluator.masks()[index]
     shown = [

@@ -21,6 +21,7 @@ from torch import nn
 from moleflow_lib.artifacts import tensors_sha256
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import BackboneError
+from moleflow_lib.filterbank import FilterBank
 from moleflow_lib.runtime import resolve_device, seeded
 
 __all__ = ["PatchExtractor", "ViTPatchCoreExtractor", "build_extractor"]
@@ -152,7 +153,6 @@ def build_extractor(config: ExperimentConfig) -> PatchExtractor:
     """
     name, device = config.backbone, resolve_device(config.device)
     if name == "filterbank":
-        from moleflow_lib.filterbank import FilterBank
 
         if config.backbone_weights:
             raise BackboneError("backbone=filterbank takes no weights; drop backbone_weights or name a timm tag")

@@ -89,7 +89,7 @@ def latent_report(detector: ContinualDetector, features: Features, task: int, im
         task: whose parts to use.
         images: at most this many normal images.
     """
-    normal = [i for i, record in enumerate(features.records) if not record.is_anomalous][:images]
+    normal = [i for i, record in enumerate(features.records) if record.label == 0][:images]
     z, log_det = detector.latent(features.patches[normal], task)
     flat = z.flatten(0, 2).double().numpy()
     share = np.linspace(0.001, 0.999, 199)

@@ -21,7 +21,7 @@ def detection_metrics(
     pixel_maps: np.ndarray | None = None,
     masks: np.ndarray | None = None,
 ) -> dict[str, float | None]:
-    """Image and pixel metrics of one product.
+    """Image and pixel metrics of one product's labelled images.
 
     Args:
         image_scores: (N,) one score an image.

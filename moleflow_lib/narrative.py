@@ -30,10 +30,11 @@ def image_counts(tasks: Sequence[Task]) -> list[dict[str, object]]:
     return [
         {
             "task": task.name, "train": len(task.train), "test": len(task.test),
-            "normal": sum(not record.is_anomalous for record in task.test),
-            "defective": sum(record.is_anomalous for record in task.test),
+            "normal": sum(record.label == 0 for record in task.test),
+            "defective": sum(record.label == 1 for record in task.test),
+            "unlabelled": sum(record.label is None for record in task.test),
             "masks": sum(record.mask is not None for record in task.test),
-            "defect types": ", ".join(sorted({record.defect for record in task.test if record.is_anomalous})),
+            "defect types": ", ".join(sorted({record.defect for record in task.test if record.label == 1})),
         }
         for task in tasks
     ]

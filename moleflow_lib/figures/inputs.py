@@ -20,10 +20,10 @@ _CELL = 160
 
 def sample_records(task: Task, count: int = 3) -> list[Record]:
     """One normal and up to `count` defective test images, each of another defect type where possible."""
-    normal = [record for record in task.test if not record.is_anomalous][:1]
+    normal = [record for record in task.test if record.label == 0][:1]
     first_of_type: dict[str, Record] = {}
     for record in task.test:
-        if record.is_anomalous:
+        if record.label == 1:
             first_of_type.setdefault(record.defect, record)
     return [*normal, *list(first_of_type.values())[:count]]
 

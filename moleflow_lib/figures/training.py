@@ -12,7 +12,6 @@ from moleflow_lib.datasets import load_image
 from moleflow_lib.evaluation import TaskEvaluator
 from moleflow_lib.figures.style import DEFECTIVE, NORMAL, captioned, heat_overlay, image_sheet, outlined, task_colour
 from moleflow_lib.inspection import LatentReport
-from moleflow_lib.scoring import image_scores
 from moleflow_lib.trainer import TaskHistory
 
 __all__ = ["heat_map_cases", "latent_gaussianity", "score_histogram", "training_curves"]
@@ -62,7 +61,7 @@ def latent_gaussianity(report: LatentReport, dim: int) -> go.Figure:
 
 def score_histogram(evaluator: TaskEvaluator) -> go.Figure:
     """Image scores of normal and defective test images under the task's own parts."""
-    scores = _scores(evaluator)
+    scores = evaluator.image_scores(evaluator.task.index)
     figure = go.Figure()
     for label, name, colour in ((0, "normal", NORMAL), (1, "defective", DEFECTIVE)):
         own = scores[evaluator.labels == label]
@@ -82,12 +81,12 @@ def heat_map_cases(evaluators: Sequence[TaskEvaluator], routed: bool = False) ->
     for evaluator in evaluators:
         chosen = evaluator.detector.route(evaluator.image_means) if routed else evaluator.task.index
         patch_scores = evaluator.patch_scores(chosen)
-        scores = image_scores(patch_scores, evaluator.config.score_mode, evaluator.config.top_k).numpy()
+        scores = evaluator.image_scores(chosen)
         maps = evaluator.maps(patch_scores)
-        low, high = np.percentile(maps[evaluator.labels == 0], 50), np.percentile(maps, 99.5)
+        low, high = np.percentile(maps, [50, 99.5])
         pictures: list = []
         for index in _cases(scores, evaluator.labels):
-            pictures += _pair(evaluator, index, maps[index], low, high)
+            pictures += _pair(evaluator, index, maps, low, high)
         rows.append(pictures)
         labels.append(evaluator.task.name)
     return image_sheet(
@@ -99,20 +98,18 @@ def heat_map_cases(evaluators: Sequence[TaskEvaluator], routed: bool = False) ->
     )
 
 
-def _scores(evaluator: TaskEvaluator) -> np.ndarray:
-    config = evaluator.config
-    return image_scores(evaluator.patch_scores(evaluator.task.index), config.score_mode, config.top_k).numpy()
-
-
-def _cases(scores: np.ndarray, labels: np.ndarray) -> list[int]:
-    defective = np.flatnonzero(labels == 1)
+def _cases(scores: np.ndarray, labels: np.ndarray) -> list[int | None]:
+    """Indices of the images shown; None where a task has no defective or no normal image."""
+    defective, normal = (np.flatnonzero(labels == label) for label in (1, 0))
     order = defective[np.argsort(scores[defective])]
-    normal = np.flatnonzero(labels == 0)
-    return [order[-1], order[len(order) // 2], order[0], normal[np.argmax(scores[normal])]]
+    found = [order[-1], order[len(order) // 2], order[0]] if len(order) else [None] * 3
+    return [*found, normal[np.argmax(scores[normal])] if len(normal) else None]
 
 
-def _pair(evaluator: TaskEvaluator, index: int, heat: np.ndarray, low: float, high: float) -> list[np.ndarray]:
+def _pair(evaluator: TaskEvaluator, index: int | None, maps: np.ndarray, low: float, high: float) -> list:
+    if index is None:
+        return [None, None]
     config = evaluator.config
     image = load_image(evaluator.task.test[index].image, config.eval_size, config.resize)
     mask = evaluator.masks()[index]
-    return [outlined(image, mask) if mask.any() else image, heat_overlay(image, heat, low, high)]
+    return [outlined(image, mask) if mask.any() else image, heat_overlay(image, maps[index], low, high)]

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from moleflow_lib.faults import Fault, FaultLog, raise_errors
-from moleflow_lib.geometry import RESIZE_POLICIES, DefectCut, cut_defects, load_image, load_mask
-from moleflow_lib.images import IMAGE_SUFFIXES, ImageFault, image_size, require_same_size
-from moleflow_lib.layouts import survey
-from moleflow_lib.records import GOOD, UNLABELLED, Product, Record, Task, make_tasks, task_order
+from moleflow_lib.datasets.faults import Fault, FaultLog, raise_errors
+from moleflow_lib.datasets.geometry import RESIZE_POLICIES, DefectCut, cut_defects, load_image, load_mask
+from moleflow_lib.datasets.images import IMAGE_SUFFIXES, ImageFault, image_size, require_same_size
+from moleflow_lib.datasets.layouts import survey
+from moleflow_lib.datasets.records import GOOD, UNLABELLED, Product, Record, Task, make_tasks, task_order
 
 __all__ = [
     "GOOD",

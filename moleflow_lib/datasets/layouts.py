@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from moleflow_lib import visa
+from moleflow_lib.datasets import visa
 from moleflow_lib.errors import DataError
-from moleflow_lib.faults import NOTE, Fault, FaultLog
-from moleflow_lib.product_folder import scan_product
-from moleflow_lib.records import Product
+from moleflow_lib.datasets.faults import NOTE, Fault, FaultLog
+from moleflow_lib.datasets.product_folder import scan_product
+from moleflow_lib.datasets.records import Product
 
 __all__ = ["Survey", "Tree", "find_tree", "survey"]
 

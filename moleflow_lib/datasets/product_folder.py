@@ -18,9 +18,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from moleflow_lib.faults import Fault, FaultLog
-from moleflow_lib.images import IMAGE_SUFFIXES
-from moleflow_lib.records import GOOD, UNLABELLED, Product, Record
+from moleflow_lib.datasets.faults import Fault, FaultLog
+from moleflow_lib.datasets.images import IMAGE_SUFFIXES
+from moleflow_lib.datasets.records import GOOD, UNLABELLED, Product, Record
 
 __all__ = ["scan_product"]
 
