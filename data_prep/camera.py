@@ -59,7 +59,7 @@ class Camera:
             rig=rig,
             light=np.array([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)]),
             field=field,
-            tint=(1 + 0.05 * rng.standard_normal()) * (1 + 0.012 * rng.standard_normal(3)),
+            tint=(1 + 0.05 * rng.standard_normal()) * (1 + 0.006 * rng.standard_normal(3)),
             blur=size / 256 * rng.uniform(0.45, 0.85),
             grain=rng.uniform(1.2, 2.4) * (0.85 * grey + 0.5 * colour),
         )

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["blob", "curve", "mix", "path_distance", "pixel_grid", "ramp", "smooth_noise", "stroke", "worley"]
+__all__ = ["blob", "curve", "graded", "mix", "path_distance", "pixel_grid", "ramp", "smooth_noise", "stroke", "worley"]
 
 
 @lru_cache(maxsize=4)
@@ -37,6 +37,15 @@ def mix(below: np.ndarray, above: np.ndarray | Sequence[float] | float, cover: n
     """Lay `above` over `below` with opacity `cover` (H, W) in [0, 1]; colours have a last axis of three."""
     cover = cover[..., None] if below.ndim > cover.ndim else cover
     return below + (np.asarray(above) - below) * cover
+
+
+def graded(severity: float, *levels: float) -> float:
+    """A quantity of a defect at a severity, from what it is at 0 (hidden), 1/4 (hard), 1/2 (plain) and 1 (gross).
+
+    >>> graded(0.75, 0.1, 0.2, 0.4, 0.8)
+    0.6000000000000001
+    """
+    return float(np.interp(severity, (0.0, 0.25, 0.5, 1.0), levels))
 
 
 def smooth_noise(rng: np.random.Generator, size: int, cells: float | tuple[float, float]) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from data_prep.camera import Rig, Surface
 from data_prep.canvas import Canvas
-from data_prep.fields import curve, mix, path_distance, pixel_grid, smooth_noise, stroke
+from data_prep.fields import curve, graded, mix, path_distance, pixel_grid, ramp, smooth_noise, stroke
 from data_prep.products.components import COPPER, SOLDER, Part, draw_pads, draw_part, draw_silkscreen, pin_rows
 
 __all__ = ["DEFECTS", "RIG", "Board"]
@@ -75,13 +75,13 @@ class Board:
         """Draw the pose, the colours and the tolerances of one board."""
         rough = smooth_noise(rng, size, 100)
         mat = np.array([0.060, 0.062, 0.068]) * (1 + 0.10 * rough)[..., None]
-        green = np.array([0.016, 0.105, 0.048]) * (1 + 0.06 * rng.standard_normal(3))
+        green = np.array([0.016, 0.105, 0.048]) * (1 + 0.03 * rng.standard_normal(3))
         mottle = 1 + 0.04 * smooth_noise(rng, size, 8) + 0.03 * smooth_noise(rng, size, 90)
         return cls(
             base=Surface(height=0.0004 * rough, albedo=mat, gloss=np.zeros((size, size))),
             mask=green * mottle[..., None],
-            centre=tuple(0.5 + 0.006 * rng.standard_normal(2)),
-            turn=float(0.008 * rng.standard_normal()),
+            centre=tuple(0.5 + 0.012 * rng.uniform(-1, 1, 2)),
+            turn=float(0.0175 * rng.uniform(-1, 1)),
             lot="".join(str(digit) for digit in rng.integers(0, 10, 4)),
             parts=tuple(part.placed(rng) for part in _LAYOUT),
         )
@@ -103,6 +103,11 @@ class Board:
         """The assembled board."""
         return self.canvas.surface()
 
+    def place(self, at: np.ndarray) -> np.ndarray:
+        """Where a place of the board falls in the picture."""
+        c, s = np.cos(self.turn), np.sin(self.turn)
+        return np.asarray(self.centre) + (c * at[0] - s * at[1], s * at[0] + c * at[1])
+
     def _draw_bare(self, canvas: Canvas) -> None:
         """Solder mask, copper under it, vias and mounting holes."""
         green = self.mask.mean(axis=(0, 1))
@@ -120,46 +125,62 @@ class Board:
         canvas.digits((-0.14, 0.425), "2048", 0.0055, (0.62, 0.64, 0.60))
 
 
+def _victim(rng: np.random.Generator, severity: float) -> int:
+    """Which part suffers: the more severe, the more conspicuous."""
+    last = len(_LAYOUT) - 1
+    return int(np.clip(round(graded(severity, 1, 5, 14, last) + rng.uniform(-1.5, 1.5)), 15 * (severity > 0.5), last))
+
+
 def missing(board: Board, rng: np.random.Generator, severity: float) -> Surface:
     """A part that was never placed; its pads lie bare."""
-    gone = int(np.clip(severity * len(_LAYOUT) + rng.uniform(-2, 2), 0, len(_LAYOUT) - 1))
+    gone = _victim(rng, severity)
     return replace(board, parts=board.parts[:gone] + board.parts[gone + 1 :]).surface
 
 
 def shifted(board: Board, rng: np.random.Generator, severity: float) -> Surface:
-    """A part off its pads: pushed aside and turned, beyond the tolerance."""
-    which, way = int(rng.integers(len(_LAYOUT) - 1)), rng.uniform(0, 2 * np.pi)
+    """A part off its pads: pushed aside and turned, beyond the tolerance; at the worst by half its size."""
+    which, way = _victim(rng, severity), rng.uniform(0, 2 * np.pi)
     part = board.parts[which]
-    push = 0.007 + 0.024 * severity
-    twist = (0.05 + 0.40 * severity) * min(1.0, 0.03 / max(part.half)) * rng.choice([-1, 1])
+    push = graded(severity, 0.35, 0.45, 0.80, 1.0) * min(*part.half, 0.06)
+    twist = graded(severity, 0.10, 0.20, 0.40, 0.70) * min(1.0, 0.11 / max(part.half)) * rng.choice([-1, 1])
     moved = replace(part, x=part.x + push * np.cos(way), y=part.y + push * np.sin(way), turn=part.turn + twist)
-    return replace(board, parts=board.parts[:which] + (moved,) + board.parts[which + 1 :]).surface
+    return replace(board, parts=board.parts[:which] + board.parts[which + 1 :] + (moved,)).surface
 
 
 def bridge(board: Board, rng: np.random.Generator, severity: float) -> Surface:
-    """Solder that joins neighbouring pins of a chip."""
-    canvas = board.canvas
+    """Solder that joins neighbouring pins of a chip; much of it is a lump that buries them."""
+    old = board.surface
     chips = [part for part in board.parts if part.kind in ("dual", "quad")]
     rows = pin_rows(chips[rng.integers(len(chips))])
-    row, span = rows[rng.integers(len(rows))], 1 + int(2.6 * severity)
-    first = int(rng.integers(len(row) - span))
-    width, rise = 0.0060 + 0.0120 * severity, 0.004 + 0.006 * severity
-    colour = np.asarray(SOLDER) * (0.6 + 0.4 * severity)
-    canvas.line(row[first], row[first + span], width, colour, rise=rise, gloss=0.25, dome=width / 2)
-    return canvas.surface()
+    row, span = rows[rng.integers(len(rows))], round(graded(severity, 1, 1, 3, 5))
+    first, size = int(rng.integers(len(row) - span)), len(old.height)
+    off, _ = path_distance(size, np.stack([board.place(row[first]), board.place(row[first + span])]))
+    width = graded(severity, 0.0035, 0.0060, 0.0210, 0.0290)
+    inside = width * (1 + 0.25 * smooth_noise(rng, size, 24)) - np.abs(off)
+    cover = ramp(inside, -0.003, 0.002) * graded(severity, 0.60, 0.80, 1.0, 1.0)
+    dome = np.sqrt(np.clip(inside / width, 0.0, 1.0))
+    top = 0.013 + graded(severity, 0.004, 0.006, 0.014, 0.020) * dome
+    albedo = mix(old.albedo, np.asarray(SOLDER) * graded(severity, 0.6, 0.8, 1.15, 1.25), cover)
+    height = mix(old.height, np.maximum(old.height, top), cover)
+    return Surface(height=height, albedo=albedo, gloss=mix(old.gloss, 0.5, cover))
 
 
 def scratch(board: Board, rng: np.random.Generator, severity: float) -> Surface:
-    """A stroke through the solder mask; the deeper, the more copper shows."""
+    """A stroke through the solder mask; the deeper, the more copper shows between crumbled edges."""
     old = board.surface
     x, y = pixel_grid(len(old.height))
-    path = curve(rng, tuple(rng.uniform(0.25, 0.75, 2)), rng.uniform(0, np.pi), 0.08 + 0.30 * severity, 0.3)
+    length = graded(severity, 0.07, 0.14, 0.42, 0.80)
+    path = curve(rng, tuple(rng.uniform(0.3, 0.7, 2)), rng.uniform(0, np.pi), length, 0.3)
     off, along = path_distance(len(old.height), path)
-    width = (0.0018 + 0.0020 * severity) * (0.3 + np.sin(np.pi * along))
-    on_board = np.maximum(np.abs(x - 0.5), np.abs(y - 0.5)) < 0.44
-    cover = stroke(off, width) * on_board * (old.height < 0.016)
-    colour = np.array([0.20, 0.24, 0.19]) * (1 - severity) + np.array(COPPER) * severity
-    return replace(old, albedo=mix(old.albedo, colour, (0.22 + 0.70 * severity) * cover))
+    ragged = 1 + 0.3 * smooth_noise(rng, len(old.height), 60)
+    width = graded(severity, 0.0016, 0.0021, 0.0048, 0.0085) * (0.3 + np.sin(np.pi * along)) * ragged
+    on_board = (np.maximum(np.abs(x - 0.5), np.abs(y - 0.5)) < 0.44) * (old.height < 0.016)
+    cover, crumbs = stroke(off, width) * on_board, stroke(off, 1.7 * width) * on_board
+    albedo = mix(old.albedo, (0.30, 0.36, 0.28), graded(severity, 0.0, 0.10, 0.55, 0.80) * crumbs)
+    colour = mix(np.array([0.20, 0.24, 0.19]), COPPER, np.asarray(graded(severity, 0.0, 0.3, 0.9, 1.0)))
+    albedo = mix(albedo, colour, graded(severity, 0.20, 0.38, 0.90, 1.0) * cover)
+    height = old.height - graded(severity, 0.0, 0.0005, 0.0015, 0.0030) * cover
+    return Surface(height=height, albedo=albedo, gloss=mix(old.gloss, 0.20, cover))
 
 
 DEFECTS = {"bridge": bridge, "missing": missing, "scratch": scratch, "shifted": shifted}

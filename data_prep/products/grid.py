@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from data_prep.camera import Rig, Surface
-from data_prep.fields import blob, curve, mix, path_distance, pixel_grid, ramp, smooth_noise, stroke
+from data_prep.fields import blob, curve, graded, mix, path_distance, pixel_grid, ramp, smooth_noise, stroke
 
 __all__ = ["DEFECTS", "RIG", "Mesh"]
 
@@ -23,8 +23,15 @@ class Flaw:
     wire: int
     at: float
     reach: float  # half its extent along the wire
-    thinning: float = 0.0  # share of the wire's thickness lost; 1 is a gap
+    thinning: float = 0.0  # share of the wire's thickness lost
     shift: float = 0.0  # sideways, in sides of the picture
+    gap: float = 0.0  # half the length that is gone; the two ends then part to opposite sides
+
+    def aside(self, along: np.ndarray) -> np.ndarray:
+        """How far the wire lies out of its row at a place along it."""
+        away = along - self.at
+        bump = self.shift * (1 - ramp(np.abs(away), 0.1 * self.reach, self.reach))
+        return bump * np.sign(away) if self.gap else bump
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,30 +70,42 @@ class Mesh:
         return c * x + s * y + self.phase[0] + 0.2, c * y - s * x + self.phase[1] + 0.2
 
     def wires(self, family: int) -> tuple[np.ndarray, np.ndarray]:
-        """Cover in 0 to 1 and height of one family of wires, each (S, S)."""
+        """Cover in 0 to 1 and height of one family of wires, each (S, S); where no wire is, the height is -1."""
         across, along = self.axes() if family == 0 else self.axes()[::-1]
         index = np.rint(across / self.pitch).astype(int)
+        flaws = [flaw for flaw in self.flaws if flaw.family == family]
+        sound = ~np.isin(index, [flaw.wire for flaw in flaws])
         off = across - self.pitch * index - self.offsets[family].take(index)
-        radius = np.full_like(off, self.radius)
-        for flaw in self.flaws:
-            if flaw.family == family:
-                near = (1 - ramp(np.abs(along - flaw.at), 0.55 * flaw.reach, flaw.reach)) * (index == flaw.wire)
-                gap = ramp(near, 0.35, 0.65) if flaw.thinning >= 1 else near * flaw.thinning
-                radius = radius * (1 - gap) - gap * (flaw.thinning >= 1) / self.size
-                off = off - flaw.shift * near
         weave = np.cos(np.pi * along / self.pitch) * np.where(index % 2, -1.0, 1.0) * (1 - 2 * family)
-        round_ = np.sqrt(np.clip(radius**2 - off**2, 0.0, None))
+        cover = sound * np.clip(0.5 + (self.radius - np.abs(off)) * self.size, 0.0, 1.0)
+        height = np.sqrt(np.clip(self.radius**2 - off**2, 0.0, None)) + 0.75 * self.radius * weave
+        height = np.where(cover > 0, height, -1.0)
+        for flaw in flaws:
+            other, lift = self._flawed(flaw, across, along)
+            cover, height = np.maximum(cover, other), np.maximum(height, np.where(other > 0, lift, -1.0))
+        return cover, height
+
+    def _flawed(self, flaw: Flaw, across: np.ndarray, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Cover and height (S, S) of one flawed wire; where it leaves its row, it rises over its neighbours."""
+        away, aside, step = np.abs(along - flaw.at), flaw.aside(along), 0.1 * self.pitch
+        slope = (flaw.aside(along + step) - flaw.aside(along - step)) / (2 * step)
+        off = across - self.pitch * flaw.wire - self.offsets[flaw.family][flaw.wire] - aside
+        off = off / np.sqrt(1 + np.where(away > flaw.gap, slope, 0.0) ** 2)
+        radius = self.radius * (1 - flaw.thinning * (1 - ramp(away, 0.55 * flaw.reach, flaw.reach)))
         cover = np.clip(0.5 + (radius - np.abs(off)) * self.size, 0.0, 1.0)
-        return cover, round_ + 0.75 * self.radius * weave
+        if flaw.gap:
+            cover = cover * np.clip(0.5 + (away - flaw.gap) * self.size, 0.0, 1.0)
+        weave = np.cos(np.pi * along / self.pitch) * (-1.0 if flaw.wire % 2 else 1.0) * (1 - 2 * flaw.family)
+        loose = ramp(np.abs(aside), 0.0, 0.4 * self.pitch)
+        level = 0.75 * self.radius * mix(weave, 2.6, loose)
+        return cover, np.sqrt(np.clip(radius**2 - off**2, 0.0, None)) + level
 
     @property
     def surface(self) -> Surface:
         """Both families of wires over the table."""
         (first, rise), (second, lift) = self.wires(0), self.wires(1)
-        cover = np.maximum(first, second)
-        top = np.maximum(np.where(first > 0, rise, -1.0), np.where(second > 0, lift, -1.0))
-        floor = -3.0 * self.radius
-        height = floor + (np.maximum(top, floor) - floor) * cover
+        cover, floor = np.maximum(first, second), -3.0 * self.radius
+        height = floor + (np.maximum(np.maximum(rise, lift), floor) - floor) * cover
         table = np.array([0.50, 0.53, 0.55]) * self.table[..., None]
         albedo = mix(table, _STEEL * self.wear[..., None], cover)
         return Surface(height=height, albedo=albedo, gloss=0.45 * cover * self.wear)
@@ -103,43 +122,56 @@ def _somewhere(mesh: Mesh, rng: np.random.Generator) -> dict[str, float | int]:
 
 
 def broken(mesh: Mesh, rng: np.random.Generator, severity: float) -> Surface:
-    """A wire worn thin (the hard end) or parted."""
-    if severity < 0.35:
-        flaw = Flaw(**_somewhere(mesh, rng), reach=0.40 * mesh.pitch, thinning=0.35 + severity)
-    else:
-        flaw = Flaw(**_somewhere(mesh, rng), reach=(0.05 + 1.0 * severity) * mesh.pitch, thinning=1.0)
-    return replace(mesh, flaws=(flaw,)).surface
+    """A wire worn thin (the hard end), parted, or torn together with its neighbours."""
+    place, pitch = _somewhere(mesh, rng), mesh.pitch
+    if severity < 0.25:
+        flaw = Flaw(**place, reach=0.55 * pitch, thinning=0.30 + 1.6 * severity)
+        return replace(mesh, flaws=(flaw,)).surface
+    flaws = []
+    for wire in range(1 + int(severity > 0.45) + int(severity > 0.8)):
+        gap = pitch * graded(severity, 0.2, 0.25, 0.85, 1.40) * rng.uniform(0.85, 1.15)
+        shift = pitch * graded(severity, 0.0, 0.06, 0.55, 0.90) * rng.choice([-1, 1])
+        at = place["at"] + 0.4 * wire * pitch * rng.uniform(-1, 1)
+        where = {**place, "wire": place["wire"] + wire, "at": at}
+        flaws.append(Flaw(**where, reach=gap + 1.2 * pitch, shift=float(shift), gap=gap))
+    return replace(mesh, flaws=tuple(flaws)).surface
 
 
 def bent(mesh: Mesh, rng: np.random.Generator, severity: float) -> Surface:
-    """A wire pushed sideways out of its row."""
-    shift = (0.07 + 0.25 * severity) * mesh.pitch * rng.choice([-1, 1])
-    flaw = Flaw(**_somewhere(mesh, rng), reach=(1.0 + 1.3 * severity) * mesh.pitch, shift=float(shift))
-    return replace(mesh, flaws=(flaw,)).surface
+    """A wire pushed sideways out of its row; far enough, it takes the next one along."""
+    place, pitch, way = _somewhere(mesh, rng), mesh.pitch, int(rng.choice([-1, 1]))
+    shift, reach = way * pitch * graded(severity, 0.07, 0.14, 0.60, 1.0), pitch * graded(severity, 0.9, 1.3, 2.2, 3.4)
+    flaws = (Flaw(**place, reach=reach, shift=shift),)
+    if severity > 0.5:
+        beside = {**place, "wire": place["wire"] - way, "at": place["at"] + 0.5 * pitch * rng.uniform(-1, 1)}
+        flaws += (Flaw(**beside, reach=0.7 * reach, shift=-0.6 * shift),)
+    return replace(mesh, flaws=flaws).surface
 
 
 def thread(mesh: Mesh, rng: np.random.Generator, severity: float) -> Surface:
     """A textile fibre that lies on the mesh."""
     old = mesh.surface
-    colours = ((0.60, 0.58, 0.52), (0.10, 0.10, 0.12), (0.35, 0.10, 0.10), (0.12, 0.18, 0.35))
+    colours = ((0.72, 0.60, 0.30), (0.05, 0.05, 0.06), (0.42, 0.05, 0.05), (0.06, 0.12, 0.40))
     colour = colours[rng.integers(len(colours))]
-    path = curve(rng, tuple(rng.uniform(0.3, 0.7, 2)), rng.uniform(0, np.pi), 0.12 + 0.4 * severity, 1.8, 24)
+    length = graded(severity, 0.10, 0.20, 0.55, 1.0)
+    path = curve(rng, tuple(rng.uniform(0.3, 0.7, 2)), rng.uniform(0, np.pi), length, 2.2, 32)
     off, _ = path_distance(mesh.size, path)
-    width = 0.0026 + 0.0050 * severity
-    cover = stroke(off, width) * (0.40 + 0.55 * severity)
+    width = graded(severity, 0.0022, 0.0034, 0.0068, 0.0105)
+    cover = stroke(off, width) * graded(severity, 0.30, 0.50, 0.90, 0.98)
     height = mix(old.height, np.maximum(old.height, 1.75 * mesh.radius + width), cover)
     return Surface(height=height, albedo=mix(old.albedo, colour, cover), gloss=old.gloss * (1 - cover))
 
 
 def residue(mesh: Mesh, rng: np.random.Generator, severity: float) -> Surface:
     """Glue or scale that clogs part of the mesh."""
-    old = mesh.surface
-    edge = blob(rng, mesh.size, tuple(rng.uniform(0.2, 0.8, 2)), 0.022 + 0.055 * severity, 0.35)
-    cover = (1 - ramp(edge, -0.008, 0.003)) * (0.22 + 0.68 * severity)
+    old, radius = mesh.surface, graded(severity, 0.018, 0.030, 0.070, 0.130)
+    edge = blob(rng, mesh.size, tuple(rng.uniform(0.2, 0.8, 2)), radius, 0.3)
+    cover = (1 - ramp(edge, -0.008, 0.003)) * graded(severity, 0.20, 0.38, 0.85, 0.97)
     lumps = 0.5 * smooth_noise(rng, mesh.size, 60)
-    colour = np.array([0.26, 0.22, 0.15]) * (1 + 0.15 * lumps)[..., None]
-    height = mix(old.height, np.maximum(old.height, mesh.radius * (0.3 + 0.3 * lumps)), cover)
-    return Surface(height=height, albedo=mix(old.albedo, colour, cover), gloss=mix(old.gloss, 0.12, cover))
+    colour = np.array([0.22, 0.145, 0.060]) * (1 + 0.2 * lumps)[..., None]
+    thick = mesh.radius * (0.3 + 0.3 * lumps + graded(severity, 0.0, 0.0, 0.5, 0.8) * ramp(-edge, 0.0, 0.03))
+    height = mix(old.height, np.maximum(old.height, thick), cover)
+    return Surface(height=height, albedo=mix(old.albedo, colour, cover), gloss=mix(old.gloss, 0.15, cover))
 
 
 DEFECTS = {"bent": bent, "broken": broken, "residue": residue, "thread": thread}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from data_prep.camera import Rig, Surface
-from data_prep.fields import blob, curve, mix, path_distance, pixel_grid, ramp, smooth_noise, stroke, worley
+from data_prep.fields import blob, curve, graded, mix, path_distance, pixel_grid, ramp, smooth_noise, stroke, worley
 
 __all__ = ["DEFECTS", "RIG", "Leather"]
 
@@ -56,51 +56,62 @@ def _place(rng: np.random.Generator) -> tuple[float, float]:
 
 
 def cut(leather: Leather, rng: np.random.Generator, severity: float) -> Surface:
-    """A blade's slit: dark and deep where it gapes, with raised lips."""
+    """A blade's slit: dark and deep where it gapes, raw at its edges, with raised lips."""
     old = leather.surface
-    path = curve(rng, _place(rng), rng.uniform(0, np.pi), 0.05 + 0.22 * severity, 0.25)
+    path = curve(rng, _place(rng), rng.uniform(0, np.pi), graded(severity, 0.05, 0.10, 0.26, 0.50), 0.3)
     off, along = path_distance(len(old.height), path)
-    width = (0.0022 + 0.0050 * severity) * (0.25 + np.sin(np.pi * along))
-    open_ = stroke(off, width)
-    lips = np.exp(-(((np.abs(off) - 1.8 * width) / (1.2 * width)) ** 2))
-    height = old.height + (0.0004 + 0.0024 * severity) * lips - (0.0015 + 0.009 * severity) * open_
-    albedo = mix(old.albedo, (0.055, 0.030, 0.020), (0.30 + 0.62 * severity) * open_)
-    return Surface(height=height, albedo=albedo, gloss=old.gloss * (1 - open_))
+    width = graded(severity, 0.0020, 0.0036, 0.0085, 0.0150) * (0.25 + np.sin(np.pi * along))
+    open_, raw = stroke(off, width), stroke(off, 1.7 * width)
+    lips = np.exp(-(((np.abs(off) - 2.0 * width) / (1.3 * width)) ** 2))
+    height = old.height + graded(severity, 0.0003, 0.0010, 0.0035, 0.0060) * lips
+    height = height - graded(severity, 0.0012, 0.0035, 0.0120, 0.0240) * open_
+    albedo = mix(old.albedo, (0.36, 0.22, 0.13), graded(severity, 0.0, 0.1, 0.55, 0.85) * raw)
+    albedo = mix(albedo, (0.030, 0.017, 0.012), graded(severity, 0.25, 0.50, 0.90, 0.97) * open_)
+    return Surface(height=height, albedo=albedo, gloss=old.gloss * (1 - raw))
 
 
 def fold(leather: Leather, rng: np.random.Generator, severity: float) -> Surface:
     """A crease pressed in by folding: a long dark line between two swollen lips, worn lighter."""
     old = leather.surface
-    path = curve(rng, _place(rng), rng.uniform(0, np.pi), 0.25 + 0.35 * severity, 0.35)
+    path = curve(rng, _place(rng), rng.uniform(0, np.pi), graded(severity, 0.20, 0.32, 0.55, 0.95), 0.4)
     off, along = path_distance(len(old.height), path)
     fade = ramp(np.sin(np.pi * along), 0.0, 0.5)
-    width = rng.uniform(0.012, 0.018)
+    width = rng.uniform(0.85, 1.15) * graded(severity, 0.013, 0.015, 0.022, 0.032)
     lips = np.exp(-((off / width) ** 2)) * fade
-    valley = np.exp(-((off / (0.4 * width)) ** 2)) * fade
-    height = old.height + (0.0010 + 0.0080 * severity) * (lips - 1.3 * valley)
-    worn = 1 + (0.10 + 0.25 * severity) * (lips - valley) - (0.06 + 0.55 * severity) * valley
+    valley = np.exp(-((off / (0.35 * width)) ** 2)) * fade
+    height = old.height + graded(severity, 0.0010, 0.0030, 0.0120, 0.0220) * (lips - 1.3 * valley)
+    worn = 1 + graded(severity, 0.10, 0.18, 0.50, 0.85) * (lips - valley)
+    worn = worn * (1 - graded(severity, 0.06, 0.20, 0.65, 0.85) * valley)
     return replace(old, height=height, albedo=old.albedo * worn[..., None])
 
 
 def stain(leather: Leather, rng: np.random.Generator, severity: float) -> Surface:
-    """A patch of another colour that has soaked in, darkest along its rim."""
-    old = leather.surface
-    shades = ((0.52, 0.48, 0.48), (0.68, 0.76, 1.15), (1.65, 1.50, 1.10), (0.95, 0.58, 0.55))
+    """A patch of another colour that has soaked in, darkest along its rim; large ones with splashes."""
+    old, place = leather.surface, _place(rng)
+    shades = ((0.34, 0.30, 0.30), (0.34, 0.46, 1.00), (2.20, 1.95, 1.40), (0.85, 0.26, 0.26))
     shade = np.asarray(shades[rng.integers(len(shades))])
-    edge = blob(rng, len(old.height), _place(rng), rng.uniform(0.035, 0.06) + 0.05 * severity)
+    radius = rng.uniform(0.85, 1.15) * graded(severity, 0.030, 0.042, 0.075, 0.125)
+    edge = blob(rng, len(old.height), place, radius)
+    for _ in range(int(6 * severity) - 2):
+        way, far = rng.uniform(0, 2 * np.pi), radius * rng.uniform(1.3, 2.0)
+        drop = (place[0] + far * np.cos(way), place[1] + far * np.sin(way))
+        edge = np.minimum(edge, blob(rng, len(old.height), drop, radius * rng.uniform(0.10, 0.25), 0.15))
     cover = (1 - ramp(edge, -0.006, 0.004)) * (0.8 + 0.2 * np.exp(-((edge / 0.01) ** 2)))
-    return replace(old, albedo=old.albedo * (1 + (0.35 + 0.65 * severity) * cover[..., None] * (shade - 1)))
+    strength = graded(severity, 0.16, 0.32, 0.80, 1.0)
+    return replace(old, albedo=old.albedo * (1 + strength * cover[..., None] * (shade - 1)))
 
 
 def poke(leather: Leather, rng: np.random.Generator, severity: float) -> Surface:
-    """A puncture: a small dark pit inside a pushed-up rim."""
+    """A puncture: a dark pit inside a pushed-up rim where the skin has torn pale."""
     old = leather.surface
-    radius = 0.0075 + 0.0115 * severity
-    edge = blob(rng, len(old.height), _place(rng), radius, 0.12)
-    pit = 1 - ramp(edge, -0.6 * radius, 0.4 * radius)
-    rim = np.exp(-(((edge - 0.8 * radius) / (0.7 * radius)) ** 2))
-    height = old.height - (0.0020 + 0.010 * severity) * pit + (0.0006 + 0.0022 * severity) * rim
-    albedo = mix(old.albedo, (0.035, 0.020, 0.015), (0.32 + 0.60 * severity) * pit)
+    radius = graded(severity, 0.0065, 0.0100, 0.0230, 0.0400)
+    edge = blob(rng, len(old.height), _place(rng), radius, graded(severity, 0.12, 0.12, 0.2, 0.3))
+    pit = 1 - ramp(edge, -0.6 * radius, 0.2 * radius)
+    rim = np.exp(-(((edge - 0.5 * radius) / (0.5 * radius)) ** 2))
+    height = old.height - graded(severity, 0.0015, 0.0040, 0.0150, 0.0300) * pit
+    height = height + graded(severity, 0.0004, 0.0010, 0.0060, 0.0120) * rim
+    albedo = mix(old.albedo, (0.36, 0.22, 0.13), graded(severity, 0.0, 0.08, 0.35, 0.60) * rim)
+    albedo = mix(albedo, (0.022, 0.013, 0.010), graded(severity, 0.25, 0.50, 0.92, 0.98) * pit)
     return Surface(height=height, albedo=albedo, gloss=old.gloss * (1 - pit))
 
 

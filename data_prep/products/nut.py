@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from data_prep.camera import Rig, Surface
-from data_prep.fields import blob, curve, mix, path_distance, pixel_grid, ramp, smooth_noise, stroke
+from data_prep.fields import blob, curve, graded, mix, path_distance, pixel_grid, ramp, smooth_noise, stroke
 
 __all__ = ["DEFECTS", "RIG", "Nut"]
 
@@ -90,56 +90,62 @@ class Nut:
         radius, angle = rng.uniform(low, high), rng.uniform(0, 2 * np.pi)
         return self.centre[0] + radius * np.cos(angle), self.centre[1] + radius * np.sin(angle)
 
+    def rim(self, angle: float) -> tuple[float, float]:
+        """The place on the outer edge in a direction of the picture."""
+        side = np.abs((angle - self.turn + np.pi / 6) % (np.pi / 3) - np.pi / 6)
+        reach = min(_APOTHEM / np.cos(side), _ROUND) * self.scale
+        return self.centre[0] + reach * np.cos(angle), self.centre[1] + reach * np.sin(angle)
+
 
 def scratch(nut: Nut, rng: np.random.Generator, severity: float) -> Surface:
     """Strokes across the face that catch the light."""
     old, metal = nut.surface, nut.outline() < -0.004
     cover = np.zeros((nut.size, nut.size))
-    angle = rng.uniform(0, np.pi)
+    angle, length = rng.uniform(0, np.pi), graded(severity, 0.07, 0.13, 0.28, 0.48)
     for _ in range(1 + int(2.4 * severity)):
-        path = curve(rng, nut.spot(rng, 0.20, 0.30), angle + 0.2 * rng.standard_normal(), 0.07 + 0.2 * severity, 0.15)
+        path = curve(rng, nut.spot(rng, 0.20, 0.30), angle + 0.2 * rng.standard_normal(), length, 0.15)
         off, along = path_distance(nut.size, path)
-        width = (0.0016 + 0.0018 * severity) * (0.3 + np.sin(np.pi * along))
+        width = graded(severity, 0.0015, 0.0020, 0.0042, 0.0070) * (0.3 + np.sin(np.pi * along))
         cover = np.maximum(cover, stroke(off, width))
     cover = cover * metal * (nut.polar()[0] > _BORE)
-    albedo = mix(old.albedo, (0.55, 0.55, 0.55), (0.16 + 0.64 * severity) * cover)
-    return replace(old, height=old.height - (0.0004 + 0.0016 * severity) * cover, albedo=albedo)
+    albedo = mix(old.albedo, (0.62, 0.62, 0.62), graded(severity, 0.14, 0.28, 0.75, 0.90) * cover)
+    return replace(old, height=old.height - graded(severity, 0.0004, 0.0008, 0.0024, 0.0050) * cover, albedo=albedo)
 
 
 def chip(nut: Nut, rng: np.random.Generator, severity: float) -> Surface:
     """A piece broken from the outer edge."""
-    angle = rng.uniform(0, 2 * np.pi)
-    side = np.abs((angle - nut.turn + np.pi / 6) % (np.pi / 3) - np.pi / 6)
-    reach = min(_APOTHEM / np.cos(side), _ROUND) * nut.scale
-    place = (nut.centre[0] + reach * np.cos(angle), nut.centre[1] + reach * np.sin(angle))
-    edge = blob(rng, nut.size, place, 0.014 + 0.055 * severity, 0.45)
+    place = nut.rim(rng.uniform(0, 2 * np.pi))
+    edge = blob(rng, nut.size, place, graded(severity, 0.013, 0.024, 0.062, 0.115), 0.3)
     return replace(nut, bite=1 - ramp(edge, -0.014, 0.004)).surface
 
 
 def rust(nut: Nut, rng: np.random.Generator, severity: float) -> Surface:
     """A corroded patch: orange to brown, matt and rough."""
-    old = nut.surface
-    edge = blob(rng, nut.size, nut.spot(rng, 0.20, 0.32), 0.025 + 0.05 * severity, 0.3)
+    old, radius = nut.surface, graded(severity, 0.022, 0.034, 0.075, 0.130)
+    edge = blob(rng, nut.size, nut.spot(rng, 0.22, 0.29), radius, 0.4)
     grain = smooth_noise(rng, nut.size, 70)
-    cover = (1 - ramp(edge, -0.02, 0.006)) * np.clip(0.8 + 0.25 * grain, 0.0, 1.0)
-    cover = cover * (nut.outline() < 0) * (nut.polar()[0] > _BORE) * (0.20 + 0.72 * severity)
-    colour = np.array([0.20, 0.085, 0.030]) * (1 + 0.25 * grain)[..., None]
-    height = old.height + 0.0006 * cover * grain
-    return Surface(height=height, albedo=mix(old.albedo, colour, cover), gloss=old.gloss * (1 - 0.8 * cover))
+    cover = (1 - ramp(edge, -0.02, 0.006)) * np.clip(0.85 + 0.25 * grain, 0.0, 1.0)
+    cover = cover * (nut.outline() < 0) * (nut.polar()[0] > _BORE) * graded(severity, 0.18, 0.38, 0.88, 1.0)
+    colour = np.array([0.21, 0.075, 0.020]) * (1 + 0.35 * grain)[..., None]
+    height = old.height + graded(severity, 0.0004, 0.0006, 0.0012, 0.0018) * cover * grain
+    return Surface(height=height, albedo=mix(old.albedo, colour, cover), gloss=old.gloss * (1 - 0.9 * cover))
 
 
 def burr(nut: Nut, rng: np.random.Generator, severity: float) -> Surface:
-    """A sliver of metal left hanging from the thread into the bore."""
-    old, (radius, _) = nut.surface, nut.polar()
-    root = nut.spot(rng, _BORE - 0.5 * _THREAD, _BORE - 0.5 * _THREAD)
-    inwards = np.arctan2(nut.centre[1] - root[1], nut.centre[0] - root[0])
-    path = curve(rng, root, inwards + rng.uniform(-0.7, 0.7), 0.030 + 0.110 * severity, 0.9)
-    path = path - path[0] + np.asarray(root)
-    off, along = path_distance(nut.size, path)
-    width = (0.0055 + 0.0085 * severity) * (1.15 - along)
-    cover = stroke(off, width) * (radius < _BORE) * (0.45 + 0.5 * severity)
-    height = mix(old.height, 0.6 * _THICK - 0.5 * np.abs(off), cover)
-    return Surface(height=height, albedo=mix(old.albedo, _STEEL, cover), gloss=mix(old.gloss, 0.35, cover))
+    """A sliver of metal left hanging from the thread into the bore, or sticking out from the outer edge."""
+    old, angle, inside = nut.surface, rng.uniform(0, 2 * np.pi), rng.random() < 0.6
+    middle, edge = np.asarray(nut.centre), np.asarray(nut.rim(angle))
+    root = middle + (_BORE - 0.5 * _THREAD) * np.array([np.cos(angle), np.sin(angle)]) if inside else edge
+    heading = angle + np.pi * inside + rng.choice([-1, 1]) * rng.uniform(0.2, 0.9)
+    path = curve(rng, (0.0, 0.0), heading, graded(severity, 0.026, 0.045, 0.125, 0.200), 0.9)
+    off, along = path_distance(nut.size, path - path[0] + root)
+    width = graded(severity, 0.0050, 0.0065, 0.0150, 0.0230) * (1.15 - along)
+    free = nut.polar()[0] < _BORE if inside else nut.outline() > -0.012
+    cover = stroke(off, width) * free * graded(severity, 0.35, 0.55, 0.95, 1.0)
+    ridge = np.sqrt(np.clip(1 - (off / (1.4 * width)) ** 2, 0.0, 1.0))
+    height = mix(old.height, 0.7 * _THICK + width * ridge + 0.03 * along, cover)
+    albedo = mix(old.albedo, graded(severity, 1.0, 1.0, 1.8, 2.2) * _STEEL, cover)
+    return Surface(height=height, albedo=albedo, gloss=mix(old.gloss, 0.8, cover))
 
 
 DEFECTS = {"burr": burr, "chip": chip, "rust": rust, "scratch": scratch}
