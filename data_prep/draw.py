@@ -23,7 +23,7 @@ from moleflow_lib.errors import ConfigError, DataError, problem_list
 
 __all__ = ["GENERATOR_VERSION", "MANIFEST", "draw_demo"]
 
-GENERATOR_VERSION = 2  # raise it whenever a pixel changes
+GENERATOR_VERSION = 3  # raise it whenever a pixel changes
 MANIFEST = "dataset.json"
 
 

@@ -42,8 +42,8 @@ def mix(below: np.ndarray, above: np.ndarray | Sequence[float] | float, cover: n
 def graded(severity: float, *levels: float) -> float:
     """A quantity of a defect at a severity, from what it is at 0 (hidden), 1/4 (hard), 1/2 (plain) and 1 (gross).
 
-    >>> graded(0.75, 0.1, 0.2, 0.4, 0.8)
-    0.6000000000000001
+    >>> graded(0.75, 0.0, 1.0, 2.0, 4.0)
+    3.0
     """
     return float(np.interp(severity, (0.0, 0.25, 0.5, 1.0), levels))
 
@@ -106,8 +106,9 @@ def blob(
     """Signed distance (negative inside) to an irregular patch, about exact near its edge."""
     x, y = pixel_grid(size)
     away = np.hypot(x - centre[0], y - centre[1])
-    cells = float(np.clip(0.8 / radius, 4, 40))
-    return away - radius * (1 + rough * smooth_noise(rng, size, cells) + 0.3 * rough * smooth_noise(rng, size, 60))
+    lobes = smooth_noise(rng, size, float(np.clip(1.1 / radius, 4, 40)))
+    lobes = lobes - np.average(lobes, weights=np.exp(-((away / radius) ** 2)) + 1e-9)  # so that it keeps its size
+    return away - radius * (1 + rough * lobes + 0.3 * rough * smooth_noise(rng, size, 60))
 
 
 def curve(

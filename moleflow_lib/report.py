@@ -44,12 +44,12 @@ def render_report(notebook: Path, into: Path, failure: str = "") -> None:
     except Exception as error:  # nbformat raises many kinds
         raise NotebookError(f"{notebook} is not a notebook ({error})") from error
     errors = [output_error(output) for cell in book.cells for output in cell.get("outputs", []) if output.output_type == "error"]
-    cells = _arranged(book)
+    warnings, cells = list(_warnings(book)), _arranged(book)
     figures = sum(_prepare(cell, errors) for cell in cells)
     book.cells, book.metadata = cells, NotebookNode({k: v for k, v in book.metadata.items() if k != "widgets"})
     exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(TEMPLATES)], exclude_anchor_links=True)
     page = {
-        "title": notebook_title(book), "errors": errors, "warnings": list(_warnings(book)), "headings": _headings(cells),
+        "title": notebook_title(book), "errors": errors, "warnings": warnings, "headings": _headings(cells),
         "failure": failure or (errors[0].splitlines()[-1] if errors else ""),
         "css": (TEMPLATES / "style.css").read_text() + HtmlFormatter(style="default").get_style_defs(".highlight"),
         "script": (TEMPLATES / "report.js").read_text(), "plotly_js": get_plotlyjs() if figures else "",

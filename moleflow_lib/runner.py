@@ -102,6 +102,7 @@ def run_notebooks(params: Mapping[str, object], notebooks: Sequence[Path]) -> in
 def _checked_inputs(config: ExperimentConfig) -> list[str]:
     """Fail before anything runs if the data or the backbone cannot be used; returns the task names."""
     products = open_dataset(config.dataset_root, config.classes)
+    resolve_device(config.device)
     build_extractor(config.with_(device="cpu"))
     return [task.name for task in make_tasks(products, config.classes)]
 

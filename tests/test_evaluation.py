@@ -82,8 +82,9 @@ def test_unlabelled_images_are_scored_and_left_out(learned: Experiment, tmp_path
     root = tmp_path / "data"
     shutil.copytree(f"{learned.config.dataset_root}/leather", root / "leather")
     extra = sorted((root / "leather" / "train" / "good").iterdir())[:2]
+    (root / "leather" / "test" / "unlabelled").mkdir()
     for path in extra:
-        shutil.copy(path, root / "leather" / "test" / path.name)
+        shutil.copy(path, root / "leather" / "test" / "unlabelled" / path.name)
     experiment = Experiment(learned.config.with_(dataset_root=str(root), classes=("leather",), out_dir=str(tmp_path)))
     evaluator = experiment.evaluators[0]
     assert (evaluator.labels == -1).sum() == 2 and len(evaluator.image_scores(0)) == 10

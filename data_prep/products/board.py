@@ -141,8 +141,8 @@ def shifted(board: Board, rng: np.random.Generator, severity: float) -> Surface:
     """A part off its pads: pushed aside and turned, beyond the tolerance; at the worst by half its size."""
     which, way = _victim(rng, severity), rng.uniform(0, 2 * np.pi)
     part = board.parts[which]
-    push = graded(severity, 0.35, 0.45, 0.80, 1.0) * min(*part.half, 0.06)
-    twist = graded(severity, 0.10, 0.20, 0.40, 0.70) * min(1.0, 0.11 / max(part.half)) * rng.choice([-1, 1])
+    push = graded(severity, 0.35, 0.60, 1.05, 1.05) * min(*part.half, 0.06)
+    twist = graded(severity, 0.10, 0.28, 0.58, 0.72) * min(1.0, 0.11 / max(part.half)) * rng.choice([-1, 1])
     moved = replace(part, x=part.x + push * np.cos(way), y=part.y + push * np.sin(way), turn=part.turn + twist)
     return replace(board, parts=board.parts[:which] + board.parts[which + 1 :] + (moved,)).surface
 
@@ -160,9 +160,9 @@ def bridge(board: Board, rng: np.random.Generator, severity: float) -> Surface:
     cover = ramp(inside, -0.003, 0.002) * graded(severity, 0.60, 0.80, 1.0, 1.0)
     dome = np.sqrt(np.clip(inside / width, 0.0, 1.0))
     top = 0.013 + graded(severity, 0.004, 0.006, 0.014, 0.020) * dome
-    albedo = mix(old.albedo, np.asarray(SOLDER) * graded(severity, 0.6, 0.8, 1.15, 1.25), cover)
+    albedo = mix(old.albedo, np.asarray(SOLDER) * graded(severity, 0.6, 0.8, 0.95, 1.0), cover)
     height = mix(old.height, np.maximum(old.height, top), cover)
-    return Surface(height=height, albedo=albedo, gloss=mix(old.gloss, 0.5, cover))
+    return Surface(height=height, albedo=albedo, gloss=mix(old.gloss, 0.3, cover))
 
 
 def scratch(board: Board, rng: np.random.Generator, severity: float) -> Surface:
@@ -173,11 +173,14 @@ def scratch(board: Board, rng: np.random.Generator, severity: float) -> Surface:
     path = curve(rng, tuple(rng.uniform(0.3, 0.7, 2)), rng.uniform(0, np.pi), length, 0.3)
     off, along = path_distance(len(old.height), path)
     ragged = 1 + 0.3 * smooth_noise(rng, len(old.height), 60)
-    width = graded(severity, 0.0016, 0.0021, 0.0048, 0.0085) * (0.3 + np.sin(np.pi * along)) * ragged
+    width = graded(severity, 0.0016, 0.0021, 0.0046, 0.0066) * (0.3 + np.sin(np.pi * along)) * ragged
     on_board = (np.maximum(np.abs(x - 0.5), np.abs(y - 0.5)) < 0.44) * (old.height < 0.016)
     cover, crumbs = stroke(off, width) * on_board, stroke(off, 1.7 * width) * on_board
-    albedo = mix(old.albedo, (0.30, 0.36, 0.28), graded(severity, 0.0, 0.10, 0.55, 0.80) * crumbs)
-    colour = mix(np.array([0.20, 0.24, 0.19]), COPPER, np.asarray(graded(severity, 0.0, 0.3, 0.9, 1.0)))
+    fine = 0.8 * on_board * ramp(np.sin(np.pi * along), 0.0, 0.5)
+    for beside in rng.choice([-1, 1]) * np.array([0.016, 0.027])[: max(0, int(4 * severity) - 1)]:
+        cover = np.maximum(cover, fine * stroke(off - beside, 0.4 * width))
+    albedo = mix(old.albedo, (0.20, 0.28, 0.18), graded(severity, 0.0, 0.10, 0.55, 0.80) * crumbs)
+    colour = mix(np.array([0.20, 0.24, 0.19]), (0.52, 0.31, 0.12), np.asarray(graded(severity, 0.0, 0.3, 0.9, 1.0)))
     albedo = mix(albedo, colour, graded(severity, 0.20, 0.38, 0.90, 1.0) * cover)
     height = old.height - graded(severity, 0.0, 0.0005, 0.0015, 0.0030) * cover
     return Surface(height=height, albedo=albedo, gloss=mix(old.gloss, 0.20, cover))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import ndimage
 
 from data_prep.camera import Rig, Surface
 from data_prep.fields import blob, curve, graded, mix, path_distance, pixel_grid, ramp, smooth_noise, stroke
@@ -140,7 +141,7 @@ def broken(mesh: Mesh, rng: np.random.Generator, severity: float) -> Surface:
 def bent(mesh: Mesh, rng: np.random.Generator, severity: float) -> Surface:
     """A wire pushed sideways out of its row; far enough, it takes the next one along."""
     place, pitch, way = _somewhere(mesh, rng), mesh.pitch, int(rng.choice([-1, 1]))
-    shift, reach = way * pitch * graded(severity, 0.07, 0.14, 0.60, 1.0), pitch * graded(severity, 0.9, 1.3, 2.2, 3.4)
+    shift, reach = way * pitch * graded(severity, 0.07, 0.14, 0.60, 0.95), pitch * graded(severity, 0.9, 1.3, 2.0, 2.9)
     flaws = (Flaw(**place, reach=reach, shift=shift),)
     if severity > 0.5:
         beside = {**place, "wire": place["wire"] - way, "at": place["at"] + 0.5 * pitch * rng.uniform(-1, 1)}
@@ -154,8 +155,8 @@ def thread(mesh: Mesh, rng: np.random.Generator, severity: float) -> Surface:
     colours = ((0.72, 0.60, 0.30), (0.05, 0.05, 0.06), (0.42, 0.05, 0.05), (0.06, 0.12, 0.40))
     colour = colours[rng.integers(len(colours))]
     length = graded(severity, 0.10, 0.20, 0.55, 1.0)
-    path = curve(rng, tuple(rng.uniform(0.3, 0.7, 2)), rng.uniform(0, np.pi), length, 2.2, 32)
-    off, _ = path_distance(mesh.size, path)
+    path = curve(rng, tuple(rng.uniform(0.3, 0.7, 2)), rng.uniform(0, np.pi), length, 2.8, 32)
+    off, _ = path_distance(mesh.size, ndimage.gaussian_filter1d(path, 1.5, axis=0, mode="nearest"))
     width = graded(severity, 0.0022, 0.0034, 0.0068, 0.0105)
     cover = stroke(off, width) * graded(severity, 0.30, 0.50, 0.90, 0.98)
     height = mix(old.height, np.maximum(old.height, 1.75 * mesh.radius + width), cover)

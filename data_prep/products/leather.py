@@ -73,10 +73,10 @@ def cut(leather: Leather, rng: np.random.Generator, severity: float) -> Surface:
 def fold(leather: Leather, rng: np.random.Generator, severity: float) -> Surface:
     """A crease pressed in by folding: a long dark line between two swollen lips, worn lighter."""
     old = leather.surface
-    path = curve(rng, _place(rng), rng.uniform(0, np.pi), graded(severity, 0.20, 0.32, 0.55, 0.95), 0.4)
+    path = curve(rng, _place(rng), rng.uniform(0, np.pi), graded(severity, 0.20, 0.32, 0.50, 0.72), 0.4)
     off, along = path_distance(len(old.height), path)
     fade = ramp(np.sin(np.pi * along), 0.0, 0.5)
-    width = rng.uniform(0.85, 1.15) * graded(severity, 0.013, 0.015, 0.022, 0.032)
+    width = rng.uniform(0.85, 1.15) * graded(severity, 0.013, 0.015, 0.020, 0.025)
     lips = np.exp(-((off / width) ** 2)) * fade
     valley = np.exp(-((off / (0.35 * width)) ** 2)) * fade
     height = old.height + graded(severity, 0.0010, 0.0030, 0.0120, 0.0220) * (lips - 1.3 * valley)
@@ -90,28 +90,28 @@ def stain(leather: Leather, rng: np.random.Generator, severity: float) -> Surfac
     old, place = leather.surface, _place(rng)
     shades = ((0.34, 0.30, 0.30), (0.34, 0.46, 1.00), (2.20, 1.95, 1.40), (0.85, 0.26, 0.26))
     shade = np.asarray(shades[rng.integers(len(shades))])
-    radius = rng.uniform(0.85, 1.15) * graded(severity, 0.030, 0.042, 0.075, 0.125)
+    radius = rng.uniform(0.85, 1.15) * graded(severity, 0.030, 0.042, 0.075, 0.112)
     edge = blob(rng, len(old.height), place, radius)
     for _ in range(int(6 * severity) - 2):
         way, far = rng.uniform(0, 2 * np.pi), radius * rng.uniform(1.3, 2.0)
         drop = (place[0] + far * np.cos(way), place[1] + far * np.sin(way))
         edge = np.minimum(edge, blob(rng, len(old.height), drop, radius * rng.uniform(0.10, 0.25), 0.15))
     cover = (1 - ramp(edge, -0.006, 0.004)) * (0.8 + 0.2 * np.exp(-((edge / 0.01) ** 2)))
-    strength = graded(severity, 0.16, 0.32, 0.80, 1.0)
+    strength = graded(severity, 0.16, 0.40, 0.90, 1.0)
     return replace(old, albedo=old.albedo * (1 + strength * cover[..., None] * (shade - 1)))
 
 
 def poke(leather: Leather, rng: np.random.Generator, severity: float) -> Surface:
     """A puncture: a dark pit inside a pushed-up rim where the skin has torn pale."""
     old = leather.surface
-    radius = graded(severity, 0.0065, 0.0100, 0.0230, 0.0400)
+    radius = graded(severity, 0.0085, 0.0110, 0.0230, 0.0400)
     edge = blob(rng, len(old.height), _place(rng), radius, graded(severity, 0.12, 0.12, 0.2, 0.3))
     pit = 1 - ramp(edge, -0.6 * radius, 0.2 * radius)
     rim = np.exp(-(((edge - 0.5 * radius) / (0.5 * radius)) ** 2))
-    height = old.height - graded(severity, 0.0015, 0.0040, 0.0150, 0.0300) * pit
+    height = old.height - graded(severity, 0.0020, 0.0040, 0.0150, 0.0300) * pit
     height = height + graded(severity, 0.0004, 0.0010, 0.0060, 0.0120) * rim
     albedo = mix(old.albedo, (0.36, 0.22, 0.13), graded(severity, 0.0, 0.08, 0.35, 0.60) * rim)
-    albedo = mix(albedo, (0.022, 0.013, 0.010), graded(severity, 0.25, 0.50, 0.92, 0.98) * pit)
+    albedo = mix(albedo, (0.022, 0.013, 0.010), graded(severity, 0.30, 0.50, 0.92, 0.98) * pit)
     return Surface(height=height, albedo=albedo, gloss=old.gloss * (1 - pit))
 
 

@@ -115,7 +115,7 @@ def scratch(nut: Nut, rng: np.random.Generator, severity: float) -> Surface:
 def chip(nut: Nut, rng: np.random.Generator, severity: float) -> Surface:
     """A piece broken from the outer edge."""
     place = nut.rim(rng.uniform(0, 2 * np.pi))
-    edge = blob(rng, nut.size, place, graded(severity, 0.013, 0.024, 0.062, 0.115), 0.3)
+    edge = blob(rng, nut.size, place, graded(severity, 0.013, 0.024, 0.062, 0.110), 0.22)
     return replace(nut, bite=1 - ramp(edge, -0.014, 0.004)).surface
 
 
@@ -124,7 +124,7 @@ def rust(nut: Nut, rng: np.random.Generator, severity: float) -> Surface:
     old, radius = nut.surface, graded(severity, 0.022, 0.034, 0.075, 0.130)
     edge = blob(rng, nut.size, nut.spot(rng, 0.22, 0.29), radius, 0.4)
     grain = smooth_noise(rng, nut.size, 70)
-    cover = (1 - ramp(edge, -0.02, 0.006)) * np.clip(0.85 + 0.25 * grain, 0.0, 1.0)
+    cover = (1 - ramp(edge, -0.02, 0.006)) * np.clip(1.0 + 0.25 * grain, 0.3, 1.0)
     cover = cover * (nut.outline() < 0) * (nut.polar()[0] > _BORE) * graded(severity, 0.18, 0.38, 0.88, 1.0)
     colour = np.array([0.21, 0.075, 0.020]) * (1 + 0.35 * grain)[..., None]
     height = old.height + graded(severity, 0.0004, 0.0006, 0.0012, 0.0018) * cover * grain
@@ -137,9 +137,9 @@ def burr(nut: Nut, rng: np.random.Generator, severity: float) -> Surface:
     middle, edge = np.asarray(nut.centre), np.asarray(nut.rim(angle))
     root = middle + (_BORE - 0.5 * _THREAD) * np.array([np.cos(angle), np.sin(angle)]) if inside else edge
     heading = angle + np.pi * inside + rng.choice([-1, 1]) * rng.uniform(0.2, 0.9)
-    path = curve(rng, (0.0, 0.0), heading, graded(severity, 0.026, 0.045, 0.125, 0.200), 0.9)
+    path = curve(rng, (0.0, 0.0), heading, graded(severity, 0.026, 0.045, 0.125, 0.190), 0.6)
     off, along = path_distance(nut.size, path - path[0] + root)
-    width = graded(severity, 0.0050, 0.0065, 0.0150, 0.0230) * (1.15 - along)
+    width = graded(severity, 0.0050, 0.0065, 0.0170, 0.0250) * (1.05 - along) ** 0.8
     free = nut.polar()[0] < _BORE if inside else nut.outline() > -0.012
     cover = stroke(off, width) * free * graded(severity, 0.35, 0.55, 0.95, 1.0)
     ridge = np.sqrt(np.clip(1 - (off / (1.4 * width)) ** 2, 0.0, 1.0))
