@@ -104,14 +104,14 @@ def stain(leather: Leather, rng: np.random.Generator, severity: float) -> Surfac
 def poke(leather: Leather, rng: np.random.Generator, severity: float) -> Surface:
     """A puncture: a dark pit inside a pushed-up rim where the skin has torn pale."""
     old = leather.surface
-    radius = graded(severity, 0.0085, 0.0110, 0.0230, 0.0400)
+    radius = graded(severity, 0.0095, 0.0115, 0.0230, 0.0400)
     edge = blob(rng, len(old.height), _place(rng), radius, graded(severity, 0.12, 0.12, 0.2, 0.3))
     pit = 1 - ramp(edge, -0.6 * radius, 0.2 * radius)
     rim = np.exp(-(((edge - 0.5 * radius) / (0.5 * radius)) ** 2))
     height = old.height - graded(severity, 0.0020, 0.0040, 0.0150, 0.0300) * pit
     height = height + graded(severity, 0.0004, 0.0010, 0.0060, 0.0120) * rim
     albedo = mix(old.albedo, (0.36, 0.22, 0.13), graded(severity, 0.0, 0.08, 0.35, 0.60) * rim)
-    albedo = mix(albedo, (0.022, 0.013, 0.010), graded(severity, 0.30, 0.50, 0.92, 0.98) * pit)
+    albedo = mix(albedo, (0.022, 0.013, 0.010), graded(severity, 0.34, 0.50, 0.92, 0.98) * pit)
     return Surface(height=height, albedo=albedo, gloss=old.gloss * (1 - pit))
 
 
