@@ -134,9 +134,9 @@ def _add_draw(commands, formatter) -> None:
     draw.add_argument("name", choices=["demo"], help="which set")
     draw.add_argument("--into", type=Path, default=Path("data/demo"), metavar="DIR", help="folder (data/demo)")
     draw.add_argument("--seed", type=int, default=0, help="random seed (0)")
-    draw.add_argument("--train", type=_positive, default=64, metavar="N", help="training images a product (64)")
-    draw.add_argument("--test-good", type=_positive, default=26, metavar="N", help="normal test images a product (26)")
-    draw.add_argument("--test-defect", type=_positive, default=26, metavar="N", help="defective ones a product (26)")
+    draw.add_argument("--train", type=_positive, default=80, metavar="N", help="training images a product (80)")
+    draw.add_argument("--test-good", type=_positive, default=32, metavar="N", help="normal test images a product (32)")
+    draw.add_argument("--test-defect", type=_positive, default=32, metavar="N", help="defective ones a product (32)")
     draw.add_argument("--size", type=_positive, default=256, metavar="PX", help="side of an image (256)")
     draw.set_defaults(run=_draw)
 

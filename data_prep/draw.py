@@ -49,7 +49,7 @@ class _Item:
 
 
 def draw_demo(
-    into: Path, *, seed: int = 0, train: int = 64, test_good: int = 26, test_defect: int = 26, size: int = 256
+    into: Path, *, seed: int = 0, train: int = 80, test_good: int = 32, test_defect: int = 32, size: int = 256
 ) -> Path:
     """Draw the demo dataset, complete an interrupted drawing, or find it already there.
 

@@ -155,8 +155,8 @@ class ExperimentConfig:
 PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
     {
         "v5_final": MappingProxyType({}),
-        # Small enough for two cores and a few minutes; the backbone needs no weights. The learning rate was
-        # chosen on a set drawn with another seed, never on the images that the demo is scored on.
+        # Small enough for two cores and a few minutes; the backbone needs no weights. Learning rate, depth
+        # and epochs were chosen on sets drawn with seeds 1 to 3, never on seed 0, which the demo is scored on.
         "demo": MappingProxyType(
             {
                 "classes": ("leather", "grid", "nut", "board"),
@@ -165,19 +165,20 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
                 "coupling_layers": 4,
                 "lora_rank": 16,
                 "lora_alpha": 16.0,
-                "epochs": 40,
+                "dia_blocks": 4,
+                "epochs": 36,
                 "batch_size": 8,
                 "lr": 3e-3,
                 "schedule": "cosine",
                 "clip_norm": 0.5,
                 "tail_scope": "image",
                 "ablation_switches": (
-                    "no whitening", "volume counted", "no mixer", "no position", "no LoRA", "no DIA", "DIA alone", "no tail loss",
+                    "no whitening", "volume counted", "no mixer", "no position", "no LoRA", "no DIA", "no tail loss",
                     "2 blocks", "rank 4", "top-1", "top-10",
                 ),
                 "ablation_classes": ("grid", "nut"),
                 "ablation_seeds": (0, 1),
-                "ablation_epochs": 15,
+                "ablation_epochs": 8,
             }
         ),
     }

@@ -90,5 +90,12 @@ class Experiment:
         base = counts["base"] + counts["global_affine"] + counts["mixer"]
         return base, counts["per_task"], dim + dim * (dim + 1) // 2
 
+    def hashes(self) -> dict[str, str]:
+        """What the results rest on: backbone weights, and the parts of each task learned so far (SHA-256)."""
+        histories = self.trainer.histories
+        parts = {f"parts of {history.name} (SHA-256)": history.state_sha256 for history in histories}
+        base = {"shared base (SHA-256)": histories[0].base_sha256} if histories else {}
+        return {"backbone weights (SHA-256)": self.store.extractor.weights_sha256, **base, **parts}
+
     def _probe(self, task: Task) -> torch.Tensor:
         return self.detector.patch_scores(self.features(task, "test").patches[:16], task.index)

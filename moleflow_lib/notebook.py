@@ -68,9 +68,9 @@ def write_result(config: ExperimentConfig, name: str, result: Mapping[str, objec
     return path.name
 
 
-def provenance_table(config: ExperimentConfig) -> Table:
-    """Versions, hardware, commit and the configuration in full."""
-    facts = provenance(config.device)
+def provenance_table(config: ExperimentConfig, hashes: Mapping[str, str] | None = None) -> Table:
+    """Versions, hardware, commit, the hashes of what went in and came out, and the configuration in full."""
+    facts = {**provenance(config.device), **(hashes or {})}
     rows = [{"what": name, "value": str(value)} for name, value in facts.items()]
     options = config.to_dict().items()
     rows += [{"what": f"config: {name}", "value": str(value)} for name, value in options if name not in _PATHS]
