@@ -16,12 +16,12 @@ from PIL import Image
 from tqdm.std import tqdm
 
 from data_prep.publishers import published_counts
-from moleflow_lib.errors import DataError
 from moleflow_lib.datasets.faults import ERROR, NOTE, Fault, FaultLog
 from moleflow_lib.datasets.geometry import RESIZE_POLICIES, cut_defects
 from moleflow_lib.datasets.images import ImageFault, read_image, read_mask, require_same_size
 from moleflow_lib.datasets.layouts import Tree, survey
 from moleflow_lib.datasets.records import Product, Record
+from moleflow_lib.errors import DataError
 
 __all__ = ["Examination", "examine"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tqdm.std import tqdm
 
-from moleflow_lib.errors import DataError
 from moleflow_lib.datasets.faults import raise_errors
 from moleflow_lib.datasets.layouts import survey
 from moleflow_lib.datasets.records import Record
+from moleflow_lib.errors import DataError
 
 __all__ = ["convert_visa"]
 

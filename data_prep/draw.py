@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 from tqdm.std import tqdm
 
-from data_prep.picture import picture, spoilt_picture
-from data_prep.products import PRODUCTS
+from data_prep.drawing.picture import picture, spoilt_picture
+from data_prep.drawing.products import PRODUCTS
 from moleflow_lib.errors import ConfigError, DataError, problem_list
 
 __all__ = ["GENERATOR_VERSION", "MANIFEST", "draw_demo"]

@@ -12,8 +12,8 @@ import pooch
 from data_prep.download import fetch
 from data_prep.publishers import Publisher
 from data_prep.unpack import unpack
-from moleflow_lib.errors import DataError
 from moleflow_lib.datasets.layouts import Tree, find_tree
+from moleflow_lib.errors import DataError
 
 __all__ = ["get_dataset", "licence_text", "manual_steps"]
 

@@ -51,6 +51,7 @@ def unpack(archive: Path, into: Path, limits: Limits | None = None) -> None:
     Args:
         archive: the file; its kind is told by its content, not its name.
         into: folder to create; it must not exist. Removed again if anything is wrong.
+        limits: what an archive may grow to; generous ones for the published datasets if None.
 
     Raises:
         DataError: no archive, damaged, or hostile: an absolute path, `..`, a link, a device, a

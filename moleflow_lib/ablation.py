@@ -11,7 +11,7 @@ import numpy as np
 
 from moleflow_lib.artifacts import read_json, write_json
 from moleflow_lib.config import ExperimentConfig, digest
-from moleflow_lib.errors import ConfigError
+from moleflow_lib.errors import ArtifactError, ConfigError
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import METRICS, mean_defined
 from moleflow_lib.runtime import progress
@@ -139,8 +139,12 @@ def _run(run: AblationRun, folder: Path) -> dict[str, object]:
     )
     path = folder / f"{key[:24]}.json"
     if not path.is_file():
-        write_json(path, {"key": key, **_measure(run, experiment)})
-    return {**read_json(path), "switch": run.switch}
+        row = _measure(run, experiment)
+        write_json(path, {"key": key, "row": row, "row_sha256": digest(row)})
+    stored = read_json(path)
+    if stored.get("key") != key or stored.get("row_sha256") != digest(stored.get("row")):
+        raise ArtifactError(f"{path} is damaged or of another run; delete it and run again")
+    return {**stored["row"], "switch": run.switch, "value": dict(run.changes)}
 
 
 def _measure(run: AblationRun, experiment: Experiment) -> dict[str, object]:
@@ -148,7 +152,7 @@ def _measure(run: AblationRun, experiment: Experiment) -> dict[str, object]:
     result = experiment.evaluate()
     last = len(histories) - 1
     return {
-        "switch": run.switch, "value": dict(run.changes), "seed": run.seed,
+        "seed": run.seed,
         **{metric: mean_defined(result.final(metric)) for metric in METRICS},
         "routing": result.routing["accuracy"], "seconds": sum(history.seconds for history in histories),
         "per_task": experiment.detector.flow.parameter_counts(last)["per_task"],

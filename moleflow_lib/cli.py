@@ -64,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run notebooks in order and render their reports")
     run.add_argument("--preset", default="v5_final", help=f"named configuration: {', '.join(PRESETS)}")
     run.add_argument("--dataset-root", required=True, help="folder that holds one folder a product")
-    run.add_argument("--classes", default="", help="products in order of arrival, e.g. bottle,cable+capsule,screw (cable and capsule arrive together); all if left out")
+    order = "products in order of arrival, e.g. bottle,cable+capsule,screw (cable and capsule arrive together); all if left out"
+    run.add_argument("--classes", default="", help=order)
     run.add_argument("--task-order", default="", metavar="FILE", help="the same from a file, one task a line")
     run.add_argument("--backbone", default="", help="timm tag, filterbank, or random:<tag>")
     run.add_argument("--backbone-weights", default="", metavar="FILE", help="local weights of that tag")

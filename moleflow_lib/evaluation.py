@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.datasets import Task, load_mask
 from moleflow_lib.detector import ContinualDetector
 from moleflow_lib.feature_store import Features
@@ -42,7 +41,7 @@ class ContinualResult:
 
     def classes_with_masks(self) -> list[str]:
         """Tasks whose pixel metrics are defined."""
-        return [name for name, value in zip(self.classes, self.final("pixel_auroc", "oracle")) if value is not None]
+        return [name for name, value in zip(self.classes, self.final("pixel_auroc", "oracle"), strict=True) if value is not None]
 
 
 class TaskEvaluator:

@@ -64,13 +64,13 @@ class Experiment:
         """Whether no task moved by one bit since it was learned.
 
         Verified twice: the hash of every task's own parts and of the base against the hash taken
-        when the task was finished, and the scores of the task's first test images against those
-        computed at that moment.
+        when the task was finished, and the scores of the task's first training images, bit by bit,
+        against those computed at that moment.
 
         Raises:
             TrainingError: something moved; the message names the task.
         """
-        for task, history, scores in zip(self.tasks, self.trainer.histories, self._learned_scores):
+        for task, history, scores in zip(self.tasks, self.trainer.histories, self._learned_scores, strict=False):
             if self.trainer.state_sha256(task.index) != (history.state_sha256, history.base_sha256):
                 raise TrainingError(f"the parts of task {task.name} changed after it was learned")
             if not torch.equal(self._probe(task), scores):
@@ -98,4 +98,4 @@ class Experiment:
         return {"backbone weights (SHA-256)": self.store.extractor.weights_sha256, **base, **parts}
 
     def _probe(self, task: Task) -> torch.Tensor:
-        return self.detector.patch_scores(self.features(task, "test").patches[:16], task.index)
+        return self.detector.patch_scores(self.features(task, "train").patches[:16], task.index)

@@ -104,7 +104,9 @@ class ViTPatchCoreExtractor(PatchExtractor):
         model = _load_timm(tag, weights, random_seed)
         depth = len(model.feature_info)
         if not blocks or max(blocks) >= depth:
-            raise BackboneError(f"{tag} has layers 0 … {depth - 1}; blocks asked for: {list(blocks)}. Set blocks, e.g. 2,3 for a CNN")
+            raise BackboneError(
+                f"{tag} has layers 0 … {depth - 1}; blocks asked for: {list(blocks)}. Set blocks, e.g. 2,3 for a CNN"
+            )
         data = timm.data.resolve_model_data_config(model)
         if hasattr(model, "set_input_size") and image_size != data["input_size"][-1]:
             model.set_input_size(img_size=image_size)

@@ -44,7 +44,7 @@ def cache_rows(tasks: Sequence[Task], train: Sequence[Features], test: Sequence[
     """What the feature cache holds."""
     return [
         {"task": task.name, "split": split, "images": len(f.records), "MB": f.bytes / 1e6, "images/s": f.images_per_second}
-        for task, *pair in zip(tasks, train, test) for split, f in zip(("train", "test"), pair)
+        for task, *pair in zip(tasks, train, test, strict=True) for split, f in zip(("train", "test"), pair, strict=True)
     ]
 
 
@@ -102,7 +102,7 @@ def base_sentences(
 def task_rows(experiment: Experiment) -> list[dict[str, object]]:
     """How each task was learned and how far it lies from the base task."""
     rows = []
-    for task, history in zip(experiment.tasks, experiment.trainer.histories):
+    for task, history in zip(experiment.tasks, experiment.trainer.histories, strict=True):
         shift = reference_shift(experiment.trainer.reference, experiment.features(task, "train"))
         rows.append({
             "task": task.name, "training images": len(task.train), "steps": history.steps, "seconds": history.seconds,
@@ -146,7 +146,7 @@ def continual_sentences(
     """Summary of notebook 03."""
     summary, names = evaluation.summary(), evaluation.classes
     image, pixel = summary["image_auroc"], summary["pixel_ap"]
-    scores = dict(zip(names, evaluation.final("image_auroc")))
+    scores = dict(zip(names, evaluation.final("image_auroc"), strict=True))
     weakest = min((n for n in names if scores[n] is not None), key=scores.get, default=None)
     sentences = [
         f"After {len(names)} task(s), not told the task: mean image AUROC {number(image['routed']['acc'])} "

@@ -76,7 +76,7 @@ class TaskPrototype:
         """The prototype that `state` was taken from."""
         prototype = cls(len(state["mean"]))
         prototype.moments = RunningMoments.from_state(state)
-        prototype.shrinkage = dict(zip(("ledoit_wolf", "oas"), state["shrinkage"].tolist()))
+        prototype.shrinkage = dict(zip(("ledoit_wolf", "oas"), state["shrinkage"].tolist(), strict=True))
         return prototype
 
 

@@ -144,7 +144,7 @@ class MoLEContinualTrainer:
                 f"task {name}: the loss was not finite in epoch {epoch + 1}, batch {int(bad[0]) + 1} (last finite epoch "
                 f"losses {[round(v, 1) for v in curves['loss'][-3:]]}); lower lr or set clip_norm=0.5. Earlier tasks are kept"
             )
-        for curve, value in zip(_CURVES, rows.mean(dim=0).tolist()):
+        for curve, value in zip(_CURVES, rows.mean(dim=0).tolist(), strict=True):
             curves[curve].append(value)
 
     def _prototype(self, train: Features) -> TaskPrototype:

@@ -10,7 +10,7 @@ import pytest
 from moleflow_lib import ablation
 from moleflow_lib.ablation import SWITCHES, paired_differences, planned_runs, run_ablation
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.errors import ConfigError
+from moleflow_lib.errors import ArtifactError, ConfigError
 
 
 def test_the_switches_cover_the_method() -> None:
@@ -45,6 +45,15 @@ def test_runs_are_kept_and_not_run_again(
     assert all(set(row["per_class"]) == {"leather", "nut"} for row in rows)
     monkeypatch.setattr(ablation, "_measure", lambda *_: pytest.fail("ran again"))
     assert run_ablation(runs, tmp_path / "kept") == rows
+
+
+def test_a_damaged_result_is_refused(tiny_config: Callable[..., ExperimentConfig], tmp_path: Path) -> None:
+    runs = planned_runs(tiny_config(ablation_switches=("top-1",), ablation_seeds=(0,)))[:1]
+    run_ablation(runs, tmp_path)
+    path = next(tmp_path.glob("*.json"))
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 7'))
+    with pytest.raises(ArtifactError, match="damaged"):
+        run_ablation(runs, tmp_path)
 
 
 def test_differences_are_paired_by_seed() -> None:

@@ -21,8 +21,8 @@ from moleflow_lib.datasets import (
     open_dataset,
     task_order,
 )
-from moleflow_lib.errors import ConfigError, DataError
 from moleflow_lib.datasets.images import read_mask
+from moleflow_lib.errors import ConfigError, DataError
 from tests import trees
 
 REAL = Path(os.environ.get("MOLEFLOW_REAL_DATA") or Path(__file__).parents[2] / "shared" / "real")

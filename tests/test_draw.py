@@ -11,8 +11,8 @@ from PIL import Image
 
 from data_prep import draw
 from data_prep.draw import MANIFEST, draw_demo
-from data_prep.picture import picture, spoilt_picture
-from data_prep.products import PRODUCTS
+from data_prep.drawing.picture import picture, spoilt_picture
+from data_prep.drawing.products import PRODUCTS
 from moleflow_lib.datasets import open_dataset
 from moleflow_lib.errors import ConfigError, DataError
 

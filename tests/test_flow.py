@@ -66,7 +66,7 @@ def test_gradients_reach_every_trainable_parameter_and_no_other(task: int) -> No
     model = _model(tasks=1)
     if task:
         model.add_task()
-        for name, parameter in model.named_parameters():  # away from zero initial values, which block gradients
+        for parameter in model.parameters():  # away from zero initial values, which block gradients
             parameter.data += 0.1 * torch.randn_like(parameter) if parameter.requires_grad else 0
     z, log_det = model(torch.randn(2, 3, 3, 8))
     patch_nll(z, log_det).mean().backward()

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_prep.check import examine
-from moleflow_lib.errors import DataError
 from moleflow_lib.datasets.images import image_size, read_image, read_mask, require_same_size
+from moleflow_lib.errors import DataError
 
 
 def _encoded(suffix: str, mode: str) -> bytes:

@@ -33,13 +33,15 @@ def _code(source: str, *outputs: nbformat.NotebookNode, tags: tuple[str, ...] = 
 @pytest.fixture
 def book() -> nbformat.NotebookNode:
     table = Table([{"task": "nut", "auroc": 0.5}, {"task": "grid", "auroc": 0.75}], "Two rows.")
+    noise = v4.new_output("stream", name="stderr", text="10%|#  |\ra real warning\n")
+    widget = v4.new_output("display_data", data={"application/vnd.jupyter.widget-view+json": {}})
     return v4.new_notebook(cells=[
         v4.new_markdown_cell("# A title\n\n**Question.** Does it render?"),
         _code("preset = 'demo'", tags=("parameters",)),
         v4.new_markdown_cell("## First section\n\nWords."),
-        _code("draw()", _figure("One", "Look at <this>."), v4.new_output("stream", name="stderr", text="10%|#  |\ra real warning\n")),
+        _code("draw()", _figure("One", "Look at <this>."), noise),
         _code("two()", _figure("Two", "And that."), v4.new_output("display_data", data={"text/html": table._repr_html_()})),
-        _code("control()", v4.new_output("display_data", data={"application/vnd.jupyter.widget-view+json": {}}), tags=("interactive",)),
+        _code("control()", widget, tags=("interactive",)),
         _code("summary()", v4.new_output("display_data", data={"text/markdown": "- the answer"}), tags=("summary",)),
     ])
 
@@ -56,7 +58,8 @@ def _dom(page: Path, folder: Path) -> str:
         pytest.skip("no Chromium on this machine: install it to check reports in a browser")
     done = subprocess.run(
         [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--disable-features=NetworkTimeServiceQuerying", "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=8000",
+         "--disable-component-update", "--disable-sync", "--disable-features=NetworkTimeServiceQuerying",
+         "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=8000",
          f"--user-data-dir={folder / 'profile'}", f"--log-net-log={folder / 'net.json'}", "--dump-dom", page.as_uri()],
         capture_output=True, text=True, timeout=120, check=True,
     )

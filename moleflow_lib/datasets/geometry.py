@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from moleflow_lib.errors import ConfigError
 from moleflow_lib.datasets.images import read_image, read_mask
 from moleflow_lib.datasets.records import Record
+from moleflow_lib.errors import ConfigError
 
 __all__ = ["RESIZE_POLICIES", "DefectCut", "cut_defects", "fit_square", "load_image", "load_mask"]
 

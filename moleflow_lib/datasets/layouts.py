@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moleflow_lib.datasets import visa
-from moleflow_lib.errors import DataError
 from moleflow_lib.datasets.faults import NOTE, Fault, FaultLog
 from moleflow_lib.datasets.product_folder import scan_product
 from moleflow_lib.datasets.records import Product
+from moleflow_lib.errors import DataError
 
 __all__ = ["Survey", "Tree", "find_tree", "survey"]
 

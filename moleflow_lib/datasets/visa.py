@@ -10,10 +10,10 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from moleflow_lib.errors import DataError
 from moleflow_lib.datasets.faults import Fault, FaultLog
 from moleflow_lib.datasets.images import IMAGE_SUFFIXES
 from moleflow_lib.datasets.records import GOOD, Product, Record
+from moleflow_lib.errors import DataError
 
 __all__ = ["BAD", "SPLIT_FILE", "product_folders", "scan_split"]
 

@@ -40,7 +40,7 @@ def gallery(tasks: Sequence[Task], config: ExperimentConfig) -> go.Figure:
 def feature_statistics(tasks: Sequence[Task], features: Sequence[Features]) -> go.Figure:
     """Distribution of patch feature norms of each task's training images."""
     figure = go.Figure()
-    for task, own in zip(tasks, features):
+    for task, own in zip(tasks, features, strict=True):
         norms = own.patches[:: max(1, len(own.patches) // 40)].float().norm(dim=-1).flatten().numpy()
         figure.add_violin(
             y=norms, name=task.name, line_color=task_colour(task.index), meanline_visible=True, points=False
@@ -56,8 +56,9 @@ def feature_statistics(tasks: Sequence[Task], features: Sequence[Features]) -> g
 def pca_maps(tasks: Sequence[Task], coloured: Sequence[Sequence[np.ndarray]], config: ExperimentConfig) -> go.Figure:
     """Test images beside their patch features, three principal components as red, green and blue."""
     rows = []
-    for task, maps in zip(tasks, coloured):
-        pairs = [(_picture(record, config), _enlarged(colour)) for record, colour in zip(sample_records(task, 2), maps)]
+    for task, maps in zip(tasks, coloured, strict=True):
+        shown = zip(sample_records(task, 2), maps, strict=True)
+        pairs = [(_picture(record, config), _enlarged(colour)) for record, colour in shown]
         rows.append(_padded([picture for pair in pairs for picture in pair], 6))
     return image_sheet(
         rows, [task.name for task in tasks], ["normal", "features", "defect", "features", "defect", "features"],

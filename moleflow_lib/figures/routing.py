@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from sklearn.decomposition import PCA
 
 from moleflow_lib.evaluation import TaskEvaluator
-from moleflow_lib.figures.style import captioned, task_colour
+from moleflow_lib.figures.style import DEFECTIVE, NORMAL, captioned, task_colour
 from moleflow_lib.router_study import RoutingCase
 
 __all__ = ["confusion_matrix", "margins", "prototype_map", "variant_accuracy", "wrong_route_matrix"]
@@ -84,7 +84,8 @@ def variant_accuracy(rows: Sequence[Mapping[str, object]]) -> go.Figure:
     """Routing accuracy of each covariance estimate, normal and defective images apart."""
     names = [row["variant"] for row in rows]
     figure = go.Figure()
-    for key, label, colour in (("accuracy_normal", "normal images", "#0072B2"), ("accuracy_anomalous", "defective images", "#D55E00")):
+    bars = (("accuracy_normal", "normal images", NORMAL), ("accuracy_anomalous", "defective images", DEFECTIVE))
+    for key, label, colour in bars:
         figure.add_bar(x=names, y=[row[key] for row in rows], name=label, marker_color=colour)
     figure.update_yaxes(title="routing accuracy", range=[0, 1.02])
     figure.update_xaxes(title="covariance estimate")

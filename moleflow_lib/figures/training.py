@@ -93,8 +93,8 @@ def heat_map_cases(evaluators: Sequence[TaskEvaluator], routed: bool = False) ->
         rows, labels, ["best", "map", "median", "map", "worst", "map", "normal, highest", "map"],
         "Heat maps: best, median and worst case",
         "Defective test images with the highest, median and lowest image score, and the normal one with the highest; each "
-        f"{'under the task the router chose' if routed else 'under its own task'}. Green: mask; bright: anomalous, one scale a row. "
-        "The worst case shows what the method cannot see.", cell=116,
+        f"{'under the task the router chose' if routed else 'under its own task'}. Green: mask; bright: anomalous, one "
+        "scale a row. The worst case shows what the method cannot see.", cell=116,
     )
 
 

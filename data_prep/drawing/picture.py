@@ -6,8 +6,8 @@ import hashlib
 
 import numpy as np
 
-from data_prep.camera import Camera, expose, to_bytes
-from data_prep.products import PRODUCTS
+from data_prep.drawing.camera import Camera, expose, to_bytes
+from data_prep.drawing.products import PRODUCTS
 
 __all__ = ["picture", "spoilt_picture"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.camera import Rig, Surface
-from data_prep.products import board, grid, leather, nut
+from data_prep.drawing.camera import Rig, Surface
+from data_prep.drawing.products import board, grid, leather, nut
 
 __all__ = ["PRODUCTS", "DrawnProduct"]
 

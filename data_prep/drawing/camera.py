@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from data_prep.fields import pixel_grid
+from data_prep.drawing.fields import pixel_grid
 
 __all__ = ["Camera", "Rig", "Surface", "expose", "to_bytes"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data_prep.camera import Rig, Surface
-from data_prep.fields import blob, curve, graded, mix, path_distance, pixel_grid, ramp, smooth_noise, stroke, worley
+from data_prep.drawing.camera import Rig, Surface
+from data_prep.drawing.fields import blob, curve, graded, mix, path_distance, pixel_grid, ramp, smooth_noise, stroke, worley
 
 __all__ = ["DEFECTS", "RIG", "Leather"]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_prep.camera import Surface
-from data_prep.fields import mix, pixel_grid, ramp
+from data_prep.drawing.camera import Surface
+from data_prep.drawing.fields import mix, pixel_grid, ramp
 
 __all__ = ["Canvas"]
 

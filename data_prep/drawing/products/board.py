@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data_prep.camera import Rig, Surface
-from data_prep.canvas import Canvas
-from data_prep.fields import curve, graded, mix, path_distance, pixel_grid, ramp, smooth_noise, stroke
-from data_prep.products.components import COPPER, SOLDER, Part, draw_pads, draw_part, draw_silkscreen, pin_rows
+from data_prep.drawing.camera import Rig, Surface
+from data_prep.drawing.canvas import Canvas
+from data_prep.drawing.fields import curve, graded, mix, path_distance, pixel_grid, ramp, smooth_noise, stroke
+from data_prep.drawing.products.components import COPPER, SOLDER, Part, draw_pads, draw_part, draw_silkscreen, pin_rows
 
 __all__ = ["DEFECTS", "RIG", "Board"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data_prep.canvas import Canvas
+from data_prep.drawing.canvas import Canvas
 
 __all__ = ["COPPER", "SOLDER", "Part", "draw_pads", "draw_part", "draw_silkscreen", "pin_rows"]
 
