@@ -6,6 +6,7 @@ that it did not finish the rest. Results of an earlier run are removed before a 
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 import jinja2
 import nbformat
 import papermill
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from papermill.exceptions import PapermillExecutionError
 
 from moleflow_lib.artifacts import read_json, write_bytes
@@ -140,12 +141,17 @@ def _write_index(out: Path, config: ExperimentConfig, tasks: Sequence[str], entr
 
 
 def _row(entry: _Entry, out: Path) -> dict[str, object]:
-    report = f"{entry.name}.html"
+    report, summary = f"{entry.name}.html", [_code_marked(text) for text in entry.summary]
     return {
         "title": entry.title, "question": entry.question, "state": entry.state, "error": entry.error,
-        "seconds": entry.seconds, "summary": entry.summary, "report": report if (out / report).is_file() else "",
+        "seconds": entry.seconds, "summary": summary, "report": report if (out / report).is_file() else "",
         "result": f"{entry.name}.result.json", "notebook": f"executed/{entry.name}.ipynb",
     }
+
+
+def _code_marked(sentence: str) -> Markup:
+    """A sentence as HTML, what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(sentence))))
 
 
 def _entry(book: Path) -> _Entry:

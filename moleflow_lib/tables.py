@@ -46,8 +46,8 @@ class Table:
 def number(value: object, digits: int = 3) -> str:
     """A value as readers expect it: fixed decimals, thin spaces in long integers, a dash for nothing.
 
-    >>> number(0.98765), number(3164160), number(None)
-    ('0.988', '3\u2009164\u2009160', '–')
+    >>> number(0.98765), number(3164160), number(None), number(81234.5)
+    ('0.988', '3\u2009164\u2009160', '–', '8.1e+04')
     """
     if value is None:
         return "–"
@@ -55,4 +55,6 @@ def number(value: object, digits: int = 3) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}".replace(",", "\u2009")
-    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.1e}" if abs(value) >= 1e4 else f"{value:.{digits}f}"
+    return str(value)

@@ -62,12 +62,18 @@ def latent_gaussianity(report: LatentReport, dim: int) -> go.Figure:
 def score_histogram(evaluator: TaskEvaluator) -> go.Figure:
     """Image scores of normal and defective test images under the task's own parts."""
     scores = evaluator.image_scores(evaluator.task.index)
+    heights = np.log10(scores - scores.min() + 1)
+    bins = {"start": 0, "end": float(heights.max()) + 0.1, "size": max(float(heights.max()), 0.1) / 40}
     figure = go.Figure()
     for label, name, colour in ((0, "normal", NORMAL), (1, "defective", DEFECTIVE)):
-        own = scores[evaluator.labels == label]
-        figure.add_histogram(x=own, name=f"{name} (n={len(own)})", marker_color=colour, opacity=0.65, nbinsx=40)
+        own = heights[evaluator.labels == label]
+        figure.add_histogram(x=own, name=f"{name} (n={len(own)})", marker_color=colour, opacity=0.6, xbins=bins)
     figure.update_layout(barmode="overlay")
-    figure.update_xaxes(title="image score (nats, higher = more anomalous)")
+    decades = np.arange(int(heights.max()) + 1)
+    figure.update_xaxes(
+        title="image score above the lowest one (nats + 1, logarithmic; right = more anomalous)",
+        tickvals=decades, ticktext=[f"{10.0**d:g}" for d in decades],
+    )
     figure.update_yaxes(title="test images")
     return captioned(
         figure, f"Scores of {evaluator.task.name}",
