@@ -124,6 +124,8 @@ class ExperimentConfig:
         if preset not in PRESETS:
             raise ConfigError(f"unknown preset {preset!r}; known presets: {', '.join(sorted(PRESETS))}")
         values: dict[str, object] = dict(PRESETS[preset])
+        if params.get("classes"):  # a preset's choice among its own products does not fit other ones
+            values.pop("ablation_classes", None)
         problems = []
         for name, raw in params.items():
             if name not in known:

@@ -10,7 +10,7 @@ import torch
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.datasets import Product, Task, make_tasks, open_dataset
 from moleflow_lib.detector import ContinualDetector
-from moleflow_lib.errors import TrainingError
+from moleflow_lib.errors import DataError, TrainingError, problem_list
 from moleflow_lib.evaluation import ContinualResult, TaskEvaluator, evaluate_continual
 from moleflow_lib.extractor import build_extractor
 from moleflow_lib.feature_store import Features, FeatureStore
@@ -34,6 +34,10 @@ class Experiment:
         self.folder = Path(config.out_dir) / "store"
         self.products: tuple[Product, ...] = open_dataset(config.dataset_root, config.classes)
         self.tasks: tuple[Task, ...] = make_tasks(self.products, config.classes)
+        untested = [f"{task.name}: expected images in test/good, test/<defect> or test/unlabelled, found none"
+                    for task in self.tasks if not task.test]
+        if untested:
+            raise DataError(problem_list(f"nothing to score in {config.dataset_root}:", untested))
         self.store = FeatureStore(self.folder / "features", build_extractor(config), config.resize)
         self.detector = ContinualDetector(self.store.extractor.feature_dim, config)
         self.trainer = MoLEContinualTrainer(self.detector, self.store.identity, self.folder / "tasks")

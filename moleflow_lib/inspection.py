@@ -78,19 +78,23 @@ class LatentReport:
     energy: np.ndarray  # (N·H·W,) ‖z‖²/D of each patch, 1 expected
     log_det: np.ndarray  # (N·H·W,) nats
     ks_distance: float  # largest gap between the distribution of z and the standard normal
+    images: str  # which images: "normal test images"; "training images" where the test set has no normal ones
 
 
-def latent_report(detector: ContinualDetector, features: Features, task: int, images: int = 32) -> LatentReport:
+def latent_report(
+    detector: ContinualDetector, test: Features, train: Features, task: int, images: int = 32
+) -> LatentReport:
     """Compare the latent of normal images with the standard normal it was trained towards.
 
     Args:
         detector: learned at least up to `task`.
-        features: features whose records are searched for normal images.
+        test: features of the task's test images, of which the normal ones are used.
+        train: used instead where no test image is known to be normal.
         task: whose parts to use.
         images: at most this many normal images.
     """
-    normal = [i for i, record in enumerate(features.records) if record.label == 0][:images]
-    z, log_det = detector.latent(features.patches[normal], task)
+    normal = [i for i, record in enumerate(test.records) if record.label == 0][:images]
+    z, log_det = detector.latent(test.patches[normal] if normal else train.patches[:images], task)
     flat = z.flatten(0, 2).double().numpy()
     share = np.linspace(0.001, 0.999, 199)
     return LatentReport(
@@ -98,6 +102,7 @@ def latent_report(detector: ContinualDetector, features: Features, task: int, im
         quantiles=np.stack([stats.norm.ppf(share), np.quantile(flat, share)]),
         energy=(flat**2).mean(axis=1), log_det=log_det.flatten().numpy(),
         ks_distance=float(stats.kstest(flat.ravel()[:: max(1, flat.size // 200_000)], "norm").statistic),
+        images="normal test images" if normal else "training images",
     )
 
 

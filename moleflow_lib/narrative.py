@@ -16,12 +16,13 @@ from moleflow_lib.experiment import Experiment
 from moleflow_lib.feature_store import Features
 from moleflow_lib.inspection import LatentReport, reference_shift
 from moleflow_lib.metrics import METRICS, mean_defined
+from moleflow_lib.scoring import image_scores
 from moleflow_lib.tables import number
 from moleflow_lib.trainer import TaskHistory
 
 __all__ = [
     "ablation_sentences", "base_sentences", "cache_rows", "class_rows", "continual_result", "continual_sentences",
-    "image_counts", "input_sentences", "inputs_result", "router_sentences", "task_rows",
+    "image_counts", "input_sentences", "inputs_result", "router_sentences", "task_rows", "unlabelled_rows",
 ]
 
 
@@ -124,6 +125,28 @@ def class_rows(evaluation: ContinualResult) -> list[dict[str, object]]:
     return [*rows, {"task": f"mean (pixel metrics over {marked} of {len(rows)})", **means}]
 
 
+def unlabelled_rows(experiment: Experiment) -> list[dict[str, object]]:
+    """Scores of the images whose truth nobody has told, most anomalous first.
+
+    Returns:
+        `task` (the folder it lies in), `image`, `chosen` task, `score` (nats), and `rank`, the share of
+        the chosen task's training images that score lower; normal images of a good fit lie below 1.
+    """
+    config, rows = experiment.config, []
+    for evaluator in experiment.evaluators:
+        if not (evaluator.labels == -1).any():
+            continue
+        chosen = experiment.detector.route(evaluator.image_means)
+        scores = evaluator.image_scores(chosen)
+        for index in np.flatnonzero(evaluator.labels == -1):
+            task = experiment.tasks[int(chosen[index])]
+            known = experiment.detector.patch_scores(experiment.features(task, "train").patches, task.index)
+            lower = image_scores(known, config.score_mode, config.top_k).numpy() < scores[index]
+            rows.append({"task": evaluator.task.name, "image": evaluator.task.test[index].image.name, "chosen": task.name,
+                         "score": float(scores[index]), "rank": float(lower.mean())})
+    return sorted(rows, key=lambda row: -row["score"])
+
+
 def continual_result(
     experiment: Experiment, evaluation: ContinualResult, control: ContinualResult | None, unchanged: bool
 ) -> dict[str, object]:
@@ -132,6 +155,7 @@ def continual_result(
         "classes": list(evaluation.classes), "R": evaluation.matrices, "summary": evaluation.summary(),
         "classes_with_masks": evaluation.classes_with_masks(), "routing": evaluation.routing, "unchanged": unchanged,
         "routing_over_time": evaluation.routing_over_time,
+        "unlabelled": unlabelled_rows(experiment),
         "seconds": {history.name: history.seconds for history in experiment.trainer.histories},
         "control": None if control is None else {
             "backbone": experiment.config.control_backbone, "summary": control.summary(), "routing": control.routing,
@@ -154,11 +178,14 @@ def continual_sentences(
         f"{number(pixel['oracle']['acc'])}) over the {len(evaluation.classes_with_masks())} task(s) with masks.",
         f"Forgetting (FM_max of image AUROC): {number(image['oracle']['fm_max'])} told, {number(image['routed']['fm_max'])} "
         "routed. The first is zero by construction and was verified bit by bit; the second is what wrong routes cost.",
-        f"The router chose the right task for {100 * evaluation.routing['accuracy']:.1f} % of the test images.",
+        f"The router chose the right task for {_percent(evaluation.routing['accuracy'])} of the test images.",
     ]
     if weakest:
         sentences.append(f"Weakest product: {weakest} at image AUROC {scores[weakest]:.3f}.")
-    if control:
+    unlabelled = int(sum((evaluator.labels == -1).sum() for evaluator in experiment.evaluators))
+    if unlabelled:
+        sentences.append(f"{unlabelled} unlabelled image(s) were scored and left out of every metric.")
+    if control and image["routed"]["acc"] is not None:
         chance = control.summary()["image_auroc"]["routed"]["acc"]
         sentences.append(
             f"The control `{experiment.config.control_backbone}` reaches {chance:.3f}, "
@@ -175,9 +202,9 @@ def router_sentences(
     mine = next(row for row in rows if row["variant"] == used)
     euclid = next(row for row in rows if row["variant"] == "euclidean")
     sentences = [
-        f"The preset's `{used}` covariance sends {100 * mine['accuracy']:.1f} % of the images to their task "
-        f"({100 * mine['accuracy_normal']:.1f} % of the normal, {100 * mine['accuracy_anomalous']:.1f} % of the defective ones); "
-        f"Euclidean distance {100 * euclid['accuracy']:.1f} %; best is `{best['variant']}` with {100 * best['accuracy']:.1f} %.",
+        f"The preset's `{used}` covariance sends {_percent(mine['accuracy'])} of the images to their task "
+        f"({_percent(mine['accuracy_normal'])} of the normal, {_percent(mine['accuracy_anomalous'])} of the defective ones); "
+        f"Euclidean distance {_percent(euclid['accuracy'])}; best is `{best['variant']}` with {_percent(best['accuracy'])}.",
         f"Its worst condition number is {mine['condition_number']:.1e}.",
         f"Routing costs {number(mine['image_auroc_lost'])} image AUROC and {number(mine['pixel_ap_lost'])} pixel AP "
         "against being told the task, as means over tasks.",
@@ -202,6 +229,10 @@ def ablation_sentences(rows: Sequence[Mapping[str, object]], classes: Sequence[s
                 f"{len(clear)} of {len(moved)} switches differ from the preset by more than twice their spread."
             )
     return sentences
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"
 
 
 def _pixel_words(metrics: Mapping[str, float | None]) -> str:

@@ -22,7 +22,11 @@ class RoutingCase:
     truth: np.ndarray  # (N,) true task
     chosen: np.ndarray  # (N,) nearest task
     margin: np.ndarray  # (N,) distance to the nearest wrong task / distance to the true one; below 1 = wrong
-    labels: np.ndarray  # (N,) 1 for defective images
+    labels: np.ndarray  # (N,) 1 for defective images, 0 for normal ones, -1 for unlabelled ones
+
+    def smallest_margin(self) -> float | None:
+        """The narrowest margin; None with a single task, which has no competitor."""
+        return float(self.margin.min()) if np.isfinite(self.margin).all() else None
 
 
 def study_routers(evaluators: Sequence[TaskEvaluator], kinds: Sequence[str] = COVARIANCES) -> list[dict[str, object]]:

@@ -12,13 +12,16 @@ from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 from scipy.ndimage import binary_erosion
 
-__all__ = ["DEFECTIVE", "NORMAL", "captioned", "heat_overlay", "image_sheet", "outlined", "task_colour"]
+__all__ = [
+    "DEFECTIVE", "NORMAL", "captioned", "composed", "heat_overlay", "image_sheet", "outlined", "png_bytes", "task_colour",
+]
 
 # Okabe & Ito 2008, then Tol's muted set: told apart with any colour vision, enough for 15 tasks.
 _TASK_COLOURS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#882255",
     "#117733", "#999933", "#AA4499", "#44AA99", "#661100", "#6699CC", "#888888",
 )
+_GAP = 6  # white pixels between pictures of a sheet
 NORMAL, DEFECTIVE = "#0072B2", "#D55E00"
 _HEAT = np.array([unlabel_rgb(c) for c in sample_colorscale("Inferno", np.linspace(0, 1, 256).tolist())]) / 255
 _TEMPLATE = go.layout.Template(
@@ -81,28 +84,35 @@ def image_sheet(
         caption: what to look for.
         cell: side of each picture in pixels.
     """
-    gap, columns = 6, len(column_labels)
-    sheet = np.full((len(rows) * (cell + gap), columns * (cell + gap), 3), 255, dtype=np.uint8)
-    for r, row in enumerate(rows):
-        for c, picture in enumerate(row):
-            if picture is not None:
-                tile = Image.fromarray(picture).resize((cell, cell), Image.Resampling.BILINEAR)
-                sheet[r * (cell + gap) : r * (cell + gap) + cell, c * (cell + gap) : c * (cell + gap) + cell] = tile
-    figure = go.Figure(go.Image(source=_data_uri(sheet), hoverinfo="skip"))
-    centre = cell / 2
+    sheet, pitch, centre = composed(rows, len(column_labels), cell), cell + _GAP, cell / 2
+    source = "data:image/png;base64," + base64.b64encode(png_bytes(sheet)).decode()
+    figure = go.Figure(go.Image(source=source, hoverinfo="skip"))
     figure.update_xaxes(
-        tickvals=[c * (cell + gap) + centre for c in range(columns)], ticktext=list(column_labels),
+        tickvals=[c * pitch + centre for c in range(len(column_labels))], ticktext=list(column_labels),
         side="top", showgrid=False, ticks="", zeroline=False,
     )
     figure.update_yaxes(
-        tickvals=[r * (cell + gap) + centre for r in range(len(rows))], ticktext=list(row_labels),
+        tickvals=[r * pitch + centre for r in range(len(rows))], ticktext=list(row_labels),
         showgrid=False, ticks="", zeroline=False,
     )
     captioned(figure, title, caption, height=int(110 + sheet.shape[0] * min(1.0, 900 / sheet.shape[1])))
     return figure.update_layout(margin={"t": 90, "b": 10, "l": 110})
 
 
-def _data_uri(pixels: np.ndarray) -> str:
+def composed(rows: Sequence[Sequence[np.ndarray | None]], columns: int, cell: int) -> np.ndarray:
+    """Pictures (S, S, 3) uint8 side by side on white, each `cell` pixels wide, as one picture."""
+    pitch = cell + _GAP
+    sheet = np.full((len(rows) * pitch, columns * pitch, 3), 255, dtype=np.uint8)
+    for r, row in enumerate(rows):
+        for c, picture in enumerate(row):
+            if picture is not None:
+                tile = Image.fromarray(picture).resize((cell, cell), Image.Resampling.BILINEAR)
+                sheet[r * pitch : r * pitch + cell, c * pitch : c * pitch + cell] = tile
+    return sheet
+
+
+def png_bytes(pixels: np.ndarray) -> bytes:
+    """A picture (H, W, 3) uint8 as a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()

@@ -54,7 +54,7 @@ def latent_gaussianity(report: LatentReport, dim: int) -> go.Figure:
     figure.update_yaxes(title="patches", col=2)
     return captioned(
         figure, "Is the latent Gaussian?",
-        f"Normal test images, all {dim} channels; Kolmogorov–Smirnov distance {report.ks_distance:.3f}. A perfect flow "
+        f"{report.images.capitalize()}, all {dim} channels; Kolmogorov–Smirnov distance {report.ks_distance:.3f}. A perfect flow "
         "follows the dashed line and centres the energy at 1; heavier tails mean likelihoods that overstate rarity.",
     )
 
