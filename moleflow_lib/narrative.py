@@ -176,8 +176,7 @@ def continual_sentences(
         f"After {len(names)} task(s), not told the task: mean image AUROC {number(image['routed']['acc'])} "
         f"(told: {number(image['oracle']['acc'])}), mean pixel AP {number(pixel['routed']['acc'])} (told: "
         f"{number(pixel['oracle']['acc'])}) over the {len(evaluation.classes_with_masks())} task(s) with masks.",
-        f"Forgetting (FM_max of image AUROC): {number(image['oracle']['fm_max'])} told, {number(image['routed']['fm_max'])} "
-        "routed. The first is zero by construction and was verified bit by bit; the second is what wrong routes cost.",
+        _forgetting_words(image),
         f"The router chose the right task for {_percent(evaluation.routing['accuracy'])} of the test images.",
     ]
     if weakest:
@@ -229,6 +228,15 @@ def ablation_sentences(rows: Sequence[Mapping[str, object]], classes: Sequence[s
                 f"{len(clear)} of {len(moved)} switches differ from the preset by more than twice their spread."
             )
     return sentences
+
+
+def _forgetting_words(image: Mapping[str, Mapping[str, float | None]]) -> str:
+    if image["oracle"]["fm_max"] is None:
+        return "Forgetting is undefined here: no earlier task has an image AUROC."
+    return (
+        f"Forgetting (FM_max of image AUROC): {image['oracle']['fm_max']:.3f} told, {image['routed']['fm_max']:.3f} routed. The "
+        "first is zero by construction and was verified bit by bit; the second is what wrong routes cost."
+    )
 
 
 def _percent(share: float | None) -> str:

@@ -13,7 +13,8 @@ def _parts(widget: Widget) -> list[Widget]:
 
 
 def test_every_control_redraws_and_none_uses_output(learned: Experiment) -> None:
-    rows = [{"switch": s, "seed": 0, "image_auroc": v, "pixel_auroc": v / 2, "pixel_ap": v} for s, v in (("preset", 0.5), ("x", 0.7))]
+    values = (("preset", 0.5), ("x", 0.7))
+    rows = [{"switch": s, "seed": 0, "image_auroc": v, "pixel_auroc": v / 2, "pixel_ap": v} for s, v in values]
     controls = {
         browse_images(learned.tasks, learned.config): 1, browse_heat_maps(learned.evaluators): 2,
         browse_routes(learned.evaluators): 0, browse_ablation(rows): 0,
