@@ -15,6 +15,7 @@ from moleflow_lib.errors import ArtifactError, ConfigError
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import METRICS, mean_defined
 from moleflow_lib.runtime import progress
+from moleflow_lib.trainer import METHOD_VERSION
 
 __all__ = ["SWITCHES", "AblationRun", "paired_differences", "planned_runs", "run_ablation"]
 
@@ -37,10 +38,10 @@ SWITCHES: Mapping[str, tuple[str, Mapping[str, object]]] = MappingProxyType({
     "2 blocks": ("depth", {"coupling_layers": 2}),
     "4 blocks": ("depth", {"coupling_layers": 4}),
     "12 blocks": ("depth", {"coupling_layers": 12}),
-    "rank 4": ("LoRA rank", {"lora_rank": 4}),
-    "rank 16": ("LoRA rank", {"lora_rank": 16}),
-    "rank 128": ("LoRA rank", {"lora_rank": 128}),
-    "LoRA scale 1": ("α = 64: updates that act", {"lora_alpha": 64.0}),
+    "rank 4": ("LoRA rank, α fixed, so α/r moves too", {"lora_rank": 4}),
+    "rank 16": ("LoRA rank, α fixed", {"lora_rank": 16}),
+    "rank 128": ("LoRA rank, α fixed", {"lora_rank": 128}),
+    "LoRA alpha 64": ("a larger α/r: updates that act", {"lora_alpha": 64.0}),
     "top-1": ("image score from the highest patch", {"top_k": 1}),
     "top-10": ("image score from the 10 highest patches", {"top_k": 10}),
     "mean score": ("image score from all patches", {"score_mode": "mean"}),
@@ -134,6 +135,7 @@ def _acts(base: ExperimentConfig, switch: str) -> bool:
 def _run(run: AblationRun, folder: Path) -> dict[str, object]:
     experiment = Experiment(run.config)
     key = digest(
+        METHOD_VERSION, experiment.detector.device.type,
         run.config.group("data", "backbone", "flow", "train", "score", "router"), experiment.store.identity,
         [experiment.features(task, split).key for task in experiment.tasks for split in ("train", "test")],
     )

@@ -16,10 +16,13 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 all well, 1 a notebook failed, 2 the request cannot be carried out."""
+    """Exit status: 0 all well, 1 a notebook failed, 2 the request cannot be carried out, 130 interrupted."""
     options = _parser().parse_args(arguments)
     try:
         return options.act(options)
+    except KeyboardInterrupt:
+        print("moleflow_lib: stopped; the same command continues from what is finished", file=sys.stderr)
+        return 130
     except MoLEFlowError as error:
         print(f"moleflow_lib: {error}", file=sys.stderr)
         return 2
@@ -40,6 +43,8 @@ def _show_params(options: argparse.Namespace) -> int:
 def _params(options: argparse.Namespace) -> dict[str, object]:
     """Named options and `-p name=value` pairs as one set of parameters, paths made absolute."""
     params: dict[str, object] = {"preset": options.preset, "device": options.device}
+    if options.task_order and options.classes:
+        raise ConfigError("--classes and --task-order both name the order of tasks; give one of the two")
     if options.task_order:
         params["classes"] = list(task_order(Path(options.task_order)))
     for name in ("dataset_root", "classes", "backbone", "backbone_weights"):

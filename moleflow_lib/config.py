@@ -92,7 +92,7 @@ class ExperimentConfig:
     router_covariance: str = _option(
         "router", "ridge", choices=("ridge", "ledoit_wolf", "oas", "tied", "diagonal", "euclidean")
     )
-    router_ridge: float = _option("router", 1e-5, low=0)
+    router_ridge: float = _option("router", 1e-5, low=1e-12)
     # study: how much the notebooks compare
     control_backbone: str = _option("study", "")
     ablation_switches: tuple[str, ...] = _option("study", ())
@@ -112,7 +112,7 @@ class ExperimentConfig:
         Args:
             params: field name to value; `preset` chooses the values of every field not named. An
                 empty string stands for "as the preset says", so that a notebook can list a field
-                without deciding it. Comma-separated text is read as a list, text as a number.
+                without deciding it; `none` empties a text or a list. Comma-separated text is read as a list, text as a number.
 
         Raises:
             ConfigError: unknown names (with the nearest known one), wrong types, unknown presets,
@@ -132,6 +132,8 @@ class ExperimentConfig:
                 problems.append(_unknown(name, known))
             elif raw is None or (isinstance(raw, str) and raw == ""):
                 continue
+            elif raw == "none" and _kind_name(kinds[name]).startswith(("text", "a list")):
+                values[name] = "" if kinds[name] is str else ()
             else:
                 try:
                     values[name] = _coerce(raw, kinds[name])

@@ -145,4 +145,5 @@ def evaluate_continual(evaluators: Sequence[TaskEvaluator], router: PrototypeRou
 def _routing(evaluators: Sequence[TaskEvaluator], chosen: Sequence[torch.Tensor]) -> dict[str, object]:
     truth = np.concatenate([np.full(len(c), j) for j, c in enumerate(chosen)])
     labels = np.concatenate([evaluator.labels for evaluator in evaluators])
-    return routing_summary(truth, torch.cat(list(chosen)).numpy(), len(evaluators), labels)
+    told = labels >= 0
+    return routing_summary(truth[told], torch.cat(list(chosen)).numpy()[told], len(evaluators), labels[told])

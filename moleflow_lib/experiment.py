@@ -34,10 +34,12 @@ class Experiment:
         self.folder = Path(config.out_dir) / "store"
         self.products: tuple[Product, ...] = open_dataset(config.dataset_root, config.classes)
         self.tasks: tuple[Task, ...] = make_tasks(self.products, config.classes)
-        untested = [f"{task.name}: expected images in test/good, test/<defect> or test/unlabelled, found none"
+        problems = [f"{task.name}: expected images in test/good, test/<defect> or test/unlabelled, found none"
                     for task in self.tasks if not task.test]
-        if untested:
-            raise DataError(problem_list(f"nothing to score in {config.dataset_root}:", untested))
+        problems += [f"{task.name}: a prototype needs at least 2 training images, found {len(task.train)}"
+                     for task in self.tasks if len(task.train) < 2]
+        if problems:
+            raise DataError(problem_list(f"{config.dataset_root} cannot be used as it is:", problems))
         self.store = FeatureStore(self.folder / "features", build_extractor(config), config.resize)
         self.detector = ContinualDetector(self.store.extractor.feature_dim, config)
         self.trainer = MoLEContinualTrainer(self.detector, self.store.identity, self.folder / "tasks")

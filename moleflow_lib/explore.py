@@ -86,10 +86,10 @@ def _control(draw: Callable[..., bytes | str], shown: Image | HTML, **controls: 
 
 
 def _thresholded(evaluator: TaskEvaluator, image: int, percentile: float) -> list[np.ndarray]:
-    """One test image: as it is, its map, and the region above a percentile of all maps of images not known as defective."""
+    """One test image: as it is, its map, and the region above a percentile of the normal images' maps."""
     index = image % len(evaluator.task.test)
     maps = evaluator.maps(evaluator.patch_scores(evaluator.task.index))
-    calm = maps[evaluator.labels < 1]
+    calm = maps[evaluator.labels == 0]
     cut = np.percentile(calm if len(calm) else maps, percentile)
     record, config = evaluator.task.test[index], evaluator.config
     picture, truth = load_image(record.image, config.eval_size, config.resize), evaluator.masks()[index]

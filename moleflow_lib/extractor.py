@@ -107,6 +107,11 @@ class ViTPatchCoreExtractor(PatchExtractor):
             raise BackboneError(
                 f"{tag} has layers 0 … {depth - 1}; blocks asked for: {list(blocks)}. Set blocks, e.g. 2,3 for a CNN"
             )
+        patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
+        if patch and image_size % patch[0]:
+            raise BackboneError(f"image_size {image_size} is no multiple of the {patch[0]}-pixel patches of {tag}")
+        if patch and feature_dim:
+            raise BackboneError(f"feature_dim is for CNNs; {tag} keeps its own width, leave feature_dim out")
         data = timm.data.resolve_model_data_config(model)
         if hasattr(model, "set_input_size") and image_size != data["input_size"][-1]:
             model.set_input_size(img_size=image_size)
@@ -158,6 +163,8 @@ def build_extractor(config: ExperimentConfig) -> PatchExtractor:
             raise BackboneError("backbone=filterbank takes no weights; drop backbone_weights or name a timm tag")
         return PatchExtractor(FilterBank(config.image_size), "filterbank", config.image_size).to(device)
     tag = name.removeprefix("random:")
+    if tag != name and config.backbone_weights:
+        raise BackboneError(f"backbone={name} asks for random weights, backbone_weights for a file; give one of the two")
     return ViTPatchCoreExtractor(
         tag, blocks=config.blocks, image_size=config.image_size, block_norm=config.block_norm,
         feature_dim=config.feature_dim, weights="" if tag != name else config.backbone_weights,

@@ -79,10 +79,9 @@ def input_sentences(result: Mapping[str, object]) -> list[str]:
     ]
     unmarked = [name for name, row in result["classes"].items() if not row["masks"]]
     if unmarked:
-        sentences.append(f"No masks for {', '.join(unmarked)}: its pixel metrics are undefined and left out of every mean.")
+        sentences.append(f"No masks for {', '.join(unmarked)}: pixel metrics are undefined there and left out of every mean.")
     if closest:
-        verdict = "far enough for a router" if closest["distance"] > 2 else "close enough to be confused"
-        sentences.append(f"The closest tasks are {closest['tasks']}, {closest['distance']:.1f} spreads apart: {verdict}.")
+        sentences.append(f"The closest tasks are {closest['tasks']}, {closest['distance']:.1f} times their own spread apart.")
     return sentences
 
 
@@ -91,10 +90,11 @@ def base_sentences(
 ) -> list[str]:
     """Summary of notebook 02."""
     loss = history.curves["loss"]
+    back = min(5, len(loss) - 1)
     return [
         f"On {history.name} the base task reaches image AUROC {number(metrics['image_auroc'])}; " + _pixel_words(metrics),
-        f"{history.steps} steps took {history.seconds:.0f} s; over the last five epochs the loss moved by "
-        f"{loss[-1] - loss[max(0, len(loss) - 6)]:+.1f} nats a patch, from {loss[0]:.0f} in the first epoch to {loss[-1]:.0f}.",
+        f"{history.steps} steps took {history.seconds:.0f} s; over the last {back} epochs the loss moved by "
+        f"{loss[-1] - loss[-1 - back]:+.1f} nats a patch, from {loss[0]:.0f} in the first epoch to {loss[-1]:.0f}.",
         f"The latent of normal test images is {latent.ks_distance:.3f} (Kolmogorov–Smirnov) from a standard normal.",
         f"{number(counts['base'])} values are shared and frozen from here on; each task adds {number(counts['per_task'])}.",
     ]
@@ -187,8 +187,8 @@ def continual_sentences(
     if control and image["routed"]["acc"] is not None:
         chance = control.summary()["image_auroc"]["routed"]["acc"]
         sentences.append(
-            f"The control `{experiment.config.control_backbone}` reaches {chance:.3f}, "
-            f"{image['routed']['acc'] - chance:+.3f} lies between: that much is owed to the backbone."
+            f"The control `{experiment.config.control_backbone}`, one draw trained with the same settings, reaches {chance:.3f}; "
+            f"the difference is {image['routed']['acc'] - chance:+.3f}."
         )
     return sentences
 
@@ -215,16 +215,19 @@ def router_sentences(
     return sentences
 
 
-def ablation_sentences(rows: Sequence[Mapping[str, object]], classes: Sequence[str]) -> list[str]:
+def ablation_sentences(rows: Sequence[Mapping[str, object]], classes: Sequence[str], epochs: int) -> list[str]:
     """Summary of notebook 05."""
-    sentences = [f"{len(rows)} runs on {', '.join(classes)}; differences are paired by seed, ± one standard deviation over seeds."]
+    sentences = [
+        f"{len(rows)} runs of {epochs} epochs on {', '.join(classes)}; differences are to the preset trained likewise, paired by "
+        "seed, ± one standard deviation over seeds."
+    ]
     for metric in ("image_auroc", "pixel_ap"):
         moved = [d for d in paired_differences(rows, metric) if d["switch"] != "preset" and d["difference"] is not None]
         moved.sort(key=lambda d: d["difference"])
         clear = [d for d in moved if d["spread"] is not None and abs(d["difference"]) > 2 * d["spread"]]
         if moved:
             sentences.append(
-                f"{metric}: hurts most: {_difference_words(moved[0])}; helps most: {_difference_words(moved[-1])}; "
+                f"{metric}: lowest against the preset {_difference_words(moved[0])}, highest {_difference_words(moved[-1])}; "
                 f"{len(clear)} of {len(moved)} switches differ from the preset by more than twice their spread."
             )
     return sentences
@@ -245,7 +248,7 @@ def _percent(share: float | None) -> str:
 
 def _pixel_words(metrics: Mapping[str, float | None]) -> str:
     if metrics["pixel_ap"] is None:
-        return "it has no masks, so its pixel metrics are undefined."
+        return "no defect is marked, so pixel metrics are undefined."
     return f"pixel AUROC {metrics['pixel_auroc']:.3f}, pixel AP {metrics['pixel_ap']:.3f}."
 
 

@@ -50,7 +50,10 @@ def show_summary(sentences: Sequence[str]) -> Markdown:
     return Markdown("\n".join(f"- {sentence}" for sentence in sentences))
 
 
-def write_result(config: ExperimentConfig, name: str, result: Mapping[str, object], summary: Sequence[str]) -> str:
+def write_result(
+    config: ExperimentConfig, name: str, result: Mapping[str, object], summary: Sequence[str],
+    hashes: Mapping[str, str] | None = None,
+) -> str:
     """Write `<name>.result.json` into the run's folder.
 
     Args:
@@ -58,13 +61,15 @@ def write_result(config: ExperimentConfig, name: str, result: Mapping[str, objec
         name: the notebook's name without suffix.
         result: JSON-able numbers; undefined ones are None.
         summary: the sentences of `show_summary`.
+        hashes: what the result rests on (`Experiment.hashes`), added to the provenance.
 
     Returns:
         The file's name.
     """
     path = Path(config.out_dir) / f"{name}.result.json"
     facts = {"schema": SCHEMA_VERSION, "notebook": name, "summary_text": list(summary)}
-    write_json(path, {**facts, **result, "config": config.to_dict(), "provenance": provenance(config.device)})
+    made = {**provenance(config.device), **(hashes or {})}
+    write_json(path, {**facts, **result, "config": config.to_dict(), "provenance": made})
     return path.name
 
 

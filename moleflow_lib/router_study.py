@@ -72,7 +72,7 @@ def wrong_route_cost(evaluators: Sequence[TaskEvaluator]) -> list[dict[str, obje
     """What each metric would be if every image of a task went to each other task's parts.
 
     Returns:
-        One row for each (task, sent to) pair: the upper bound of what wrong routing can cost.
+        One row for each (task, sent to) pair. Routes that split a task can cost more still.
     """
     return [
         {"task": evaluator.task.name, "sent to": other.task.name, **evaluator.metrics(other.task.index)}

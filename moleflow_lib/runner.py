@@ -6,6 +6,7 @@ that it did not finish the rest. Results of an earlier run are removed before a 
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import time
@@ -21,9 +22,9 @@ from papermill.exceptions import PapermillExecutionError
 
 from moleflow_lib.artifacts import read_json, write_bytes
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.datasets import make_tasks, open_dataset
+from moleflow_lib.datasets import open_dataset
 from moleflow_lib.errors import NotebookError
-from moleflow_lib.extractor import build_extractor
+from moleflow_lib.experiment import Experiment
 from moleflow_lib.notebook import provenance_table
 from moleflow_lib.report import TEMPLATES, notebook_title, render_report
 from moleflow_lib.runtime import resolve_device
@@ -85,6 +86,7 @@ def run_notebooks(params: Mapping[str, object], notebooks: Sequence[Path]) -> in
     tasks = _checked_inputs(config)
     out = Path(config.out_dir)
     (out / "executed").mkdir(parents=True, exist_ok=True)
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of every option that a parameters cell does not list
     entries = [_entry(book) for book in notebooks]
     for entry in entries:
         for stale in (f"{entry.name}.html", f"{entry.name}.result.json"):
@@ -102,10 +104,10 @@ def run_notebooks(params: Mapping[str, object], notebooks: Sequence[Path]) -> in
 
 def _checked_inputs(config: ExperimentConfig) -> list[str]:
     """Fail before anything runs if the data or the backbone cannot be used; returns the task names."""
-    products = open_dataset(config.dataset_root, config.classes)
     resolve_device(config.device)
-    build_extractor(config.with_(device="cpu"))
-    return [task.name for task in make_tasks(products, config.classes)]
+    if config.ablation_classes:
+        open_dataset(config.dataset_root, config.ablation_classes)
+    return [task.name for task in Experiment(config.with_(device="cpu")).tasks]
 
 
 def _run(entry: _Entry, params: Mapping[str, object], out: Path) -> None:
@@ -131,11 +133,12 @@ def _write_index(out: Path, config: ExperimentConfig, tasks: Sequence[str], entr
     failed = [entry.name for entry in entries if entry.state == "failed"]
     finished = all(entry.state in ("done", "failed") for entry in entries)
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
-    table = provenance_table(config)
+    table, own = provenance_table(config), {f"{entry.name}.html" for entry in entries} | {"index.html"}
+    earlier = sorted(path.name for path in out.glob("[0-9][0-9]_*.html") if path.name not in own)
     html = environment.get_template("run_index.html.j2").render(
         config=config, tasks=tasks, failed=failed, css=Markup((TEMPLATES / "style.css").read_text()),
         state="failed" if failed else "done" if finished else "running", entries=[_row(entry, out) for entry in entries],
-        device=str(resolve_device(config.device)), provenance_html=Markup(table._repr_html_()),
+        earlier=earlier, device=str(resolve_device(config.device)), provenance_html=Markup(table._repr_html_()),
     )
     write_bytes(out / "index.html", html.encode())
 

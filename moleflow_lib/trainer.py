@@ -20,8 +20,9 @@ from moleflow_lib.moments import RunningMoments
 from moleflow_lib.router import TaskPrototype
 from moleflow_lib.runtime import derive_seed, progress
 
-__all__ = ["MoLEContinualTrainer", "TaskHistory"]
+__all__ = ["METHOD_VERSION", "MoLEContinualTrainer", "TaskHistory"]
 
+METHOD_VERSION = 1  # raise it when the same configuration trains to other numbers, so that old tasks are not read back
 _CURVES = ("loss", "nll", "log_det", "energy")
 
 
@@ -69,7 +70,8 @@ class MoLEContinualTrainer:
             ArtifactError: the stored task is damaged.
         """
         index, flow = len(self.histories), self.detector.flow
-        key = digest(self.identity, self.config.group("flow", "train"), self._base_key, name, train.key)
+        made_by = [METHOD_VERSION, self.detector.device.type]
+        key = digest(made_by, self.identity, self.config.group("flow", "train"), self._base_key, name, train.key)
         path = self.folder / f"{name}-{key[:16]}"
         flow.add_task(name)
         history = self._restore(index, path, key) if artifact_exists(path) else self._train(index, name, train, path, key)

@@ -24,7 +24,7 @@ def switch_differences(differences: Sequence[Mapping[str, object]], metric: str,
     seeds = max((row["seeds"] for row in shown), default=0)
     return captioned(
         figure, f"One change at a time, {metric}",
-        f"Tasks: {', '.join(classes)}; {seeds} seed(s), paired by seed. Left of zero: the part earns its place. A spread "
+        f"Tasks: {', '.join(classes)}; {seeds} seed(s), paired by seed. Left of zero: worse than the preset. A spread "
         "that crosses zero decides nothing.", height=160 + 26 * len(shown),
     ).update_layout(margin={"l": 150})
 

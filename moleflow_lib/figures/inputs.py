@@ -30,7 +30,7 @@ def sample_records(task: Task, count: int = 3) -> list[Record]:
 
 def gallery(tasks: Sequence[Task], config: ExperimentConfig) -> go.Figure:
     """One normal and three defective test images of every task, defects outlined."""
-    rows = [_padded([_picture(record, config) for record in sample_records(task)], 4) for task in tasks]
+    rows = [_placed([[_picture(record, config)] for record in sample_records(task)], task, 4) for task in tasks]
     return image_sheet(
         rows, [task.name for task in tasks], ["normal", "defect", "defect", "defect"], "What the detector is shown",
         "Green lines are the defect masks; a product without masks has none. Look for defects you would miss yourself.",
@@ -41,7 +41,7 @@ def feature_statistics(tasks: Sequence[Task], features: Sequence[Features]) -> g
     """Distribution of patch feature norms of each task's training images."""
     figure = go.Figure()
     for task, own in zip(tasks, features, strict=True):
-        norms = own.patches[:: max(1, len(own.patches) // 40)].float().norm(dim=-1).flatten().numpy()
+        norms = own.patches[:: max(1, len(own.patches) // 40)][:40].float().norm(dim=-1).flatten().numpy()
         figure.add_violin(
             y=norms, name=task.name, line_color=task_colour(task.index), meanline_visible=True, points=False
         )
@@ -49,7 +49,7 @@ def feature_statistics(tasks: Sequence[Task], features: Sequence[Features]) -> g
     return captioned(
         figure.update_layout(showlegend=False), "Patch feature norms",
         f"Training images of {len(tasks)} tasks, at most 40 images each. Tasks whose norms differ are easy to route "
-        "and hard to share a flow: the whitening adapter removes exactly this difference.",
+        "and hard to share a flow: the whitening adapter is there to even this out.",
     )
 
 
@@ -59,7 +59,7 @@ def pca_maps(tasks: Sequence[Task], coloured: Sequence[Sequence[np.ndarray]], co
     for task, maps in zip(tasks, coloured, strict=True):
         shown = zip(sample_records(task, 2), maps, strict=True)
         pairs = [(_picture(record, config), _enlarged(colour)) for record, colour in shown]
-        rows.append(_padded([picture for pair in pairs for picture in pair], 6))
+        rows.append(_placed(pairs, task, 6))
     return image_sheet(
         rows, [task.name for task in tasks], ["normal", "features", "defect", "features", "defect", "features"],
         "What the frozen backbone sees",
@@ -78,8 +78,8 @@ def separation(names: Sequence[str], distances: np.ndarray) -> go.Figure:
     figure.update_xaxes(constrain="domain", title="task")
     return captioned(
         figure, "How far the tasks lie apart",
-        "Distance of mean image features divided by the spread within the tasks (training images). Pairs below about 2 "
-        "are those the router can confuse.",
+        "Distance of mean image features divided by the spread within the tasks (training images). Small numbers are "
+        "the pairs to watch in notebook 04.",
     )
 
 
@@ -92,5 +92,9 @@ def _enlarged(colour: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(colour).resize((_CELL, _CELL), Image.Resampling.NEAREST))
 
 
-def _padded(pictures: list, length: int) -> list:
-    return pictures + [None] * (length - len(pictures))
+def _placed(groups: Sequence[Sequence[np.ndarray]], task: Task, columns: int) -> list:
+    """A row of pictures, its first place left empty where the task has no normal test image."""
+    row = [picture for group in groups for picture in group]
+    if groups and not any(record.label == 0 for record in task.test):
+        row = [None] * len(groups[0]) + row
+    return row + [None] * (columns - len(row))

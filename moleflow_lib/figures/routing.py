@@ -107,6 +107,6 @@ def wrong_route_matrix(names: Sequence[str], rows: Sequence[Mapping[str, object]
     figure.update_xaxes(title="parts they are scored with")
     return captioned(
         figure, f"What wrong routing costs, {metric}",
-        "Diagonal: right parts. The distance from the diagonal value to the rest of its row is the most a wrong route can cost.",
+        "Diagonal: right parts. The rest of a row: all images of the task sent to one other. Mixed routes can cost more still.",
         height=360 + 14 * size,
     )
