@@ -25,6 +25,8 @@ class Table:
         self.columns = list(dict.fromkeys(name for row in self.rows for name in row))
 
     def _repr_html_(self) -> str:
+        if not self.rows:
+            return f'<p class="note">{escape(self.caption)} None here.</p>'
         head = "".join(f"<th>{escape(name)}</th>" for name in self.columns)
         body = "".join(
             "<tr>" + "".join(self._cell(row.get(name)) for name in self.columns) + "</tr>" for row in self.rows

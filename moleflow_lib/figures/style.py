@@ -24,14 +24,16 @@ _TASK_COLOURS = (
 _GAP = 6  # white pixels between pictures of a sheet
 NORMAL, DEFECTIVE = "#0072B2", "#D55E00"
 _HEAT = np.array([unlabel_rgb(c) for c in sample_colorscale("Inferno", np.linspace(0, 1, 256).tolist())]) / 255
+_AXIS = {
+    "gridcolor": "#e6e8eb", "zerolinecolor": "#c5cad0", "linecolor": "#8b929a", "ticks": "outside", "automargin": True,
+}
 _TEMPLATE = go.layout.Template(
     layout=go.Layout(
         font={"family": "system-ui, sans-serif", "size": 13, "color": "#1b1f24"},
         title={"x": 0.0, "xanchor": "left", "font": {"size": 16}},
         colorway=_TASK_COLOURS, paper_bgcolor="white", plot_bgcolor="white",
         margin={"l": 70, "r": 30, "t": 60, "b": 60},
-        xaxis={"gridcolor": "#e6e8eb", "zerolinecolor": "#c5cad0", "linecolor": "#8b929a", "ticks": "outside"},
-        yaxis={"gridcolor": "#e6e8eb", "zerolinecolor": "#c5cad0", "linecolor": "#8b929a", "ticks": "outside"},
+        xaxis=_AXIS, yaxis=_AXIS,
     )
 )
 
