@@ -71,7 +71,7 @@ class Experiment:
 
         Verified twice: the hash of every task's own parts and of the base against the hash taken
         when the task was finished, and the scores of the task's first training images, bit by bit,
-        against those computed at that moment.
+        against those computed when it was learned or read back.
 
         Raises:
             TrainingError: something moved; the message names the task.
