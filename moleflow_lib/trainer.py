@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,17 +11,14 @@ import torch
 from moleflow_lib.artifacts import artifact_exists, load_artifact, save_artifact, tensors_sha256
 from moleflow_lib.config import ExperimentConfig, digest
 from moleflow_lib.detector import ContinualDetector
-from moleflow_lib.errors import TrainingError
 from moleflow_lib.feature_store import Features
-from moleflow_lib.losses import identity_regulariser, log_det_penalty, patch_nll, tail_aware_loss
+from moleflow_lib.fitting import fit
 from moleflow_lib.moments import RunningMoments
 from moleflow_lib.router import TaskPrototype
-from moleflow_lib.runtime import derive_seed, progress
 
 __all__ = ["METHOD_VERSION", "MoLEContinualTrainer", "TaskHistory"]
 
 METHOD_VERSION = 1  # raise it when the same configuration trains to other numbers, so that old tasks are not read back
-_CURVES = ("loss", "nll", "log_det", "energy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +82,7 @@ class MoLEContinualTrainer:
 
     def _train(self, index: int, name: str, train: Features, path: Path, key: str) -> TaskHistory:
         start = time.perf_counter()
-        curves, steps = self._fit(index, name, train.patches)
+        curves, steps = fit(self.detector, index, name, train.patches)
         prototype = self._prototype(train)
         if index == 0:
             self.reference = _moments(train.patches)
@@ -98,56 +93,6 @@ class MoLEContinualTrainer:
         )
         self._store(index, path, key, history, prototype)
         return history
-
-    def _fit(self, index: int, name: str, patches: torch.Tensor) -> tuple[dict[str, list[float]], int]:
-        """Run the optimiser; returns a curve for each quantity, one value an epoch, and the steps made."""
-        config, flow = self.config, self.detector.flow
-        patches = patches.to(self.detector.device)
-        trainable = [p for p in flow.parameters() if p.requires_grad]
-        optimiser = torch.optim.AdamW(trainable, lr=config.lr, weight_decay=config.weight_decay)
-        per_epoch = math.ceil(len(patches) / config.batch_size)
-        epochs = max(config.epochs, math.ceil(config.min_steps / per_epoch))
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, epochs * per_epoch, config))
-        curves: dict[str, list[float]] = {curve: [] for curve in _CURVES}
-        for epoch in progress(range(epochs), f"training {name}"):
-            rows = []
-            for batch in _batches(len(patches), config.batch_size, derive_seed(config.seed, "order", name, epoch)):
-                loss, row = self._loss(index, patches[batch])
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                if config.clip_norm:
-                    torch.nn.utils.clip_grad_norm_(trainable, config.clip_norm)
-                optimiser.step()
-                scheduler.step()
-                rows.append(row)
-            self._record(curves, torch.stack(rows), name, epoch)
-        return curves, epochs * per_epoch
-
-    def _loss(self, index: int, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The training loss of a batch, and the numbers kept of it."""
-        config, flow = self.config, self.detector.flow
-        z, log_det = flow(self.detector.position(batch.float()))
-        nll = patch_nll(z, log_det)
-        loss = tail_aware_loss(nll, config.tail_weight, config.tail_ratio, config.tail_scope)
-        if config.log_det_penalty:
-            loss = loss + config.log_det_penalty * log_det_penalty(log_det)
-        if index == 0 and config.use_whitening:
-            adapter = flow.input_adapters["0"]
-            loss = loss + config.identity_weight * identity_regulariser(adapter.gamma, adapter.beta)
-        nll, log_det = nll.detach().mean(), log_det.detach().mean()
-        return loss, torch.stack([loss.detach(), nll, log_det, nll + log_det])
-
-    @staticmethod
-    def _record(curves: dict[str, list[float]], rows: torch.Tensor, name: str, epoch: int) -> None:
-        rows = rows.cpu()
-        bad = (~rows.isfinite()).any(dim=1).nonzero()
-        if len(bad):
-            raise TrainingError(
-                f"task {name}: the loss was not finite in epoch {epoch + 1}, batch {int(bad[0]) + 1} (last finite epoch "
-                f"losses {[round(v, 1) for v in curves['loss'][-3:]]}); lower lr or set clip_norm=0.5. Earlier tasks are kept"
-            )
-        for curve, value in zip(_CURVES, rows.mean(dim=0).tolist(), strict=True):
-            curves[curve].append(value)
 
     def _prototype(self, train: Features) -> TaskPrototype:
         prototype = TaskPrototype(self.detector.dim)
@@ -181,16 +126,6 @@ class MoLEContinualTrainer:
 
 def _group(tensors: dict[str, torch.Tensor], group: str) -> dict[str, torch.Tensor]:
     return {name.removeprefix(f"{group}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{group}/")}
-
-
-def _rate(step: int, total: int, config: ExperimentConfig) -> float:
-    """Learning rate at a step as a share of `lr`."""
-    warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
-    return warm * (0.5 * (1 + math.cos(math.pi * step / total)) if config.schedule == "cosine" else 1.0)
-
-
-def _batches(count: int, size: int, seed: int) -> Iterator[torch.Tensor]:
-    return iter(torch.randperm(count, generator=torch.Generator().manual_seed(seed)).split(size))
 
 
 def _moments(patches: torch.Tensor) -> RunningMoments:

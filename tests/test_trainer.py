@@ -68,17 +68,17 @@ SCRIPT = """
 import os, signal, sys
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.trainer import MoLEContinualTrainer
+from moleflow_lib import fitting
 task, call = sys.argv[1], int(sys.argv[2])
 config = ExperimentConfig.from_params(eval(sys.argv[3]))
 experiment = Experiment(config)
-inner, seen = MoLEContinualTrainer._loss, {"calls": 0}
-def deadly(self, index, batch):
+inner, seen = fitting._loss, {"calls": 0}
+def deadly(detector, index, batch):
     seen["calls"] += index == int(task)
     if index == int(task) and seen["calls"] == call:
         os.kill(os.getpid(), signal.SIGKILL)
-    return inner(self, index, batch)
-MoLEContinualTrainer._loss = deadly
+    return inner(detector, index, batch)
+fitting._loss = deadly
 experiment.learn()
 """
 

@@ -1,0 +1,119 @@
+"""Notebook 03: the sequence of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from moleflow_lib.evaluation import ContinualResult
+from moleflow_lib.experiment import Experiment
+from moleflow_lib.inspection import reference_shift
+from moleflow_lib.metrics import METRICS, mean_defined
+from moleflow_lib.narrative.words import percent
+from moleflow_lib.scoring import image_scores
+from moleflow_lib.tables import number
+
+__all__ = ["class_rows", "continual_result", "continual_sentences", "task_rows", "unlabelled_rows"]
+
+
+def task_rows(experiment: Experiment) -> list[dict[str, object]]:
+    """How each task was learned and how far it lies from the base task."""
+    rows = []
+    for task, history in zip(experiment.tasks, experiment.trainer.histories, strict=True):
+        shift = reference_shift(experiment.trainer.reference, experiment.features(task, "train"))
+        rows.append({
+            "task": task.name, "training images": len(task.train), "steps": history.steps, "seconds": history.seconds,
+            "final loss (nats)": history.curves["loss"][-1], "shift": shift, "read from disk": history.resumed,
+            "parts": history.state_sha256[:12],
+        })
+    return rows
+
+
+def class_rows(evaluation: ContinualResult) -> list[dict[str, object]]:
+    """Metrics of each task after the last one, with the mean over the tasks where they are defined."""
+    columns = [(metric, way) for metric in METRICS for way in ("routed", "oracle")]
+    rows = [
+        {"task": name, **{f"{m} ({way})" if way == "oracle" else m: evaluation.final(m, way)[j] for m, way in columns}}
+        for j, name in enumerate(evaluation.classes)
+    ]
+    means = {key: mean_defined([row[key] for row in rows]) for key in rows[0] if key != "task"}
+    marked = len(evaluation.classes_with_masks())
+    return [*rows, {"task": f"mean (pixel metrics over {marked} of {len(rows)})", **means}]
+
+
+def unlabelled_rows(experiment: Experiment) -> list[dict[str, object]]:
+    """Scores of the images whose truth nobody has told, most anomalous first.
+
+    Returns:
+        `task` (the folder it lies in), `image`, `chosen` task, `score` (nats), and `rank`, the share of
+        the chosen task's training images that score lower; normal images of a good fit lie below 1.
+    """
+    config, rows = experiment.config, []
+    for evaluator in experiment.evaluators:
+        if not (evaluator.labels == -1).any():
+            continue
+        chosen = experiment.detector.route(evaluator.image_means)
+        scores = evaluator.image_scores(chosen)
+        for index in np.flatnonzero(evaluator.labels == -1):
+            task = experiment.tasks[int(chosen[index])]
+            known = experiment.detector.patch_scores(experiment.features(task, "train").patches, task.index)
+            lower = image_scores(known, config.score_mode, config.top_k).numpy() < scores[index]
+            rows.append({"task": evaluator.task.name, "image": evaluator.task.test[index].image.name, "chosen": task.name,
+                         "score": float(scores[index]), "rank": float(lower.mean())})
+    return sorted(rows, key=lambda row: -row["score"])
+
+
+def continual_result(
+    experiment: Experiment, evaluation: ContinualResult, control: ContinualResult | None, unchanged: bool
+) -> dict[str, object]:
+    """Contents of `03_continual_tasks.result.json`."""
+    return {
+        "classes": list(evaluation.classes), "R": evaluation.matrices, "summary": evaluation.summary(),
+        "classes_with_masks": evaluation.classes_with_masks(), "routing": evaluation.routing, "unchanged": unchanged,
+        "routing_over_time": evaluation.routing_over_time,
+        "unlabelled": unlabelled_rows(experiment),
+        "seconds": {history.name: history.seconds for history in experiment.trainer.histories},
+        "control": None if control is None else {
+            "backbone": experiment.config.control_backbone, "summary": control.summary(), "routing": control.routing,
+            "final": {metric: control.final(metric) for metric in METRICS},
+        },
+    }
+
+
+def continual_sentences(
+    experiment: Experiment, evaluation: ContinualResult, control: ContinualResult | None
+) -> list[str]:
+    """Summary of notebook 03."""
+    summary, names = evaluation.summary(), evaluation.classes
+    image, pixel = summary["image_auroc"], summary["pixel_ap"]
+    scores = dict(zip(names, evaluation.final("image_auroc"), strict=True))
+    weakest = min((n for n in names if scores[n] is not None), key=scores.get, default=None)
+    sentences = [
+        f"After {len(names)} task(s), not told the task: mean image AUROC {number(image['routed']['acc'])} "
+        f"(told: {number(image['oracle']['acc'])}), mean pixel AP {number(pixel['routed']['acc'])} (told: "
+        f"{number(pixel['oracle']['acc'])}) over the {len(evaluation.classes_with_masks())} task(s) with masks.",
+        _forgetting_words(image),
+        f"The router chose the right task for {percent(evaluation.routing['accuracy'])} of the test images.",
+    ]
+    if weakest:
+        sentences.append(f"Weakest product: {weakest} at image AUROC {scores[weakest]:.3f}.")
+    unlabelled = int(sum((evaluator.labels == -1).sum() for evaluator in experiment.evaluators))
+    if unlabelled:
+        sentences.append(f"{unlabelled} unlabelled image(s) were scored and left out of every metric.")
+    if control and image["routed"]["acc"] is not None:
+        chance = control.summary()["image_auroc"]["routed"]["acc"]
+        sentences.append(
+            f"The control `{experiment.config.control_backbone}`, one draw trained with the same settings, reaches {chance:.3f}; "
+            f"the difference is {image['routed']['acc'] - chance:+.3f}."
+        )
+    return sentences
+
+
+def _forgetting_words(image: Mapping[str, Mapping[str, float | None]]) -> str:
+    if image["oracle"]["fm_max"] is None:
+        return "Forgetting is undefined here: no earlier task has an image AUROC."
+    return (
+        f"Forgetting (FM_max of image AUROC): {image['oracle']['fm_max']:.3f} told, {image['routed']['fm_max']:.3f} routed. The "
+        "first is zero by construction and was verified bit by bit; the second is what wrong routes cost."
+    )
