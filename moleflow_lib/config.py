@@ -95,6 +95,7 @@ class ExperimentConfig:
     router_ridge: float = _option("router", 1e-5, low=1e-12)
     # study: how much the notebooks compare
     control_backbone: str = _option("study", "")
+    router_accept: float = _option("study", 0.95, low=0.5, high=0.999)
     ablation_switches: tuple[str, ...] = _option("study", ())
     ablation_classes: tuple[str, ...] = _option("study", ())
     ablation_seeds: tuple[int, ...] = _option("study", (0, 1, 2), low=0)

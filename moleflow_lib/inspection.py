@@ -14,7 +14,7 @@ from moleflow_lib.detector import ContinualDetector
 from moleflow_lib.feature_store import Features
 from moleflow_lib.moments import RunningMoments
 
-__all__ = ["LatentReport", "class_separation", "latent_report", "parameter_rows", "patch_pca", "reference_shift"]
+__all__ = ["LatentReport", "class_separation", "latent_report", "mean_separation", "parameter_rows", "patch_pca", "reference_shift"]
 
 _SEED_CLAIMS = {
     "base": 18_900_000, "mixer": 600_000, "lora": 1_570_000, "task_bias": 12_000, "whitening": 1_500, "dia": 500_000,
@@ -30,8 +30,12 @@ def class_separation(features: Sequence[Features]) -> np.ndarray:
 
     Returns:
         (T, T) ‖μᵢ − μⱼ‖ / √((tr Σᵢ + tr Σⱼ)/2) of the mean patch features; zero on the diagonal.
-        """
-    means = [f.image_means().double().numpy() for f in features]
+    """
+    return mean_separation([f.image_means().double().numpy() for f in features])
+
+
+def mean_separation(means: Sequence[np.ndarray]) -> np.ndarray:
+    """`class_separation` (T, T) from the image features (n, D) of each task."""
     centres = np.stack([m.mean(axis=0) for m in means])
     spread = np.array([m.var(axis=0, ddof=1).sum() for m in means])
     gaps = np.linalg.norm(centres[:, None] - centres[None], axis=-1)

@@ -7,14 +7,12 @@ computed in float64 and applied through a Cholesky factor, never an explicit inv
 from __future__ import annotations
 
 import torch
-from sklearn.covariance import ledoit_wolf_shrinkage, oas
 
+from moleflow_lib.covariances import COVARIANCES, shrinkage_weights
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.moments import RunningMoments
 
 __all__ = ["COVARIANCES", "PrototypeRouter", "TaskPrototype"]
-
-COVARIANCES = ("ridge", "ledoit_wolf", "oas", "tied", "diagonal", "euclidean")
 
 
 class TaskPrototype:
@@ -36,8 +34,8 @@ class TaskPrototype:
 
     def finalize(self) -> None:
         """Estimate the shrinkage coefficients while the features are still at hand, then drop them."""
-        seen = torch.cat(self._seen).numpy()
-        self.shrinkage = {"ledoit_wolf": float(ledoit_wolf_shrinkage(seen)), "oas": float(oas(seen)[1])}
+        seen = torch.cat(self._seen)
+        self.shrinkage = shrinkage_weights(seen - seen.mean(dim=0))
         self._seen = []
 
     def covariance(self, kind: str = "ridge", ridge: float = 1e-5) -> torch.Tensor:
@@ -135,8 +133,10 @@ class PrototypeRouter:
 
     def condition_numbers(self) -> list[float]:
         """Ratio of largest to smallest eigenvalue of each task's covariance estimate."""
-        values = [torch.linalg.eigvalsh(self._covariance(t, len(self.prototypes))) for t in range(len(self.prototypes))]
-        return [float(v[-1] / v[0]) for v in values]
+        count = len(self.prototypes)
+        alike = self.kind in ("tied", "euclidean")
+        values = [torch.linalg.eigvalsh(self._covariance(task, count)) for task in range(1 if alike else count)]
+        return [float(v[-1] / v[0]) for v in values] * (count if alike else 1)
 
     def _covariance(self, task: int, known: int) -> torch.Tensor:
         if self.kind != "tied":

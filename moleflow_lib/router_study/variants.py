@@ -1,4 +1,4 @@
-"""What the router's covariance estimate is worth, and what a wrong route costs."""
+"""What the router's covariance estimate is worth on test images."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import torch
 
 from moleflow_lib.evaluation import TaskEvaluator, evaluate_continual
 from moleflow_lib.metrics import METRICS, mean_defined
+from moleflow_lib.proportions import wilson_interval
 from moleflow_lib.router import COVARIANCES
 
-__all__ = ["RoutingCase", "routing_cases", "study_routers", "wrong_route_cost"]
+__all__ = ["RoutingCase", "routing_cases", "study_routers"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,7 @@ class RoutingCase:
 
     truth: np.ndarray  # (N,) true task
     chosen: np.ndarray  # (N,) nearest task
+    rival: np.ndarray  # (N,) nearest task that is not the true one; the true one with a single task
     margin: np.ndarray  # (N,) distance to the nearest wrong task / distance to the true one; below 1 = wrong
     labels: np.ndarray  # (N,) 1 for defective images, 0 for normal ones, -1 for unlabelled ones
 
@@ -37,15 +39,20 @@ def study_routers(evaluators: Sequence[TaskEvaluator], kinds: Sequence[str] = CO
         kinds: covariance estimates, see `TaskPrototype.covariance`.
 
     Returns:
-        One row a variant: `variant`, routing accuracies, largest condition number, and each
-        metric's routed mean and loss against the oracle.
+        One row a variant: `variant`, routing accuracies with their Wilson intervals (`_low`, `_high`),
+        largest condition number, and each metric's routed mean and loss against the oracle.
     """
+    labels = np.concatenate([evaluator.labels for evaluator in evaluators])
+    counts = {"accuracy": (labels >= 0).sum(), "accuracy_normal": (labels == 0).sum(), "accuracy_anomalous": (labels == 1).sum()}
     rows = []
     for kind in kinds:
         router = evaluators[0].detector.router.variant(kind)
         result = evaluate_continual(evaluators, router)
         routing = {name: value for name, value in result.routing.items() if name != "confusion"}
         row: dict[str, object] = {"variant": kind, **routing, "condition_number": max(router.condition_numbers())}
+        for name, count in counts.items():
+            ends = wilson_interval(round(routing[name] * count), int(count)) if count else (None, None)
+            row[f"{name}_low"], row[f"{name}_high"] = ends
         for metric in METRICS:
             oracle, routed = (mean_defined(result.final(metric, way)) for way in ("oracle", "routed"))
             row[metric] = routed
@@ -63,19 +70,6 @@ def routing_cases(evaluators: Sequence[TaskEvaluator], kind: str) -> RoutingCase
     others = distances.copy()
     others[np.arange(len(truth)), truth] = np.inf
     return RoutingCase(
-        truth=truth, chosen=distances.argmin(axis=1), margin=others.min(axis=1) / own,
+        truth=truth, chosen=distances.argmin(axis=1), rival=others.argmin(axis=1), margin=others.min(axis=1) / own,
         labels=np.concatenate([e.labels for e in evaluators]),
     )
-
-
-def wrong_route_cost(evaluators: Sequence[TaskEvaluator]) -> list[dict[str, object]]:
-    """What each metric would be if every image of a task went to each other task's parts.
-
-    Returns:
-        One row for each (task, sent to) pair. Routes that split a task can cost more still.
-    """
-    return [
-        {"task": evaluator.task.name, "sent to": other.task.name, **evaluator.metrics(other.task.index)}
-        for evaluator in evaluators
-        for other in evaluators
-    ]

@@ -1,0 +1,136 @@
+"""Distances under every covariance estimate, from a handful of images, without a D×D factor where none is needed.
+
+With n images, n < D, a covariance has n − 1 directions of its own and treats all others alike. So one
+thin singular value decomposition serves every estimate that is a multiple of it plus a multiple of I;
+only the tied estimate needs a Cholesky factor, one for all tasks. Everything in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+__all__ = ["COVARIANCES", "Spectrum", "pooled_covariance", "shrinkage_weights", "spectra_distances", "tied_distances"]
+
+COVARIANCES = ("ridge", "ledoit_wolf", "oas", "tied", "diagonal", "euclidean")
+_SMALLEST = 1e-12  # variance given to a direction in which no image differs, where the estimate has no ridge
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spectrum:
+    """Mean, principal axes and scatter along them of one task's image features.
+
+    >>> line = Spectrum.of(torch.tensor([[-1.0, 0.0], [1.0, 0.0]]))
+    >>> round(line.squared(torch.tensor([[2.0, 0.0]]), ("ridge",), ridge=0.0)["ridge"].item(), 6)
+    2.0
+    """
+
+    count: int
+    mean: torch.Tensor  # (D,)
+    axes: torch.Tensor  # (R, D) orthonormal, R = min(n, D)
+    scatter: torch.Tensor  # (R,) sum of squares along each axis
+    variances: torch.Tensor  # (D,) unbiased
+    weights: dict[str, float]  # `ledoit_wolf`, `oas`
+
+    @classmethod
+    def of(cls, features: torch.Tensor) -> Spectrum:
+        """The spectrum of image features (n, D), n of at least 2."""
+        x = features.detach().cpu().double()
+        centred = x - x.mean(dim=0)
+        _, values, axes = torch.linalg.svd(centred, full_matrices=False)
+        return cls(
+            count=len(x), mean=x.mean(dim=0), axes=axes, scatter=values.square(),
+            variances=centred.square().sum(dim=0) / (len(x) - 1), weights=shrinkage_weights(centred, values.square()),
+        )
+
+    @cached_property
+    def scatter_matrix(self) -> torch.Tensor:
+        """(D, D) sum of outer products about the mean."""
+        return (self.axes.T * self.scatter) @ self.axes
+
+    def squared(self, queries: torch.Tensor, kinds: Sequence[str], ridge: float) -> dict[str, torch.Tensor]:
+        """Squared Mahalanobis distances of queries (M, D) to the mean: kind → (M,). `tied` is no kind of a single task."""
+        return self.lengths(queries.double() - self.mean, kinds, ridge)
+
+    def lengths(self, gaps: torch.Tensor, kinds: Sequence[str], ridge: float) -> dict[str, torch.Tensor]:
+        """Squared Mahalanobis lengths of differences (M, D) float64: kind → (M,)."""
+        length = gaps.square().sum(dim=1)
+        along = (gaps @ self.axes.T).square()
+        rest = (length - along.sum(dim=1)).clamp_min(0) if len(self.axes) < len(self.mean) else torch.zeros_like(length)
+        found = {}
+        for kind in kinds:
+            if kind == "euclidean":
+                found[kind] = length
+            elif kind == "diagonal":
+                found[kind] = gaps.square() @ (1 / (self.variances + ridge))
+            else:
+                scale, floor = self._scale_and_floor(kind, ridge)
+                found[kind] = along @ (1 / (scale * self.scatter + floor)) + rest / floor
+        return found
+
+    def _scale_and_floor(self, kind: str, ridge: float) -> tuple[float, float]:
+        """The estimate is scale · scatter + floor · I."""
+        if kind == "ridge":
+            return 1 / (self.count - 1), max(ridge, _SMALLEST)
+        weight = self.weights[kind]
+        isotropic = weight * float(self.scatter.sum()) / self.count / len(self.mean)
+        return (1 - weight) / self.count, max(isotropic, _SMALLEST)
+
+
+def shrinkage_weights(centred: torch.Tensor, scatter: torch.Tensor | None = None) -> dict[str, float]:
+    """How far two estimates shrink towards a multiple of I: Ledoit & Wolf 2004, OAS of Chen et al. 2010.
+
+    The formulas of scikit-learn, from the scatter's eigenvalues instead of its D×D products.
+
+    Args:
+        centred: (n, D) float64 features minus their mean.
+        scatter: (R,) eigenvalues of their scatter; computed if None.
+    """
+    if scatter is None:
+        scatter = torch.linalg.svdvals(centred).square()
+    count, dim = centred.shape
+    mean, square = float(scatter.sum()) / count / dim, float(scatter.square().sum()) / count**2 / dim
+    fourth = float(centred.square().sum(dim=1).square().sum()) / count / dim
+    gap, noise = square - mean**2, (fourth - square) / count
+    ledoit_wolf = min(noise, gap) / gap if gap > 0 and noise > 0 else 0.0
+    above, below = square / dim + mean**2, (count + 1) * (square / dim - mean**2 / dim)
+    return {"ledoit_wolf": ledoit_wolf, "oas": min(above / below, 1.0) if below > 0 else 1.0}
+
+
+def pooled_covariance(spectra: Sequence[Spectrum], ridge: float) -> torch.Tensor:
+    """The tied estimate (D, D): scatter of all tasks about their own means over its degrees of freedom, plus ridge."""
+    pooled = sum(spectrum.scatter_matrix for spectrum in spectra) / sum(spectrum.count - 1 for spectrum in spectra)
+    return pooled + ridge * torch.eye(len(pooled), dtype=torch.float64)
+
+
+def tied_distances(means: torch.Tensor, covariance: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
+    """Squared distances (M, T) of queries (M, D) to means (T, D) under one covariance (D, D) for all."""
+    factor = torch.linalg.cholesky(covariance)
+    white, centres = (torch.linalg.solve_triangular(factor, x.double().T, upper=False).T for x in (queries, means))
+    return torch.cdist(white, centres, compute_mode="donot_use_mm_for_euclid_dist").square()
+
+
+def spectra_distances(
+    spectra: Sequence[Spectrum], queries: torch.Tensor, ridge: float, kinds: Sequence[str] = COVARIANCES
+) -> dict[str, torch.Tensor]:
+    """Squared distances to every task under every estimate.
+
+    Args:
+        spectra: one a task.
+        queries: (M, D) image features.
+        ridge: see `TaskPrototype.covariance`.
+        kinds: estimates wanted.
+
+    Returns:
+        Kind → (M, T) float64, the squares of `PrototypeRouter.distances`.
+    """
+    single = [kind for kind in kinds if kind != "tied"]
+    columns = [spectrum.squared(queries, single, ridge) for spectrum in spectra]
+    found = {kind: torch.stack([column[kind] for column in columns], dim=1) for kind in single}
+    if "tied" in kinds:
+        means = torch.stack([spectrum.mean for spectrum in spectra])
+        found["tied"] = tied_distances(means, pooled_covariance(spectra, ridge), queries)
+    return {kind: found[kind] for kind in kinds}

@@ -1,0 +1,52 @@
+"""Is routing free because the products are easy? Errors against the distance between products, and the reserve."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from moleflow_lib.covariances import COVARIANCES
+from moleflow_lib.moved_means import GAPS, gap_needed
+from moleflow_lib.router_study.images import RouterImages
+
+__all__ = ["LEVELS", "pair_rows", "reserve_rows"]
+
+LEVELS = (0.99, 0.95, 0.90)
+
+
+def pair_rows(images: RouterImages) -> list[dict[str, object]]:
+    """Every pair of tasks as if there were no other.
+
+    Returns:
+        One row a pair, closest first: `tasks`, `separation` (`inspection.class_separation`), `error` →
+        kind → share of the two tasks' test images sent to the other one, `gap_needed` → kind → share of the
+        gap at which 99 % are still right (a stress test on moved features), `curve` → kind → error at each
+        of `moved_means.GAPS`.
+    """
+    rows = []
+    for i, j in combinations(range(len(images.names)), 2):
+        if not ((images.truth == i) | (images.truth == j)).any():
+            continue
+        curves = {kind: images.moved[kind].restricted((i, j)).curve() for kind in COVARIANCES}
+        rows.append({
+            "tasks": [images.names[i], images.names[j]], "separation": float(images.separation[i, j]),
+            "error": {kind: float(1 - curve[0]) for kind, curve in curves.items()},
+            "gap_needed": {kind: gap_needed(curve, LEVELS[0]) for kind, curve in curves.items()},
+            "curve": {kind: (1 - curve).tolist() for kind, curve in curves.items()},
+        })
+    return sorted(rows, key=lambda row: row["separation"])
+
+
+def reserve_rows(images: RouterImages) -> list[dict[str, object]]:
+    """How far all gaps between the tasks could shrink: a stress test on moved features, see `moved_means`.
+
+    Returns:
+        One row a kind: `variant`, `gap_needed_99`, `_95`, `_90` (share of today's gaps down to which that many
+        per cent of the test images are routed right; None where they are not today), `gaps` and `accuracy`
+        (the curve).
+    """
+    rows = []
+    for kind in COVARIANCES if len(images.test) and len(images.names) > 1 else ():
+        curve = images.moved[kind].curve()
+        needed = {f"gap_needed_{100 * level:.0f}": gap_needed(curve, level) for level in LEVELS}
+        rows.append({"variant": kind, **needed, "gaps": list(GAPS), "accuracy": curve.tolist()})
+    return rows

@@ -1,0 +1,60 @@
+"""Images of a product never learned: are they refused, and what does that cost the known ones?"""
+
+from __future__ import annotations
+
+import torch
+
+from moleflow_lib.covariances import COVARIANCES, spectra_distances
+from moleflow_lib.held_out import held_out_distances
+from moleflow_lib.rejection import acceptance_limits, accepted
+from moleflow_lib.router_study.images import RouterImages, share
+
+__all__ = ["unknown_rows"]
+
+
+def unknown_rows(images: RouterImages, accept: float) -> list[dict[str, object]]:
+    """Leave each product out in turn and see whether the router of the others says "none of these".
+
+    Limits come from held-out training images alone (`rejection.acceptance_limits`).
+
+    Args:
+        images: features of all tasks.
+        accept: share of its own images that a task should accept; 1 − accept is the nominal false alarm rate.
+
+    Returns:
+        One row a kind: `variant`; `false_alarm_normal`, `false_alarm_defective`, share of the known
+        products' test images that are refused with all tasks known; `false_alarm_trap`, the former with limits from
+        training images that the prototypes saw; `missed`, share of the left-out products' test images
+        that are accepted, mean over products; `missed_by_task`. None where undefined.
+    """
+    seen = spectra_distances(images.spectra, torch.cat(images.train), images.ridge)
+    owner = torch.cat([torch.full((len(x),), task) for task, x in enumerate(images.train)])
+    normal = images.labels == 0
+    rows = []
+    for kind in COVARIANCES:
+        distances = images.distances[kind].sqrt()
+        limits = acceptance_limits(images.held_out.own(kind), accept)
+        trap = acceptance_limits([seen[kind][owner == task, task].sqrt() for task in range(len(images.names))], accept)
+        refused, trapped = ~accepted(distances, limits), ~accepted(distances, trap)
+        missed = {name: _missed(images, task, kind, limits, accept) for task, name in enumerate(images.names)}
+        known = [value for value in missed.values() if value is not None]
+        rows.append({
+            "variant": kind, "false_alarm_normal": share(refused[normal]), "false_alarm_defective": share(refused[~normal]),
+            "false_alarm_trap": share(trapped[normal]), "missed": sum(known) / len(known) if known else None,
+            "missed_by_task": missed,
+        })
+    return rows
+
+
+def _missed(images: RouterImages, task: int, kind: str, limits: torch.Tensor, accept: float) -> float | None:
+    """Share of a task's test images that the router of the other tasks accepts."""
+    others = [other for other in range(len(images.names)) if other != task]
+    if not others:
+        return None
+    own = images.truth == task
+    if kind != "tied":
+        return share(accepted(images.distances[kind][own][:, others].sqrt(), limits[others]))
+    spectra = [images.spectra[other] for other in others]
+    squared = spectra_distances(spectra, images.test[own], images.ridge, ("tied",))["tied"]
+    held_out = held_out_distances([images.train[other] for other in others], images.ridge, ("tied",), seed=images.seed)
+    return share(accepted(squared.sqrt(), acceptance_limits(held_out.own("tied"), accept)))
