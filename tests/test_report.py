@@ -104,7 +104,7 @@ def test_every_number_is_one_click_from_its_definition(book: nbformat.NotebookNo
         assert f"definition-{name}" in places, name
     linked = re.findall(r'([\w() ]+)<a [^>]*class="definition" href="#([^"]+)"', html)
     assert linked == [(text, f"definition-{name}") for text, name in (
-        (" pixel_ap", "pixel_ap"), ("image_auroc", "image_auroc"), ("aupro (oracle)", "aupro"))]
+        ("And pixel_ap", "pixel_ap"), ("image_auroc", "image_auroc"), ("aupro (oracle)", "aupro"))]
     contents = html[html.index('aria-label="Contents"') : html.index("</nav>")]
     assert contents.index('href="#Definitions"') < contents.index('href="#Errors"')
 
