@@ -11,7 +11,7 @@ from moleflow_lib.held_out import held_out_folds
 from moleflow_lib.moved_means import gap_needed, joined, moved_distances
 from moleflow_lib.router import PrototypeRouter, TaskPrototype
 
-__all__ = ["RESERVE_LEVEL", "choose_covariance", "covariance_evidence", "preferred"]
+__all__ = ["RESERVE_LEVEL", "choose_covariance", "covariance_evidence", "preferred", "weakest_accuracy"]
 
 RESERVE_LEVEL = 0.99  # of the held-out images are routed right down to `gap_needed`
 _FEW, _DRAWS = 10, 3
@@ -42,9 +42,14 @@ def preferred(evidence: Sequence[Mapping[str, object]]) -> str:
     task among full ones. Among those within half a point of the best, the one that stands the
     smallest gaps; then the smaller condition number. Engineering choice.
     """
-    best = max(_weakest(row) for row in evidence)
-    equals = [row for row in evidence if _weakest(row) >= best - _NEAR]
+    best = max(weakest_accuracy(row) for row in evidence)
+    equals = [row for row in evidence if weakest_accuracy(row) >= best - _NEAR]
     return min(equals, key=lambda row: (_or(row["gap_needed"], 2.0), row["condition_number"]))["variant"]
+
+
+def weakest_accuracy(row: Mapping[str, object]) -> float:
+    """The lowest of a row's three accuracies; those that are undefined do not count."""
+    return min(_or(row[key], 1.0) for key in ("held_out", "few_images", "one_small_task"))
 
 
 def covariance_evidence(train: Sequence[torch.Tensor], ridge: float = 1e-5, seed: int = 0) -> list[dict[str, object]]:
@@ -112,10 +117,6 @@ def _split(images: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tens
     order = torch.randperm(len(images), generator=generator)
     count = min(_FEW, max(2, len(images) // 2))
     return images[order[:count]], images[order[count:]]
-
-
-def _weakest(row: Mapping[str, object]) -> float:
-    return min(_or(row[key], 1.0) for key in ("held_out", "few_images", "one_small_task"))
 
 
 def _or(value: float | None, instead: float) -> float:

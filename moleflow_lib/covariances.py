@@ -16,7 +16,7 @@ import torch
 __all__ = ["COVARIANCES", "Spectrum", "pooled_covariance", "shrinkage_weights", "spectra_distances", "tied_distances"]
 
 COVARIANCES = ("ridge", "ledoit_wolf", "oas", "tied", "diagonal", "euclidean")
-_SMALLEST = 1e-12  # variance given to a direction in which no image differs, where the estimate has no ridge
+_SMALLEST = 1e-12  # least variance of a direction in which no image differs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class Spectrum:
             return 1 / (self.count - 1), max(ridge, _SMALLEST)
         weight = self.weights[kind]
         isotropic = weight * float(self.scatter.sum()) / self.count / len(self.mean)
-        return (1 - weight) / self.count, max(isotropic, _SMALLEST)
+        return (1 - weight) / self.count, max(isotropic or ridge, _SMALLEST)
 
 
 def shrinkage_weights(centred: torch.Tensor, scatter: torch.Tensor | None = None) -> dict[str, float]:

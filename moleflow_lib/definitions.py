@@ -116,6 +116,38 @@ DEFINITIONS = (
         text="Middle 95 % of the values on test images drawn anew with replacement, normal and defective ones apart, the same "
         "draws for every method. It covers the choice of test images (and of seeds, where it says so), not other products.",
     ),
+    Definition(
+        name="wilson_interval", title="Wilson interval", source="Wilson 1927",
+        text="95 % interval of a share that was counted on a number of images, right also near 0 and 1. It takes the "
+        "images as independent draws and covers no other products.",
+    ),
+    Definition(
+        name="held_out", title="routing accuracy, held out", source="definition of this project",
+        text="Share of the training images that are nearest to their own task when the prototypes of all tasks were "
+        "made without them (5-fold cross-validation). No test image takes part.",
+    ),
+    Definition(
+        name="few_images", title="routing accuracy from few images", source="definition of this project",
+        text="Share of training images routed right by prototypes made of 10 other training images a task (at most half "
+        "of them), over 3 draws.",
+    ),
+    Definition(
+        name="one_small_task", title="routing accuracy of one small task", source="definition of this project",
+        text="Share of a task's training images routed right when its prototype is made of 10 others and every other "
+        "task keeps all of its own; the task that fares worst, 3 draws.",
+    ),
+    Definition(
+        name="gap_needed", title="gap needed", source="definition of this project",
+        text="Share of today's gaps between task means down to which 99 % of the images are still routed right, while "
+        "every task keeps its own scatter: a stress test on moved features, small = much reserve. A dash: not "
+        "reached even today.",
+    ),
+    Definition(
+        name="condition_number", title="condition number", source="standard",
+        text="Largest over smallest eigenvalue of the covariance estimate that distances are measured with, the largest "
+        "of any task. Large = nearly singular: distances rest on directions in which training images hardly "
+        "varied.",
+    ),
 )
 
 _BY_HEAD: Mapping[str, Definition] = {head: entry for entry in DEFINITIONS for head in (entry.name, *entry.also)}

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import torch
 
-__all__ = ["acceptance_limits", "accepted"]
+__all__ = ["acceptance_limits", "accepted", "excess"]
 
 
 def acceptance_limits(own: Sequence[torch.Tensor], share: float = 0.95) -> torch.Tensor:
@@ -37,8 +37,16 @@ def acceptance_limits(own: Sequence[torch.Tensor], share: float = 0.95) -> torch
 
 def accepted(distances: torch.Tensor, limits: torch.Tensor) -> torch.Tensor:
     """Whether each image (N, T) lies within the limit of the task it is nearest to, (N,) bool; otherwise none of these."""
-    nearest = distances.argmin(dim=1, keepdim=True)
-    return distances.gather(1, nearest)[:, 0] <= limits[nearest[:, 0]]
+    return distances.amin(dim=1) <= limits[distances.argmin(dim=1)]
+
+
+def excess(distances: torch.Tensor, limits: torch.Tensor) -> torch.Tensor:
+    """Distance of each image (N, T) to its nearest task over that task's limit (N,); above 1 = none of these.
+
+    >>> excess(torch.tensor([[6.0, 9.0]]), torch.tensor([3.0, 1.0])).item()
+    2.0
+    """
+    return distances.amin(dim=1) / limits[distances.argmin(dim=1)].clamp_min(1e-12)
 
 
 def _limit(distances: torch.Tensor, share: float) -> torch.Tensor:

@@ -61,7 +61,8 @@ class TaskPrototype:
             return eye
         if kind in self.shrinkage:
             weight, biased = self.shrinkage[kind], self.moments.scatter / self.moments.count
-            return (1 - weight) * biased + weight * biased.diagonal().mean() * eye
+            isotropic = weight * float(biased.diagonal().mean()) or ridge  # two images give no weight: singular without the ridge
+            return (1 - weight) * biased + isotropic * eye
         raise ConfigError(f"router_covariance: expected one of {', '.join(COVARIANCES)}, got {kind!r}")
 
     def state(self) -> dict[str, torch.Tensor]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 from sklearn.decomposition import PCA
 
 from moleflow_lib.evaluation import TaskEvaluator
@@ -81,32 +82,43 @@ def prototype_map(evaluators: Sequence[TaskEvaluator], max_images: int = 300) ->
 
 
 def variant_accuracy(rows: Sequence[Mapping[str, object]]) -> go.Figure:
-    """Routing accuracy of each covariance estimate, normal and defective images apart."""
+    """Routing accuracy of each covariance estimate with its interval, normal and defective images apart."""
     names = [row["variant"] for row in rows]
     figure = go.Figure()
     bars = (("accuracy_normal", "normal images", NORMAL), ("accuracy_anomalous", "defective images", DEFECTIVE))
     for key, label, colour in bars:
-        figure.add_bar(x=names, y=[row[key] for row in rows], name=label, marker_color=colour)
+        known = [row for row in rows if row[key] is not None]
+        above, below = ([abs(row[f"{key}_{end}"] - row[key]) for row in known] for end in ("high", "low"))
+        figure.add_bar(
+            x=[row["variant"] for row in known], y=[row[key] for row in known], name=label, marker_color=colour,
+            error_y={"type": "data", "array": above, "arrayminus": below},
+        )
     figure.update_yaxes(title="routing accuracy", range=[0, 1.02])
-    figure.update_xaxes(title="covariance estimate")
+    figure.update_xaxes(title="covariance estimate", categoryarray=names)
     return captioned(
         figure, "Which distance routes best",
-        "Share of test images sent to their own task. All variants share the same prototypes.",
+        "Share of test images sent to their own task, with 95 % Wilson intervals: other images of the same products. All "
+        "variants share the same prototypes.",
     )
 
 
-def wrong_route_matrix(names: Sequence[str], rows: Sequence[Mapping[str, object]], metric: str) -> go.Figure:
-    """A metric of each task when all its images are sent to one task's parts."""
+def wrong_route_matrix(
+    names: Sequence[str], rows: Sequence[Mapping[str, object]], metrics: Sequence[str] = ("image_auroc", "pixel_ap")
+) -> go.Figure:
+    """Metrics of each task when all its images are sent to one task's parts, one panel a metric."""
     size = len(names)
-    values = np.array([row[metric] for row in rows], dtype=float).reshape(size, size)
-    figure = go.Figure(go.Heatmap(
-        z=values, x=list(names), y=list(names), texttemplate="%{z:.3f}", colorscale="Viridis", zmin=0, zmax=1,
-        colorbar_title=metric,
-    ))
-    figure.update_yaxes(autorange="reversed", title="task of the images")
+    figure = make_subplots(1, len(metrics), subplot_titles=metrics, shared_yaxes=True, horizontal_spacing=0.04)
+    for column, metric in enumerate(metrics, start=1):
+        values = np.array([row[metric] for row in rows], dtype=float).reshape(size, size)
+        figure.add_heatmap(
+            z=values, x=list(names), y=list(names), texttemplate="%{z:.3f}", coloraxis="coloraxis", row=1, col=column,
+        )
+    figure.update_layout(coloraxis={"colorscale": "Viridis", "cmin": 0, "cmax": 1})
+    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(title="task of the images", col=1)
     figure.update_xaxes(title="parts they are scored with")
     return captioned(
-        figure, f"What wrong routing costs, {metric}",
-        "Diagonal: right parts. The rest of a row: all images of the task sent to one other. Mixed routes can cost more still.",
-        height=360 + 14 * size,
-    )
+        figure, "What wrong routing costs",
+        "Diagonal: right parts. The rest of a row: all images of the task sent to one other. Mixed routes can cost more still. "
+        "Empty: no masks.", height=410 + 14 * size,
+    ).update_layout(margin_t=90)

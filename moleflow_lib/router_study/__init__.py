@@ -6,13 +6,13 @@ from moleflow_lib.router_study.cost import misrouted_cost, wrong_route_cost
 from moleflow_lib.router_study.images import RouterImages, router_images
 from moleflow_lib.router_study.number_of_tasks import accuracy_by_task_count
 from moleflow_lib.router_study.sample_size import accuracy_by_sample_size, enough_images
-from moleflow_lib.router_study.similarity import pair_rows, reserve_rows
+from moleflow_lib.router_study.similarity import pair_curves, pair_rows, reserve_rows
 from moleflow_lib.router_study.small_task import small_task_rows
 from moleflow_lib.router_study.unknown import unknown_rows
 from moleflow_lib.router_study.variants import RoutingCase, routing_cases, study_routers
 
 __all__ = [
     "CloseCall", "RouterImages", "RoutingCase", "accuracy_by_sample_size", "accuracy_by_task_count", "calibration_rows",
-    "close_call_rows", "close_calls", "enough_images", "misrouted_cost", "pair_rows", "reserve_rows", "router_images",
-    "routing_cases", "small_task_rows", "study_routers", "unknown_rows", "wrong_route_cost",
+    "close_call_rows", "close_calls", "enough_images", "misrouted_cost", "pair_curves", "pair_rows", "reserve_rows",
+    "router_images", "routing_cases", "small_task_rows", "study_routers", "unknown_rows", "wrong_route_cost",
 ]

@@ -6,7 +6,8 @@ import torch
 
 from moleflow_lib.covariances import COVARIANCES, spectra_distances
 from moleflow_lib.held_out import held_out_distances
-from moleflow_lib.rejection import acceptance_limits, accepted
+from moleflow_lib.metrics import mean_defined
+from moleflow_lib.rejection import acceptance_limits, accepted, excess
 from moleflow_lib.router_study.images import RouterImages, share
 
 __all__ = ["unknown_rows"]
@@ -25,7 +26,9 @@ def unknown_rows(images: RouterImages, accept: float) -> list[dict[str, object]]
         One row a kind: `variant`; `false_alarm_normal`, `false_alarm_defective`, share of the known
         products' test images that are refused with all tasks known; `false_alarm_trap`, the former with limits from
         training images that the prototypes saw; `missed`, share of the left-out products' test images
-        that are accepted, mean over products; `missed_by_task`. None where undefined.
+        that are accepted, mean over products; `missed_by_task`; `excess_defective`, `excess_unknown`: 95 % of the known
+        products' defective images lie below, 95 % of the unknown products' images above that many times the limit.
+        None where undefined.
     """
     seen = spectra_distances(images.spectra, torch.cat(images.train), images.ridge)
     owner = torch.cat([torch.full((len(x),), task) for task, x in enumerate(images.train)])
@@ -36,25 +39,30 @@ def unknown_rows(images: RouterImages, accept: float) -> list[dict[str, object]]
         limits = acceptance_limits(images.held_out.own(kind), accept)
         trap = acceptance_limits([seen[kind][owner == task, task].sqrt() for task in range(len(images.names))], accept)
         refused, trapped = ~accepted(distances, limits), ~accepted(distances, trap)
-        missed = {name: _missed(images, task, kind, limits, accept) for task, name in enumerate(images.names)}
-        known = [value for value in missed.values() if value is not None]
+        foreign = [_foreign_excess(images, task, kind, limits, accept) for task in range(len(images.names))]
+        missed = {name: share(ratio <= 1) for name, ratio in zip(images.names, foreign, strict=True)}
         rows.append({
             "variant": kind, "false_alarm_normal": share(refused[normal]), "false_alarm_defective": share(refused[~normal]),
-            "false_alarm_trap": share(trapped[normal]), "missed": sum(known) / len(known) if known else None,
-            "missed_by_task": missed,
+            "false_alarm_trap": share(trapped[normal]), "missed": mean_defined(list(missed.values())),
+            "missed_by_task": missed, "excess_defective": _quantile(excess(distances, limits)[~normal], 0.95),
+            "excess_unknown": _quantile(torch.cat(foreign), 0.05),
         })
     return rows
 
 
-def _missed(images: RouterImages, task: int, kind: str, limits: torch.Tensor, accept: float) -> float | None:
-    """Share of a task's test images that the router of the other tasks accepts."""
+def _foreign_excess(images: RouterImages, task: int, kind: str, limits: torch.Tensor, accept: float) -> torch.Tensor:
+    """Excess of a task's test images under the router of the other tasks; empty if there is none."""
     others = [other for other in range(len(images.names)) if other != task]
-    if not others:
-        return None
     own = images.truth == task
+    if not others:
+        return torch.empty(0, dtype=torch.float64)
     if kind != "tied":
-        return share(accepted(images.distances[kind][own][:, others].sqrt(), limits[others]))
+        return excess(images.distances[kind][own][:, others].sqrt(), limits[others])
     spectra = [images.spectra[other] for other in others]
     squared = spectra_distances(spectra, images.test[own], images.ridge, ("tied",))["tied"]
     held_out = held_out_distances([images.train[other] for other in others], images.ridge, ("tied",), seed=images.seed)
-    return share(accepted(squared.sqrt(), acceptance_limits(held_out.own("tied"), accept)))
+    return excess(squared.sqrt(), acceptance_limits(held_out.own("tied"), accept))
+
+
+def _quantile(values: torch.Tensor, level: float) -> float | None:
+    return float(values.quantile(level)) if len(values) else None
