@@ -40,7 +40,9 @@ def test_calibration_error_by_hand() -> None:
     assert [row["images"] for row in reliability_bins(confidence, right)] == [2, 2]
 
 
-@pytest.mark.parametrize(("hits", "total", "low", "high"), [(0, 10, 0.0, 0.2775), (81, 263, 0.2553, 0.3662), (412, 441, 0.907, 0.954)])
+@pytest.mark.parametrize(
+    ("hits", "total", "low", "high"), [(0, 10, 0.0, 0.2775), (81, 263, 0.2553, 0.3662), (263, 263, 0.9856, 1.0)]
+)
 def test_wilson_intervals_of_record(hits: int, total: int, low: float, high: float) -> None:
     """The second is the worked example of Newcombe 1998, table I."""
     assert [round(end, 4) for end in wilson_interval(hits, total)] == pytest.approx([low, high], abs=6e-4)

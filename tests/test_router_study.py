@@ -10,6 +10,7 @@ from moleflow_lib import router_study as study
 from moleflow_lib.covariances import COVARIANCES, Spectrum, spectra_distances
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import METRICS
+from moleflow_lib.narrative.router import misrouted_table, router_sentences
 from moleflow_lib.narrative.router_recommendation import recommendation
 from moleflow_lib.router_study import RouterImages, RoutingCase
 from moleflow_lib.router_study.sample_size import enough_images, sample_sizes
@@ -155,3 +156,10 @@ def test_no_test_image_decides_the_recommendation() -> None:
     assert "Stay with `ridge`" in recommendation(evidence, tested("tied"), "ridge", 1)["text"]
     equal = [{**row, "one_small_task": 1.0, "gap_needed": 0.3} for row in evidence]
     assert "all 6 estimates route equally well" in recommendation(equal, tested("tied"), "ridge", 3)["text"]
+
+
+def test_words_say_what_is_undefined() -> None:
+    result = {"recommendation": {"covariance": "tied", "text": "Use it."}, "variants": [{"variant": "ridge", "accuracy": None}]}
+    assert "nothing else can be said" in router_sentences(result, "ridge")[-1]
+    row = {"task": "a", "images": 2, "misrouted": 1, "pixel_ap_lost": None, "pixel_ap_lost_low": None, "pixel_ap_lost_high": None}
+    assert misrouted_table([row], ("pixel_ap",)) == [{"task": "a", "test images": 2, "misrouted": 1, "pixel_ap_lost": "–"}]

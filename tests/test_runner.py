@@ -89,10 +89,12 @@ def test_documented_keys_of_03(run: Path) -> None:
 def test_documented_keys_of_04_and_05(run: Path) -> None:
     router = _result(run, "04_router_analysis")
     kinds = {"ridge", "ledoit_wolf", "oas", "tied", "diagonal", "euclidean"}
-    for table in ("variants", "training_evidence", "sample_size", "small_task", "reserve", "number_of_tasks", "calibration", "unknown"):
+    tables = ("variants", "training_evidence", "sample_size", "small_task", "reserve", "number_of_tasks", "calibration", "unknown")
+    for table in tables:
         assert {row["variant"] for row in router[table]} == kinds, table
     for row in router["variants"]:
-        assert {"accuracy", "accuracy_low", "accuracy_high", "condition_number", *METRICS, *(f"{m}_lost" for m in METRICS)} <= set(row)
+        assert {"accuracy", "accuracy_low", "accuracy_high", "condition_number"} <= set(row)
+        assert {*METRICS, *(f"{m}_lost" for m in METRICS)} <= set(row)
     assert router["recommendation"]["covariance"] in kinds and router["recommendation"]["text"] in router["summary_text"][0]
     assert len(router["pairs"]) == 3 and set(router["pairs"][0]["error"]) == kinds and len(router["wrong_route_cost"]) == 9
     assert [row["task"] for row in router["misrouted"]] == router["classes"] and 0 < len(router["close_calls"]) <= 8

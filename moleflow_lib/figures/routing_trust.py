@@ -71,7 +71,7 @@ def unknown_products(rows: Rows, accept: float) -> go.Figure:
         f"Each task accepts what lies within the {100 * accept:.0f} % quantile of its own held-out training distances (dotted: "
         f"{100 * (1 - accept):.0f} % false alarms, what that promises for normal images). Misses: "
         "images of a product left out that some other task accepts, mean over products. Hatched: the same limit taken from "
-        "images that the prototype has seen, which refuses good parts.", height=480,
+        "images that the prototype has seen, which refuses good parts where dimensions are many and images few.", height=480,
     )
 
 

@@ -40,7 +40,10 @@ def router_sentences(result: Mapping[str, object], used: str) -> list[str]:
     """
     chosen = result["recommendation"]["covariance"]
     kinds = list(dict.fromkeys((used, chosen)))
-    sentences = [f"Recommendation. {result['recommendation']['text']}", _accuracy(result["variants"], used)]
+    sentences = [f"Recommendation. {result['recommendation']['text']}"]
+    if _row(result["variants"], used)["accuracy"] is None:
+        return [*sentences, "No test image is labelled, so nothing else can be said of the router."]
+    sentences.append(_accuracy(result["variants"], used))
     if len(result["classes"]) > 1:
         sentences += [_few(result, kinds), _small(result["small_task"], kinds), _easy(result, kinds), _sure(result, kinds)]
     return [text for text in [*sentences, _unknown(result, kinds), _cost(result, used)] if text]
@@ -62,10 +65,10 @@ def _few(result: Mapping[str, object], kinds: Sequence[str]) -> str:
         own = {row["images"]: row["accuracy"] for row in rows if row["variant"] == kind}
         return f"`{kind}` {percent(own[sizes[0]])} from {sizes[0]} images a task, {percent(own[sizes[-1]])} from all"
 
-    enough = [f"`{kind}` from {n}" for kind, n in result["enough_images"].items() if n is not None]
+    enough = [f"`{kind}` from {n} on" for kind, n in result["enough_images"].items() if n is not None]
     return (
         f"Number of training images: {'; '.join(map(told, kinds))}. Within one point of the best of all estimates: "
-        f"{', '.join(enough) or 'none'} images on."
+        f"{', '.join(enough) or 'none'}."
     )
 
 
@@ -95,10 +98,11 @@ def _easy(result: Mapping[str, object], kinds: Sequence[str]) -> str:
     known = {(row["variant"], row["tasks"]): percent(row["accuracy"]) for row in result["number_of_tasks"]}
     most = len(result["classes"])
     added = "; ".join(f"`{kind}` from {known[kind, 2]} with 2 to {known[kind, most]} with {most}" for kind in kinds)
+    added = f" As tasks are added: {added}." if most > 2 else ""
     return (
         f"Is routing free because the products are easy? The closest, {' and '.join(pair['tasks'])}, are {pair['separation']:.1f} "
         f"times their own spread apart. Stress test on moved features, gaps shrunk until 99 % of the test images are no longer "
-        f"right: {'; '.join(map(told, kinds))}. As tasks are added: {added}."
+        f"right: {'; '.join(map(told, kinds))}.{added}"
     )
 
 
@@ -106,7 +110,7 @@ def _sure(result: Mapping[str, object], kinds: Sequence[str]) -> str:
     rows = [_row(result["calibration"], kind) for kind in kinds if result["calibration"]]
     texts = [
         f"`{row['variant']}` states {percent(row['confidence'])} on average and is right for {percent(row['accuracy'])} (expected "
-        f"calibration error {row['ece']:.3f}; at temperature 1 {row['ece_at_1']:.3f})" for row in rows
+        f"calibration error {row['ece']:.3f}, {row['ece_at_1']:.3f} at temperature 1)" for row in rows
     ]
     return f"Confidence fitted on held-out training images: {'; '.join(texts)}." if texts else ""
 

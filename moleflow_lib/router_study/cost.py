@@ -53,4 +53,4 @@ def _intervals(evaluator: TaskEvaluator, chosen: torch.Tensor) -> dict[str, tupl
     """Metric → interval of the loss, the same images drawn for both ways in each round."""
     told, routed = evaluator.replicates(evaluator.task.index), evaluator.replicates(chosen)
     defined = [metric for metric in METRICS if told[metric] is not None and routed[metric] is not None]
-    return {metric: interval(told[metric] - routed[metric]) for metric in defined}
+    return {metric: interval((told[metric] - routed[metric]).round(12)) for metric in defined}
