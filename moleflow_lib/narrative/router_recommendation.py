@@ -51,7 +51,10 @@ def _why(evidence: Rows, kind: str, used: str) -> str:
     row = by_kind[kind]
     weak = sorted({weakest_accuracy(other) for other in evidence})
     if weak[-1] - weak[0] <= 0.005:
-        first = f"On training images all {len(evidence)} estimates route equally well (none below {percent(weak[0])}), so that the choice matters little"
+        first = (
+            f"On training images all {len(evidence)} estimates route equally well (none below {percent(weak[0])}), so that the "
+            "choice matters little"
+        )
     else:
         worst = min(evidence, key=weakest_accuracy)
         first = (
