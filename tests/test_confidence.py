@@ -47,3 +47,11 @@ def test_wilson_intervals_of_record(hits: int, total: int, low: float, high: flo
     """The second is the worked example of Newcombe 1998, table I."""
     assert [round(end, 4) for end in wilson_interval(hits, total)] == pytest.approx([low, high], abs=6e-4)
     assert wilson_interval(0, 0) is None
+
+
+def test_distances_of_true_gaussians_need_no_temperature() -> None:
+    generator, means = torch.Generator().manual_seed(0), torch.tensor([[0.0, 0.0], [1.5, 0.0], [0.0, 2.0]], dtype=torch.float64)
+    truth = torch.arange(3).repeat(5000)
+    x = means[truth] + torch.randn(len(truth), 2, generator=generator, dtype=torch.float64)
+    assert abs(fit_temperature(torch.cdist(x, means).square(), truth) - 1) < 0.05
+    assert torch.allclose(task_probabilities(torch.tensor([[0.0, 2.0]]), 1.0)[0, 0], torch.sigmoid(torch.tensor(1.0)))
