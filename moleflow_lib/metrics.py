@@ -80,7 +80,7 @@ def continual_summary(matrix: Matrix) -> dict[str, float | None]:
     """
     last = len(matrix) - 1
     final = matrix[last]
-    earlier = [j for j in range(last) if final[j] is not None]
+    earlier = [j for j in range(last) if final[j] is not None and matrix[j][j] is not None]
     drops = [max(matrix[i][j] for i in range(j, last)) - final[j] for j in earlier]
     moves = [final[j] - matrix[j][j] for j in earlier]
     return {
