@@ -9,6 +9,7 @@ __all__ = [
     "BackboneError",
     "ConfigError",
     "DataError",
+    "MetricError",
     "MoLEFlowError",
     "NotebookError",
     "TrainingError",
@@ -34,6 +35,10 @@ class BackboneError(MoLEFlowError):
 
 class ArtifactError(MoLEFlowError):
     """A stored file is damaged, or belongs to another configuration."""
+
+
+class MetricError(MoLEFlowError, ValueError):
+    """Scores or curves from which a metric cannot be computed."""
 
 
 class TrainingError(MoLEFlowError):

@@ -6,7 +6,7 @@ task the router picks among the ones known at that moment. Only `routed` is what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,9 +41,20 @@ class ContinualResult:
     routing: dict[str, object] | None  # after the last task, see `routing_summary`; None where nothing is routed
     routing_over_time: list[float]  # accuracy over the tasks known so far, after each task
 
-    def summary(self) -> dict[str, dict[str, dict[str, float | None]]]:
-        """Metric → oracle | routed → `acc`, `fm_max`, `bwt`."""
-        return {m: {way: continual_summary(r) for way, r in ways.items()} for m, ways in self.matrices.items()}
+    def summary(
+        self, separate: Mapping[str, Sequence[float | None]] | None = None
+    ) -> dict[str, dict[str, dict[str, float | None]]]:
+        """Metric → oracle | routed → `acc`, `fm_max`, `fm_first`, `bwt`, `gap_to_separate`.
+
+        Args:
+            separate: metric → one score a task, of models trained on each task alone; without it the
+                gap is None.
+        """
+        alone = separate or {}
+        return {
+            metric: {way: continual_summary(matrix, alone.get(metric)) for way, matrix in ways.items()}
+            for metric, ways in self.matrices.items()
+        }
 
     def final(self, metric: str, way: str = "routed") -> list[float | None]:
         """A metric of every task after the last one was learned."""
