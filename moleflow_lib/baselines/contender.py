@@ -35,4 +35,4 @@ class Contender(Scorer, Protocol):
         """Learn the next task, or read it back; the seconds it took when it was learned."""
 
     def footprint(self) -> Footprint:
-        """What is kept of the tasks learned so far."""
+        """What is kept of the tasks learned so far; a single model counts as kept by each."""

@@ -35,6 +35,11 @@ class _WholeModels:
         """½‖z‖² − log-det (N, H, W), nats, of patches (N, H, W, D) under one of the models."""
         return self.models[task].patch_scores(patches, 0)
 
+    def footprint(self) -> Footprint:
+        """One whole model for each."""
+        values = sum(kept_values(self.models[0].flow))
+        return Footprint(per_task=values, bytes_per_task=4 * values, shared=0)
+
     def _first_task(self, name: str, train: Features) -> float:
         """Train a new model as the method trains its first task; the method's own first task is read back."""
         trainer = MoLEContinualTrainer(ContinualDetector(self.dim, self.config), self.identity, self.folder / "tasks")
@@ -52,11 +57,6 @@ class FreshFlows(_WholeModels):
     def learn(self, name: str, train: Features) -> float:
         """Train the next model, or read it back; the seconds it took."""
         return self._first_task(name, train)
-
-    def footprint(self) -> Footprint:
-        """One whole model a task."""
-        values = sum(kept_values(self.models[0].flow))
-        return Footprint(per_task=values, bytes_per_task=4 * values, shared=0)
 
 
 class FineTunedFlow(_WholeModels):
@@ -79,16 +79,11 @@ class FineTunedFlow(_WholeModels):
         model.flow.add_task()
         groups = self.config.group("flow", "train")
         made_from = ["fine_tune", METHOD_VERSION, model.device.type, self.identity, groups, self._key]
-        folder = self.folder / "fine_tune"
-        tensors, manifest = kept_artifact(folder, name, made_from, lambda: self._train_on(model, name, train))
+        tensors, manifest = kept_artifact(self.folder / "fine_tune", name, made_from, lambda: self._train_on(model, name, train))
         _load(model.flow, tensors)
         model.flow.train_only(None)
         self.models.append(model)
         return manifest["seconds"]
-
-    def footprint(self) -> Footprint:
-        """One model, whatever the number of tasks."""
-        return Footprint(per_task=0, bytes_per_task=0, shared=sum(kept_values(self.models[0].flow)))
 
     def _train_on(self, model: ContinualDetector, name: str, train: Features) -> _Made:
         start, last = time.perf_counter(), self.models[-1].flow

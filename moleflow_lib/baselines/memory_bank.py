@@ -43,7 +43,7 @@ class MemoryBanks:
         """Choose the next task's bank, or read it back; the seconds it took."""
         config = self.config
         made_from = [_VERSION, self.device.type, self.identity, name, train.key, config.seed, config.bank_share, config.bank_limit]
-        tensors, manifest = kept_artifact(self.folder, f"bank-{name}", made_from, lambda: self._choose(name, train))
+        tensors, manifest = kept_artifact(self.folder / "memory_bank", name, made_from, lambda: self._choose(name, train))
         self.banks.append(tensors["patches"].to(self.device))
         return manifest["seconds"]
 

@@ -39,7 +39,7 @@ class PositionGaussians:
     def learn(self, name: str, train: Features) -> float:
         """Fit the next task's Gaussians, or read them back; the seconds it took."""
         made_from = [_VERSION, self.identity, train.key, self.channels.tolist()]
-        tensors, manifest = kept_artifact(self.folder, f"padim-{name}", made_from, lambda: self._fit(train))
+        tensors, manifest = kept_artifact(self.folder / "padim", name, made_from, lambda: self._fit(train))
         self.gaussians.append({part: tensor.to(self.device) for part, tensor in tensors.items()})
         return manifest["seconds"]
 

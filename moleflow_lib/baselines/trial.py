@@ -7,16 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
 import torch
 
 from moleflow_lib.baselines.contender import Contender, Footprint
-from moleflow_lib.baselines.flows import AdapterOnly, FineTunedFlow, FreshFlows, joined, kept_values
+from moleflow_lib.baselines.flows import AdapterOnly, FineTunedFlow, FreshFlows, joined
 from moleflow_lib.baselines.memory_bank import MemoryBanks
 from moleflow_lib.baselines.padim import PositionGaussians
 from moleflow_lib.errors import TrainingError
 from moleflow_lib.evaluation import ContinualResult, Scorer, TaskEvaluator, evaluate_continual, evaluate_states
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.feature_store import Features
+from moleflow_lib.metrics import METRICS
 
 __all__ = ["Costs", "Trial", "try_baseline", "try_method"]
 
@@ -39,6 +41,7 @@ class Trial:
     """One method under one seed."""
 
     result: ContinualResult
+    replicates: dict[str, dict[str, list[np.ndarray | None]]]  # metric → oracle | routed → (rounds,) of each task, last row of R
     costs: Costs
 
 
@@ -63,11 +66,10 @@ _PLANS: Mapping[str, _Plan] = MappingProxyType({
 
 def try_method(experiment: Experiment) -> Trial:
     """The method itself, as its experiment has learned and evaluated it."""
-    shared, per_task = kept_values(experiment.detector.flow)
-    seconds = sum(history.seconds for history in experiment.learn())
+    shared, per_task, _ = experiment.stored_values()
     footprint = Footprint(per_task=per_task, bytes_per_task=4 * per_task, shared=shared)
-    score_seconds = _score_seconds(experiment.evaluators, [task.index for task in experiment.tasks])
-    return Trial(result=experiment.evaluate(), costs=_costs(footprint, experiment, True, seconds, score_seconds))
+    seconds = sum(history.seconds for history in experiment.learn())
+    return _trial(experiment, experiment.evaluators, footprint, seconds, states=None)
 
 
 def try_baseline(experiment: Experiment, name: str) -> Trial:
@@ -83,18 +85,14 @@ def try_baseline(experiment: Experiment, name: str) -> Trial:
     """
     plan = _PLANS[name]
     contender = plan.make(experiment.detector.dim, experiment.config, experiment.store.identity, experiment.folder)
-    train = [(task.name, experiment.features(task, "train")) for task in experiment.tasks]
-    lessons = [("joint", joined([features for _, features in train]))] if plan.at_once else train
+    lessons = [(task.name, experiment.features(task, "train")) for task in experiment.tasks]
+    states = None if plan.routed else list(range(len(lessons)))
+    if plan.at_once:
+        states = [None] * (len(lessons) - 1) + [0]
+        lessons = [("joint", joined([features for _, features in lessons]))]
     seconds = _learn(contender, lessons, name)
     evaluators = [TaskEvaluator(own.task, own.features, contender) for own in experiment.evaluators]
-    last, count = len(lessons) - 1, len(evaluators)
-    if plan.routed:
-        result, final = evaluate_continual(evaluators, experiment.detector.router), list(range(count))
-    else:
-        states = [None] * (count - len(lessons)) + list(range(len(lessons)))
-        result, final = evaluate_states(evaluators, states), [last] * count
-    costs = _costs(contender.footprint(), experiment, plan.routed, seconds, _score_seconds(evaluators, final))
-    return Trial(result=result, costs=costs)
+    return _trial(experiment, evaluators, contender.footprint(), seconds, states)
 
 
 def _learn(contender: Contender, lessons: Sequence[tuple[str, Features]], what: str) -> float:
@@ -109,12 +107,30 @@ def _learn(contender: Contender, lessons: Sequence[tuple[str, Features]], what: 
     return seconds
 
 
-def _costs(footprint: Footprint, experiment: Experiment, routed: bool, learn_seconds: float, score_seconds: float) -> Costs:
-    prototype = experiment.stored_values()[2] if routed else 0
-    return Costs(
+def _trial(
+    experiment: Experiment, evaluators: Sequence[TaskEvaluator], footprint: Footprint, seconds: float,
+    states: list[int | None] | None,
+) -> Trial:
+    """Evaluate what was learned: `states` of a single model, or parts for each task behind the experiment's router if None."""
+    router, prototype = experiment.detector.router, experiment.stored_values()[2]
+    if states is None:
+        result, told = evaluate_continual(evaluators, router), list(range(len(evaluators)))
+        routed = [router.route(evaluator.image_means) for evaluator in evaluators]
+    else:
+        result, prototype = evaluate_states(evaluators, states), 0
+        told = routed = [states[-1]] * len(evaluators)
+        footprint = Footprint(per_task=0, bytes_per_task=0, shared=footprint.per_task + footprint.shared)
+    costs = Costs(
         values_per_task=footprint.per_task + prototype, bytes_per_task=footprint.bytes_per_task + 4 * prototype,
-        shared_values=footprint.shared, learn_seconds=learn_seconds, score_seconds=score_seconds,
+        shared_values=footprint.shared, learn_seconds=seconds, score_seconds=_score_seconds(evaluators, told),
     )
+    ways = {"oracle": _replicates(evaluators, told), "routed": _replicates(evaluators, routed)}
+    replicates = {metric: {way: [own[metric] for own in rows] for way, rows in ways.items()} for metric in METRICS}
+    return Trial(result=result, replicates=replicates, costs=costs)
+
+
+def _replicates(evaluators: Sequence[TaskEvaluator], parts: Sequence[torch.Tensor | int]) -> list[dict[str, np.ndarray | None]]:
+    return [evaluator.replicates(part) for evaluator, part in zip(evaluators, parts, strict=True)]
 
 
 def _score_seconds(evaluators: Sequence[TaskEvaluator], parts: Sequence[int]) -> float:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["percent"]
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from moleflow_lib.baselines.comparison import Estimate
+from moleflow_lib.tables import number
+
+__all__ = ["METHOD_TITLES", "percent", "within"]
+
+METHOD_TITLES: Mapping[str, str] = MappingProxyType({
+    "moleflow": "MoLE-Flow", "memory_bank": "memory bank", "padim": "PaDiM", "separate": "separate flows",
+    "adapter_only": "adapters alone", "fine_tune": "fine-tuned flow", "joint": "joint flow",
+})
 
 
 def percent(share: float | None) -> str:
@@ -12,3 +23,15 @@ def percent(share: float | None) -> str:
     ('98.8 %', '–')
     """
     return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def within(estimate: Estimate, sign: str = "") -> str:
+    """A value and its interval; `sign` "+" marks differences.
+
+    >>> within(Estimate(value=0.5, interval=(0.25, 0.75))), within(Estimate(value=0.5, interval=None), "+")
+    ('0.500 [0.250, 0.750]', '+0.500')
+    """
+    if estimate.value is None:
+        return number(None)
+    shown = f"{estimate.value:{sign}.3f}"
+    return f"{shown} [{estimate.interval[0]:{sign}.3f}, {estimate.interval[1]:{sign}.3f}]" if estimate.interval else shown
