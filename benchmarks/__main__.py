@@ -69,12 +69,13 @@ def _marked_maps(images: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _literal_aupro(maps: np.ndarray, masks: np.ndarray) -> float:
     """AUPRO as the definition reads: every threshold in turn, every region in turn."""
-    regions = [(i, part == k) for i, mask in enumerate(masks) for part, n in [label(mask, np.ones((3, 3)))] for k in range(1, n + 1)]
+    parts = [label(mask, np.ones((3, 3))) for mask in masks]
+    regions = [(image, part == k) for image, (part, count) in enumerate(parts) for k in range(1, count + 1)]
     rates, overlaps = [0.0], [0.0]
     for threshold in np.unique(maps)[::-1]:
         hot = maps >= threshold
         rates.append((hot & ~masks).sum() / (~masks).sum())
-        overlaps.append(np.mean([hot[i][region].mean() for i, region in regions]))
+        overlaps.append(np.mean([hot[image][region].mean() for image, region in regions]))
     end = next(k for k, rate in enumerate(rates) if rate >= 0.3)
     share = (0.3 - rates[end - 1]) / (rates[end] - rates[end - 1])
     last = overlaps[end - 1] + share * (overlaps[end] - overlaps[end - 1])

@@ -16,7 +16,7 @@ from moleflow_lib.errors import MetricError
 from moleflow_lib.metrics.curve import CURVE_VALUES, Walk, descend_sorted
 from moleflow_lib.metrics.regions import region_weights
 
-__all__ = ["PIXELS_AT_ONCE", "Blocks", "score_keys", "streamed_curve"]
+__all__ = ["PIXELS_AT_ONCE", "Blocks", "require_rereadable", "score_keys", "streamed_curve"]
 
 Blocks = Iterable[tuple[np.ndarray, np.ndarray]]  # (n, H, W) scores, (n, H, W) bool masks; iterated several times
 PIXELS_AT_ONCE = 2**24  # 64 MiB of keys
@@ -42,8 +42,7 @@ def streamed_curve(blocks: Blocks, limit: int = PIXELS_AT_ONCE) -> dict[str, flo
     >>> streamed_curve([(maps, masks)])["aupro"]
     1.0
     """
-    if iter(blocks) is blocks:
-        raise MetricError("expected a source of images that can be read several times, found a generator; pass a list")
+    require_rereadable(blocks)
     normal, defect = _bucket_counts(blocks)
     if not normal.any() or not defect.any():
         return dict.fromkeys(CURVE_VALUES)
@@ -51,6 +50,16 @@ def streamed_curve(blocks: Blocks, limit: int = PIXELS_AT_ONCE) -> dict[str, flo
     for low, high, gather in _ranges(normal + defect, limit):
         (_sort_range if gather else _count_range)(walk, blocks, low * _BUCKET, high * _BUCKET)
     return {name: float(value) for name, value in walk.values().items()}
+
+
+def require_rereadable(blocks: Blocks) -> None:
+    """Refuse a source of images that is used up by reading it once.
+
+    Raises:
+        MetricError: it is a generator.
+    """
+    if iter(blocks) is blocks:
+        raise MetricError("expected a source of images that can be read several times, found a generator; pass a list")
 
 
 def score_keys(scores: np.ndarray) -> np.ndarray:

@@ -9,10 +9,8 @@ from scipy.ndimage import label
 def literal_curves(maps: np.ndarray, masks: np.ndarray, neighbours: int = 8, limit: float = 0.3) -> dict[str, float]:
     """AUROC, AP, F1-max and AUPRO of maps (N, H, W) under bool masks (N, H, W)."""
     structure = np.ones((3, 3)) if neighbours == 8 else None
-    regions = [
-        (image, part == k)
-        for image, mask in enumerate(masks) for part, count in [label(mask, structure)] for k in range(1, count + 1)
-    ]
+    parts = [label(mask, structure) for mask in masks]
+    regions = [(image, part == k) for image, (part, count) in enumerate(parts) for k in range(1, count + 1)]
     fpr, tpr, pro, f1, ap = [0.0], [0.0], [0.0], [0.0], 0.0
     for threshold in np.unique(maps)[::-1]:
         hot = maps >= threshold
