@@ -90,12 +90,15 @@ class Comparison:
 def compare(experiment: Experiment) -> Comparison:
     """Learn and evaluate the method and the baselines that the configuration names.
 
+    `adapter_only` is left out where there is no invertible adapter (`dia_blocks` 0).
+
     Args:
         experiment: the method under the configuration's own seed; other seeds get experiments of their own.
     """
     config = experiment.config
     seeds = config.comparison_seeds or (config.seed,)
-    trials: dict[str, list[Trial]] = {name: [] for name in (METHOD, *config.baselines)}
+    possible = [name for name in config.baselines if name != "adapter_only" or config.dia_blocks]
+    trials: dict[str, list[Trial]] = {name: [] for name in (METHOD, *possible)}
     for seed in seeds:
         run = experiment if seed == config.seed else Experiment(config.with_(seed=seed))
         for name, done in trials.items():

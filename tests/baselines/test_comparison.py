@@ -200,6 +200,11 @@ def test_baselines_that_are_not_asked_for_are_not_learned(learned: Experiment, m
         ExperimentConfig.from_params({"baselines": "memory_bank,pca"})
 
 
+def test_without_an_invertible_adapter_there_is_no_adapter_alone(learned: Experiment, tmp_path: Path) -> None:
+    config = learned.config.with_(dia_blocks=0, baselines=("adapter_only", "padim"), classes=("leather",), out_dir=str(tmp_path))
+    assert list(compare(Experiment(config)).trials) == [METHOD, "padim"]
+
+
 def test_nothing_of_a_baseline_lands_outside_the_store(compared: Comparison, learned: Experiment) -> None:
     folders = {path.relative_to(learned.folder).parts[0] for path in Path(learned.folder).rglob("*.safetensors")}
     assert {"memory_bank", "padim", "fine_tune", "tasks", "features"} == folders
