@@ -126,7 +126,8 @@ def test_read_back_from_disk_it_is_the_same_bit_by_bit(
 
 
 @pytest.mark.parametrize(("kind", "pattern"), [
-    (MemoryBanks, "memory_bank/nut*"), (PositionGaussians, "padim/nut*"), (FineTunedFlow, "fine_tune/nut*"), (FreshFlows, "tasks/nut*"),
+    (MemoryBanks, "memory_bank/nut*"), (PositionGaussians, "padim/nut*"),
+    (FineTunedFlow, "fine_tune/nut*"), (FreshFlows, "tasks/nut*"),
 ])
 def test_damaged_results_are_refused(kind: type, pattern: str, learned: Experiment, tmp_path) -> None:
     _taught(kind, learned, tmp_path)
