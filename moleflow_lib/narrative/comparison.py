@@ -25,10 +25,10 @@ def comparison_rows(comparison: Comparison) -> list[dict[str, object]]:
         rows.append({
             "method": METHOD_TITLES[name],
             **{METRIC_TITLES[metric]: within(comparison.mean(name, metric)) for metric in HEADLINES},
-            "FM_max, told": summary["oracle"]["fm_max"], "FM_max, routed": summary["routed"]["fm_max"],
-            "values a task": costs["values_per_task"], "bytes a task": costs["bytes_per_task"],
-            "shared values": costs["shared_values"], "s to learn": costs["learn_seconds"],
-            "ms an image": 1000 * costs["score_seconds"],
+            "FM told": summary["oracle"]["fm_max"], "FM routed": summary["routed"]["fm_max"],
+            "k values a task": round(costs["values_per_task"] / 1e3), "MB a task": costs["bytes_per_task"] / 1e6,
+            "k shared": round(costs["shared_values"] / 1e3), "s to learn": round(costs["learn_seconds"], 1),
+            "ms an image": 1e3 * costs["score_seconds"],
         })
     return rows
 
@@ -44,9 +44,9 @@ def class_comparison_rows(comparison: Comparison) -> list[dict[str, object]]:
                 continue
             rival = max(comparison.others, key=values.get, default=None)
             rows.append({
-                "metric": METRIC_TITLES[metric], "task": task, **{METHOD_TITLES[name]: value for name, value in values.items()},
-                "best": " = ".join(METHOD_TITLES[name] for name in _best(values)),
+                "metric": METRIC_TITLES[metric], "task": task, "best": " = ".join(METHOD_TITLES[name] for name in _best(values)),
                 "MoLE-Flow − best other": within(comparison.difference(rival, metric, task=j), sign="+") if rival else None,
+                **{METHOD_TITLES[name]: value for name, value in values.items()},
             })
     return rows
 
@@ -90,13 +90,13 @@ def _duel(comparison: Comparison, name: str) -> str:
     for metric in HEADLINES:
         gap = comparison.difference(name, metric)
         if gap.value is not None:
-            parts.append(f"{METRIC_TITLES[metric]} {number(comparison.mean(name, metric).value)}, MoLE-Flow {_verdict(gap)}")
-    return f"A {METHOD_TITLES[name]} for each product with the same router scores {'; '.join(parts)}."
+            parts.append(f"{METRIC_TITLES[metric]} {number(comparison.mean(name, metric).value)} (MoLE-Flow {_verdict(gap)})")
+    return f"A {METHOD_TITLES[name]} for each product, chosen by the same router, scores {', '.join(parts)}."
 
 
 def _verdict(gap: Estimate) -> str:
     standing = ("better" if gap.value > 0 else "worse") if gap.decided() else "undecided"
-    return f"{within(gap, sign='+')} ({standing})"
+    return f"{within(gap, sign='+')}: {standing}"
 
 
 def _winners(comparison: Comparison, metric: str) -> str:
@@ -130,15 +130,15 @@ def _forgetting(comparison: Comparison) -> list[str]:
 def _gaps(comparison: Comparison) -> list[str]:
     words = {"separate": "Against a separate flow for each task", "joint": "Against one flow trained on all tasks at once"}
     return [
-        f"{text}, MoLE-Flow is {_verdict(comparison.difference(name, 'image_auroc', way))} in image AUROC"
-        f"{' (both told the task)' if way == 'oracle' else ''}."
+        f"{text}{', both told the task' if way == 'oracle' else ''}, MoLE-Flow's image AUROC is "
+        f"{_verdict(comparison.difference(name, 'image_auroc', way))}."
         for (name, text), way in zip(words.items(), ("oracle", "routed"), strict=True)
         if name in comparison.others
     ]
 
 
 def _certainty(comparison: Comparison) -> str:
-    drawn = "Brackets are 95 % bootstrap intervals; a difference is taken on the same drawn images"
+    drawn = "Brackets are 95 % bootstrap intervals; differences are taken on the same drawn images, undecided ones hold zero"
     if len(comparison.seeds) == 1:
         return f"{drawn}. With one training seed they say how sure the test images make us, and nothing about the luck of training."
     return f"{drawn}; they combine test images with {len(comparison.seeds)} training seeds."
