@@ -57,8 +57,9 @@ def replicate_metrics(
 
     Covers: had other images of the same kind been photographed for the test. Does not cover: another
     training run, other kinds of defects (each defect type is drawn as often as chance has it), and
-    with fewer than about 20 images of a kind intervals are somewhat too short. Pixel metrics are
-    those of the binned variant, see `binned`; image metrics are exact up to 1024 distinct scores.
+    with fewer than about 20 images of a kind intervals are somewhat too short. F1-max chooses its
+    threshold anew in every round and so lies a little high. Pixel metrics are those of the binned
+    variant, see `binned`; image metrics are exact up to 1024 distinct scores.
 
     Args:
         image_scores: (N,).
