@@ -7,9 +7,8 @@ from plotly.subplots import make_subplots
 
 from moleflow_lib.baselines.comparison import METHOD, Comparison, Estimate
 from moleflow_lib.figures.style import captioned
-from moleflow_lib.metrics import METRIC_TITLES
 from moleflow_lib.narrative.comparison import HEADLINES
-from moleflow_lib.narrative.words import METHOD_TITLES
+from moleflow_lib.narrative.words import title
 
 __all__ = ["method_intervals"]
 
@@ -18,7 +17,7 @@ _WAYS = (("routed", "circle", 0.12), ("oracle", "circle-open", -0.12))  # marker
 
 def method_intervals(comparison: Comparison) -> go.Figure:
     """Every method's mean over tasks of each headline metric, with its interval; filled routed, open told the task."""
-    figure = make_subplots(1, len(HEADLINES), subplot_titles=[METRIC_TITLES[m] for m in HEADLINES], shared_yaxes=True)
+    figure = make_subplots(1, len(HEADLINES), subplot_titles=[title(m) for m in HEADLINES], shared_yaxes=True)
     names = list(comparison.trials)
     for column, metric in enumerate(HEADLINES, start=1):
         for way, symbol, lift in _WAYS:
@@ -28,7 +27,7 @@ def method_intervals(comparison: Comparison) -> go.Figure:
                 mode="markers", name=way, legendgroup=way, showlegend=column == 1, row=1, col=column,
                 marker={"symbol": symbol, "size": 9, "color": ["#D55E00" if name == METHOD else "#0072B2" for name in names]},
             )
-    figure.update_yaxes(tickvals=[-row for row in range(len(names))], ticktext=[METHOD_TITLES[name] for name in names])
+    figure.update_yaxes(tickvals=[-row for row in range(len(names))], ticktext=[title(name) for name in names])
     figure.update_xaxes(title="mean over tasks")
     return captioned(
         figure, "Against plainer methods",

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import numpy as np
 
 from moleflow_lib.metrics.curve import curve_values
 from moleflow_lib.metrics.streaming import PIXELS_AT_ONCE, Blocks, streamed_curve
 
-__all__ = ["METRICS", "METRIC_TITLES", "detection_metrics", "image_metrics", "pixel_metrics"]
+__all__ = ["METRICS", "detection_metrics", "image_metrics", "pixel_metrics"]
 
 METRICS = ("image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro")
-METRIC_TITLES: Mapping[str, str] = MappingProxyType({
-    "image_auroc": "image AUROC", "image_ap": "image AP", "image_f1max": "image F1-max", "pixel_auroc": "pixel AUROC",
-    "pixel_ap": "pixel AP", "pixel_f1max": "pixel F1-max", "aupro": "AUPRO",
-})
 
 
 def detection_metrics(

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from moleflow_lib.baselines.comparison import METHOD, Comparison, Estimate
-from moleflow_lib.metrics import METRIC_TITLES, METRICS
-from moleflow_lib.narrative.words import METHOD_TITLES, within
+from moleflow_lib.metrics import METRICS
+from moleflow_lib.narrative.words import title, within
 from moleflow_lib.tables import number
 
 __all__ = ["HEADLINES", "class_comparison_rows", "comparison_result", "comparison_rows", "comparison_sentences"]
@@ -23,9 +23,9 @@ def comparison_rows(comparison: Comparison) -> list[dict[str, object]]:
     for name in comparison.trials:
         summary, costs = comparison.summary(name)["image_auroc"], comparison.costs(name)
         rows.append({
-            "method": METHOD_TITLES[name],
-            **{METRIC_TITLES[metric]: within(comparison.mean(name, metric)) for metric in HEADLINES},
-            "FM told": summary["oracle"]["fm_max"], "FM routed": summary["routed"]["fm_max"],
+            "method": title(name),
+            **{title(metric): within(comparison.mean(name, metric)) for metric in HEADLINES},
+            "FM_max (told)": summary["oracle"]["fm_max"], "FM_max (routed)": summary["routed"]["fm_max"],
             "k values a task": round(costs["values_per_task"] / 1e3), "MB a task": costs["bytes_per_task"] / 1e6,
             "k shared": round(costs["shared_values"] / 1e3), "s to learn": round(costs["learn_seconds"], 1),
             "ms an image": 1e3 * costs["score_seconds"],
@@ -44,9 +44,9 @@ def class_comparison_rows(comparison: Comparison) -> list[dict[str, object]]:
                 continue
             rival = max(comparison.others, key=values.get, default=None)
             rows.append({
-                "metric": METRIC_TITLES[metric], "task": task, "best": " = ".join(METHOD_TITLES[name] for name in _best(values)),
+                "metric": title(metric), "task": task, "best": " = ".join(title(name) for name in _best(values)),
                 "MoLE-Flow − best other": within(comparison.difference(rival, metric, task=j), sign="+") if rival else None,
-                **{METHOD_TITLES[name]: value for name, value in values.items()},
+                **{title(name): value for name, value in values.items()},
             })
     return rows
 
@@ -81,7 +81,7 @@ def comparison_sentences(comparison: Comparison) -> list[str]:
 
 def _standing(comparison: Comparison) -> str:
     ranked = sorted(comparison.trials, key=lambda name: -(comparison.mean(name, "image_auroc").value or 0))
-    listed = ", ".join(f"{METHOD_TITLES[name]} {within(comparison.mean(name, 'image_auroc'))}" for name in ranked)
+    listed = ", ".join(f"{title(name)} {within(comparison.mean(name, 'image_auroc'))}" for name in ranked)
     return f"Mean image AUROC, routed where a method has parts for each task, best first: {listed}."
 
 
@@ -90,8 +90,8 @@ def _duel(comparison: Comparison, name: str) -> str:
     for metric in HEADLINES:
         gap = comparison.difference(name, metric)
         if gap.value is not None:
-            parts.append(f"{METRIC_TITLES[metric]} {number(comparison.mean(name, metric).value)} (MoLE-Flow {_verdict(gap)})")
-    return f"A {METHOD_TITLES[name]} for each product, chosen by the same router, scores {', '.join(parts)}."
+            parts.append(f"{title(metric)} {number(comparison.mean(name, metric).value)} (MoLE-Flow {_verdict(gap)})")
+    return f"A {title(name)} for each product, chosen by the same router, scores {', '.join(parts)}."
 
 
 def _verdict(gap: Estimate) -> str:
@@ -104,8 +104,8 @@ def _winners(comparison: Comparison, metric: str) -> str:
     for j, task in enumerate(comparison.classes):
         if finals[METHOD][j] is not None:
             best = _best({name: final[j] for name, final in finals.items()})
-            wins.setdefault(" = ".join(METHOD_TITLES[name] for name in best), []).append(task)
-    return f"Best {METRIC_TITLES[metric]}: " + "; ".join(f"{who} on {', '.join(tasks)}" for who, tasks in wins.items()) + "."
+            wins.setdefault(" = ".join(title(name) for name in best), []).append(task)
+    return f"Best {title(metric)}: " + "; ".join(f"{who} on {', '.join(tasks)}" for who, tasks in wins.items()) + "."
 
 
 def _forgetting(comparison: Comparison) -> list[str]:
@@ -113,7 +113,7 @@ def _forgetting(comparison: Comparison) -> list[str]:
         return []
     forgotten = {name: comparison.summary(name)["image_auroc"] for name in comparison.trials}
     isolated = [name for name in (METHOD, *_ISOLATED) if name in forgotten]
-    listed = ", ".join(f"{METHOD_TITLES[name]} {number(forgotten[name]['routed']['fm_max'])}" for name in isolated)
+    listed = ", ".join(f"{title(name)} {number(forgotten[name]['routed']['fm_max'])}" for name in isolated)
     sentences = [
         "Told the task, every method with parts of its own for each task forgets exactly 0: scores of training images of each "
         f"task were compared bit by bit. FM_max of image AUROC when routed: {listed}."

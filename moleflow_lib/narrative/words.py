@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from moleflow_lib.baselines.comparison import Estimate
+from moleflow_lib.definitions import definition_of
 from moleflow_lib.tables import number
 
-__all__ = ["METHOD_TITLES", "percent", "within"]
-
-METHOD_TITLES: Mapping[str, str] = MappingProxyType({
-    "moleflow": "MoLE-Flow", "memory_bank": "memory bank", "padim": "PaDiM", "separate": "separate flows",
-    "adapter_only": "adapters alone", "fine_tune": "fine-tuned flow", "joint": "joint flow",
-})
+__all__ = ["percent", "title", "within"]
 
 
 def percent(share: float | None) -> str:
@@ -23,6 +16,15 @@ def percent(share: float | None) -> str:
     ('98.8 %', '–')
     """
     return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def title(name: str) -> str:
+    """What a metric or method of result files is called in prose.
+
+    >>> title("image_auroc"), title("fine_tune")
+    ('image AUROC', 'fine-tuned flow')
+    """
+    return definition_of(name).title
 
 
 def within(estimate: Estimate, sign: str = "") -> str:
