@@ -74,6 +74,8 @@ def comparison_sentences(comparison: Comparison) -> list[str]:
     """What the comparison says, weak results of the method included."""
     if not comparison.others:
         return []
+    if comparison.mean(METHOD, "image_auroc").value is None:
+        return ["No task has normal and defective test images, so nothing can be compared."]
     sentences = [_standing(comparison), *(_duel(comparison, name) for name in ("memory_bank",) if name in comparison.others)]
     sentences += [_winners(comparison, metric) for metric in HEADLINES if comparison.mean(METHOD, metric).value is not None]
     return [*sentences, *_forgetting(comparison), *_gaps(comparison), _certainty(comparison)]
@@ -109,9 +111,9 @@ def _winners(comparison: Comparison, metric: str) -> str:
 
 
 def _forgetting(comparison: Comparison) -> list[str]:
-    if len(comparison.classes) < 2:
-        return []
     forgotten = {name: comparison.summary(name)["image_auroc"] for name in comparison.trials}
+    if forgotten[METHOD]["oracle"]["fm_max"] is None:
+        return []
     isolated = [name for name in (METHOD, *_ISOLATED) if name in forgotten]
     listed = ", ".join(f"{title(name)} {number(forgotten[name]['routed']['fm_max'])}" for name in isolated)
     sentences = [

@@ -33,7 +33,7 @@ WAYS = ("oracle", "routed")
 
 def _trial(finals: list[float | None], noise: np.ndarray, fm: float = 0.0) -> Trial:
     """A trial whose every metric ends at these values; its replicates are they plus the noise (rounds,)."""
-    matrix = [[finals[0] + fm, None], finals]
+    matrix = [[None if finals[0] is None else finals[0] + fm, None], finals]
     drawn = [None if value is None else value + noise for value in finals]
     costs = Costs(values_per_task=10, bytes_per_task=40, shared_values=5, learn_seconds=1.0, score_seconds=0.001)
     return Trial(
@@ -89,6 +89,16 @@ def test_sentences_say_who_wins_and_who_forgets(drawn: Comparison) -> None:
     assert "memory bank for each product, chosen by the same router, scores image AUROC 0.725 (MoLE-Flow -0.025" in text
     assert ": worse)" in text and "forgets 0.400 image AUROC (FM_max" in text and "With one training seed" in text
     assert comparison_sentences(Comparison(classes=("a",), seeds=(0,), trials={METHOD: drawn.trials[METHOD]})) == []
+
+
+def test_what_is_undefined_is_not_talked_about() -> None:
+    trials = {name: [_trial([None, value], np.zeros(9))] for name, value in ((METHOD, 0.5), ("memory_bank", 0.6), ("fine_tune", 0.4))}
+    text = " ".join(comparison_sentences(Comparison(classes=("a", "b"), seeds=(0,), trials=trials)))
+    assert "memory bank on b." in text and "forget" not in text and "–" not in text
+    nothing = {name: [_trial([None, None], np.zeros(9))] for name in trials}
+    assert comparison_sentences(Comparison(classes=("a", "b"), seeds=(0,), trials=nothing)) == [
+        "No task has normal and defective test images, so nothing can be compared."
+    ]
 
 
 def test_ties_are_shared(drawn: Comparison) -> None:
