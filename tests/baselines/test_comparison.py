@@ -92,7 +92,8 @@ def test_sentences_say_who_wins_and_who_forgets(drawn: Comparison) -> None:
 
 
 def test_what_is_undefined_is_not_talked_about() -> None:
-    trials = {name: [_trial([None, value], np.zeros(9))] for name, value in ((METHOD, 0.5), ("memory_bank", 0.6), ("fine_tune", 0.4))}
+    ends = {METHOD: 0.5, "memory_bank": 0.6, "fine_tune": 0.4}
+    trials = {name: [_trial([None, end], np.zeros(9))] for name, end in ends.items()}
     text = " ".join(comparison_sentences(Comparison(classes=("a", "b"), seeds=(0,), trials=trials)))
     assert "memory bank on b." in text and "forget" not in text and "–" not in text
     nothing = {name: [_trial([None, None], np.zeros(9))] for name in trials}
