@@ -119,5 +119,6 @@ def _forgetting_words(image: Mapping[str, Mapping[str, float | None]]) -> str:
         return "Forgetting is undefined here: no earlier task has an image AUROC."
     return (
         f"Forgetting (FM_max of image AUROC): {image['oracle']['fm_max']:.3f} told, {image['routed']['fm_max']:.3f} routed. The "
-        "first is zero by construction and was verified bit by bit; the second is what wrong routes cost."
+        "first is zero by construction and was verified bit by bit; the second is what routes lost to later tasks cost (wrong "
+        "routes that were wrong from the start lower the routed mean and count as no forgetting)."
     )
