@@ -11,19 +11,21 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from moleflow_lib.config import digest
 from moleflow_lib.errors import ArtifactError
 
 __all__ = [
     "SCHEMA_VERSION",
     "artifact_exists",
     "file_sha256",
+    "kept_artifact",
     "load_artifact",
     "read_json",
     "save_artifact",
@@ -130,6 +132,31 @@ def load_artifact(path: Path, *, expect: Mapping[str, object] | None = None) -> 
             return {name: file.get_tensor(name) for name in file.keys()}, manifest
     except SafetensorError as error:
         raise ArtifactError(f"{_tensor_file(path)} is not a safetensors file ({error}); delete it") from error
+
+
+def kept_artifact(
+    folder: Path, name: str, made_from: object, make: Callable[[], tuple[Mapping[str, torch.Tensor], Mapping[str, object]]]
+) -> tuple[dict[str, torch.Tensor], dict]:
+    """Read an artifact back if it was stored before, else make and store it first.
+
+    Args:
+        folder: where it lies.
+        name: what its file's name begins with.
+        made_from: JSON-able values of all it depends on; their digest is its key.
+        make: gives tensors and manifest; called only if nothing is stored under the key.
+
+    Returns:
+        Tensors and manifest as `load_artifact` gives them, the same when made and when read back.
+
+    Raises:
+        ArtifactError: what is stored is damaged.
+    """
+    key = digest(made_from)
+    path = folder / f"{name}-{key[:16]}"
+    if not artifact_exists(path):
+        tensors, facts = make()
+        save_artifact(path, tensors, {"key": key, **facts})
+    return load_artifact(path, expect={"key": key})
 
 
 def _tensor_file(path: Path) -> Path:

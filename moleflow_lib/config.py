@@ -17,7 +17,9 @@ from types import MappingProxyType
 
 from moleflow_lib.errors import ConfigError
 
-__all__ = ["PRESETS", "ExperimentConfig", "digest"]
+__all__ = ["BASELINES", "PRESETS", "ExperimentConfig", "digest"]
+
+BASELINES = ("memory_bank", "fine_tune", "separate", "joint", "padim", "adapter_only")
 
 
 def _option(group: str, default: object, *, choices: tuple = (), low: float = -math.inf, high: float = math.inf):
@@ -96,6 +98,10 @@ class ExperimentConfig:
     # study: how much the notebooks compare
     control_backbone: str = _option("study", "")
     router_accept: float = _option("study", 0.95, low=0.5, high=0.999)
+    baselines: tuple[str, ...] = _option("study", BASELINES, choices=BASELINES)
+    comparison_seeds: tuple[int, ...] = _option("study", (), low=0, high=2**31 - 1)
+    bank_share: float = _option("study", 0.1, low=1e-6, high=1)
+    bank_limit: int = _option("study", 8000, low=1)
     ablation_switches: tuple[str, ...] = _option("study", ())
     ablation_classes: tuple[str, ...] = _option("study", ())
     ablation_seeds: tuple[int, ...] = _option("study", (0, 1, 2), low=0)
@@ -241,8 +247,9 @@ def _coerce(raw: object, kind: object) -> object:
 
 def _range_problem(spec, value: object) -> str:
     limits = spec.metadata
-    if limits["choices"] and value not in limits["choices"]:
-        return f"{spec.name}: expected one of {', '.join(limits['choices'])}, got {value!r}"
-    numbers = value if isinstance(value, tuple) else (value,)
-    bad = [n for n in numbers if not isinstance(n, str) and not limits["low"] <= n <= limits["high"]]
+    items = value if isinstance(value, tuple) else (value,)
+    strange = [item for item in items if limits["choices"] and item not in limits["choices"]]
+    if strange:
+        return f"{spec.name}: expected one of {', '.join(limits['choices'])}, got {strange[0]!r}"
+    bad = [n for n in items if not isinstance(n, str) and not limits["low"] <= n <= limits["high"]]
     return f"{spec.name}: expected {limits['low']:g} … {limits['high']:g}, got {bad[0]!r}" if bad else ""

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.datasets import Task, load_mask
-from moleflow_lib.detector import ContinualDetector
 from moleflow_lib.feature_store import Features
 from moleflow_lib.metrics import (
     METRICS,
@@ -32,10 +32,19 @@ from moleflow_lib.metrics import (
 from moleflow_lib.router import PrototypeRouter
 from moleflow_lib.scoring import image_scores, pixel_maps
 
-__all__ = ["ContinualResult", "MapSource", "TaskEvaluator", "evaluate_continual"]
+__all__ = ["ContinualResult", "MapSource", "Scorer", "TaskEvaluator", "evaluate_continual", "evaluate_states"]
 
 _IMAGES_AT_ONCE = 16
 _MASKS_KEPT = 4096  # 6 KiB each at 224 pixels; beyond that masks are read again
+
+
+class Scorer(Protocol):
+    """All that an evaluation asks of a detector, whatever it is made of."""
+
+    config: ExperimentConfig
+
+    def patch_scores(self, patches: torch.Tensor, task: int, /) -> torch.Tensor:
+        """Features (N, H, W, D) to scores (N, H, W) under one task's parts, on the CPU; higher = more anomalous."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +53,7 @@ class ContinualResult:
 
     classes: tuple[str, ...]  # task names in order
     matrices: dict[str, dict[str, list[list[float | None]]]]  # metric → oracle | routed → R[i][j]
-    routing: dict[str, object]  # after the last task, see `routing_summary`
+    routing: dict[str, object] | None  # after the last task, see `routing_summary`; None where nothing is routed
     routing_over_time: list[float]  # accuracy over the tasks known so far, after each task
 
     def summary(
@@ -97,13 +106,13 @@ class TaskEvaluator:
     Args:
         task: the task.
         features: features of its test records, in their order.
-        detector: the learned detector.
+        detector: what scores them, all tasks learned.
 
     Attributes:
         labels: (N,) 1 defective, 0 normal, -1 unlabelled: scored, and left out of every metric.
     """
 
-    def __init__(self, task: Task, features: Features, detector: ContinualDetector) -> None:
+    def __init__(self, task: Task, features: Features, detector: Scorer) -> None:
         self.task, self.features, self.detector, self.config = task, features, detector, detector.config
         self.labels = np.array([-1 if record.label is None else record.label for record in task.test], dtype=int)
         self.image_means = features.image_means()
@@ -212,6 +221,24 @@ def evaluate_continual(evaluators: Sequence[TaskEvaluator], router: PrototypeRou
         classes=tuple(evaluator.task.name for evaluator in evaluators), matrices=matrices,
         routing=over_time[-1], routing_over_time=[row["accuracy"] for row in over_time],
     )
+
+
+def evaluate_states(evaluators: Sequence[TaskEvaluator], states: Sequence[int | None]) -> ContinualResult:
+    """R matrices of a single model that knows no tasks: after task i, every image is scored with one state of it.
+
+    Nothing is routed, so oracle and routed are the same.
+
+    Args:
+        evaluators: one a task, in order; their scorer takes the index of a state for that of a task.
+        states: the state in force after each task; None where there is no model yet, and no row of R.
+    """
+    cells = {(i, j): evaluators[j].metrics(state) for i, state in enumerate(states) if state is not None for j in range(i + 1)}
+    matrices, order = {}, range(len(evaluators))
+    for metric in METRICS:
+        matrix = [[cells[i, j][metric] if (i, j) in cells else None for j in order] for i in order]
+        matrices[metric] = {"oracle": matrix, "routed": matrix}
+    names = tuple(evaluator.task.name for evaluator in evaluators)
+    return ContinualResult(classes=names, matrices=matrices, routing=None, routing_over_time=[])
 
 
 def _routing(evaluators: Sequence[TaskEvaluator], chosen: Sequence[torch.Tensor]) -> dict[str, object]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from moleflow_lib.artifacts import artifact_exists, load_artifact, save_artifact, tensors_sha256
-from moleflow_lib.config import ExperimentConfig, digest
+from moleflow_lib.config import digest
 from moleflow_lib.detector import ContinualDetector
 from moleflow_lib.feature_store import Features
 from moleflow_lib.fitting import fit

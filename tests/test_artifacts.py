@@ -73,3 +73,18 @@ def test_hash_sees_value_name_shape_and_type() -> None:
 def test_not_a_number_never_reaches_a_result_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Out of range"):
         artifacts.write_json(tmp_path / "r.json", {"x": float("nan")})
+
+
+def test_kept_results_are_made_once_and_anew_when_what_they_rest_on_changes(tmp_path: Path) -> None:
+    made = []
+
+    def keep(*made_from: object) -> float:
+        def make() -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+            made.append(made_from)
+            return {"a": torch.tensor(float(len(made)))}, {"kind": "number"}
+
+        tensors, manifest = artifacts.kept_artifact(tmp_path, "thing", made_from, make)
+        assert manifest["kind"] == "number"
+        return float(tensors["a"])
+
+    assert [keep(1, "x"), keep(1, "x"), keep(2, "x"), keep(1, "x")] == [1.0, 1.0, 2.0, 1.0] and made == [(1, "x"), (2, "x")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from moleflow_lib.config import BASELINES
 from moleflow_lib.definitions import DEFINITIONS, definition_of, link_cells, link_words
 from moleflow_lib.metrics import METRICS, continual_summary, routing_summary
 
@@ -39,3 +40,11 @@ def test_cells_are_linked_and_nothing_else() -> None:
 
 def test_words_are_linked_where_they_stand_alone() -> None:
     assert link_words("FM_max of image_auroc, not image_auroc_lost").count("<a ") == 2
+
+
+def test_every_method_of_the_comparison_and_its_costs_are_defined() -> None:
+    for name in ("moleflow", *BASELINES):
+        found = definition_of(name)
+        assert found.name == name and definition_of(found.title) is found, "tables show the title"
+    heads = ("k values a task", "MB a task", "k shared", "s to learn", "ms an image", "FM_max (told)", "FM_max (routed)")
+    assert all(definition_of(head) for head in heads)

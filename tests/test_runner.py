@@ -16,7 +16,7 @@ import pytest
 
 from moleflow_lib import runner
 from moleflow_lib.cli import main
-from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.config import BASELINES, ExperimentConfig
 from moleflow_lib.metrics import METRICS
 from moleflow_lib.runner import NOTEBOOKS, available_notebooks, run_notebooks
 from tests.conftest import TINY
@@ -81,9 +81,29 @@ def test_documented_keys_of_03(run: Path) -> None:
             matrix = result["R"][metric][way]
             assert [[v is None for v in row] for row in matrix] == [[j > i for j in range(3)] for i in range(3)]
             summary = result["summary"][metric][way]
-            assert set(summary) >= {"acc", "fm_max", "bwt"} and math.isclose(summary["acc"], sum(matrix[2]) / 3, rel_tol=1e-9)
+            assert set(summary) >= {"acc", "fm_max", "fm_first", "bwt", "gap_to_separate"}
+            assert math.isclose(summary["acc"], sum(matrix[2]) / 3, rel_tol=1e-9)
     assert 0 <= result["routing"]["accuracy"] <= 1 and len(result["routing"]["confusion"]) == 3
     assert set(result["seconds"]) == set(result["classes"]) and result["control"]["backbone"].startswith("random:")
+
+
+def test_the_baselines_of_03(run: Path) -> None:
+    result = _result(run, "03_continual_tasks")
+    assert set(result["baselines"]) == set(BASELINES) and result["comparison_seeds"] == [0]
+    assert set(result["baseline_summary"]) == set(result["baseline_costs"]) == {"moleflow", *BASELINES}
+    for name in BASELINES:
+        for metric in METRICS:
+            for way in ("oracle", "routed"):
+                values = result["baselines"][name][metric][way]
+                assert len(values) == 3 and all(0 <= value <= 1 for value in values)
+                summary = result["baseline_summary"][name][metric][way]
+                assert math.isclose(summary["acc"], sum(values) / 3, rel_tol=1e-9) and len(summary["interval"]) == 2
+                difference = result["baseline_differences"][name][metric][way]
+                own = result["baseline_summary"]["moleflow"][metric][way]["acc"]
+                assert math.isclose(difference["value"], own - summary["acc"], abs_tol=1e-9)
+    separate, gap = result["baselines"]["separate"]["aupro"]["oracle"], result["summary"]["aupro"]["routed"]["gap_to_separate"]
+    assert math.isclose(gap, (sum(separate) - sum(result["R"]["aupro"]["routed"][2])) / 3, abs_tol=1e-9)
+    assert "Against plainer methods" in (run / "03_continual_tasks.html").read_text()
 
 
 def test_documented_keys_of_04_and_05(run: Path) -> None:

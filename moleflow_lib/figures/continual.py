@@ -9,11 +9,10 @@ from plotly.subplots import make_subplots
 
 from moleflow_lib.evaluation import ContinualResult
 from moleflow_lib.figures.style import captioned, task_colour
+from moleflow_lib.narrative.words import title
 from moleflow_lib.trainer import TaskHistory
 
 __all__ = ["control_comparison", "metric_over_time", "r_matrices", "task_cost"]
-
-_TITLES = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "pixel_ap": "pixel AP"}
 
 
 def r_matrices(result: ContinualResult, metric: str, seed: int) -> go.Figure:
@@ -27,9 +26,9 @@ def r_matrices(result: ContinualResult, metric: str, seed: int) -> go.Figure:
     figure.update_yaxes(autorange="reversed", title="after learning", col=1)
     figure.update_yaxes(autorange="reversed", col=2)
     figure.update_xaxes(title="tested on")
-    figure.update_layout(coloraxis={"colorscale": "Viridis", "cmin": 0, "cmax": 1, "colorbar_title": _TITLES[metric]})
+    figure.update_layout(coloraxis={"colorscale": "Viridis", "cmin": 0, "cmax": 1, "colorbar_title": title(metric)})
     return captioned(
-        figure, f"R matrix, {_TITLES[metric]}",
+        figure, f"R matrix, {title(metric)}",
         f"Seed {seed}. Read a column downwards: any change is forgetting. Oracle columns are constant by construction; "
         "routed ones fall where a later task attracts an earlier task's images.", height=380 + 14 * len(result.classes),
     )
@@ -44,9 +43,9 @@ def metric_over_time(result: ContinualResult, metric: str) -> go.Figure:
             x=list(result.classes[j:]), y=values[j:], name=name, mode="lines+markers", line_color=task_colour(j)
         )
     figure.update_xaxes(title="after learning", categoryorder="array", categoryarray=list(result.classes))
-    figure.update_yaxes(title=f"routed {_TITLES[metric]}")
+    figure.update_yaxes(title=f"routed {title(metric)}")
     return captioned(
-        figure, f"What later tasks do to earlier ones, {_TITLES[metric]}",
+        figure, f"What later tasks do to earlier ones, {title(metric)}",
         "A flat line is a task that keeps what it learned. With a router, lines can only fall through wrong routes.",
     )
 

@@ -38,7 +38,7 @@ def continual_summary(matrix: Matrix, separate: Sequence[float | None] | None = 
         raise MetricError(f"expected one separate score for each of {len(matrix)} tasks, found {len(separate)}; use None for gaps")
     last = len(matrix) - 1
     final = matrix[last]
-    earlier = [j for j in range(last) if final[j] is not None]
+    earlier = [j for j in range(last) if final[j] is not None and matrix[j][j] is not None]
     drops = [max(matrix[i][j] for i in range(j, last)) - final[j] for j in earlier]
     moves = [final[j] - matrix[j][j] for j in earlier]
     gaps = [alone - own for alone, own in zip(separate or [], final, strict=False) if None not in (alone, own)]

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from moleflow_lib.baselines.comparison import Comparison
 from moleflow_lib.evaluation import ContinualResult
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.inspection import reference_shift
 from moleflow_lib.metrics import METRICS, mean_defined
+from moleflow_lib.narrative.comparison import comparison_result, comparison_sentences
 from moleflow_lib.narrative.words import percent
 from moleflow_lib.scoring import image_scores
 from moleflow_lib.tables import number
@@ -65,14 +67,15 @@ def unlabelled_rows(experiment: Experiment) -> list[dict[str, object]]:
 
 
 def continual_result(
-    experiment: Experiment, evaluation: ContinualResult, control: ContinualResult | None, unchanged: bool
+    experiment: Experiment, evaluation: ContinualResult, comparison: Comparison, control: ContinualResult | None, unchanged: bool
 ) -> dict[str, object]:
     """Contents of `03_continual_tasks.result.json`."""
     return {
-        "classes": list(evaluation.classes), "R": evaluation.matrices, "summary": evaluation.summary(),
+        "classes": list(evaluation.classes), "R": evaluation.matrices, "summary": evaluation.summary(comparison.alone()),
         "classes_with_masks": evaluation.classes_with_masks(), "routing": evaluation.routing, "unchanged": unchanged,
         "routing_over_time": evaluation.routing_over_time,
         "unlabelled": unlabelled_rows(experiment),
+        **comparison_result(comparison),
         "seconds": {history.name: history.seconds for history in experiment.trainer.histories},
         "control": None if control is None else {
             "backbone": experiment.config.control_backbone, "summary": control.summary(), "routing": control.routing,
@@ -82,7 +85,7 @@ def continual_result(
 
 
 def continual_sentences(
-    experiment: Experiment, evaluation: ContinualResult, control: ContinualResult | None
+    experiment: Experiment, evaluation: ContinualResult, comparison: Comparison, control: ContinualResult | None
 ) -> list[str]:
     """Summary of notebook 03."""
     summary, names = evaluation.summary(), evaluation.classes
@@ -98,6 +101,7 @@ def continual_sentences(
     ]
     if weakest:
         sentences.append(f"Weakest product: {weakest} at image AUROC {scores[weakest]:.3f}.")
+    sentences += comparison_sentences(comparison)
     unlabelled = int(sum((evaluator.labels == -1).sum() for evaluator in experiment.evaluators))
     if unlabelled:
         sentences.append(f"{unlabelled} unlabelled image(s) were scored and left out of every metric.")
@@ -115,5 +119,6 @@ def _forgetting_words(image: Mapping[str, Mapping[str, float | None]]) -> str:
         return "Forgetting is undefined here: no earlier task has an image AUROC."
     return (
         f"Forgetting (FM_max of image AUROC): {image['oracle']['fm_max']:.3f} told, {image['routed']['fm_max']:.3f} routed. The "
-        "first is zero by construction and was verified bit by bit; the second is what wrong routes cost."
+        "first is zero by construction and was verified bit by bit; the second is what routes lost to later tasks cost (wrong "
+        "routes that were wrong from the start lower the routed mean and count as no forgetting)."
     )

@@ -1,0 +1,38 @@
+"""What every method that is compared has in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from moleflow_lib.evaluation import Scorer
+from moleflow_lib.feature_store import Features
+
+__all__ = ["Contender", "Footprint"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """What a method keeps, the router's prototypes left out.
+
+    >>> Footprint(per_task=10, bytes_per_task=40, shared=5).per_task
+    10
+    """
+
+    per_task: int  # values of each task, the mean where tasks differ
+    bytes_per_task: int
+    shared: int  # values that all tasks have in common
+
+
+class Contender(Scorer, Protocol):
+    """Learns one task after another and scores images under the parts, or in the state, of any of them.
+
+    Made from the feature width D, the configuration, what decides the features (`FeatureStore.identity`),
+    and the folder where it keeps what it learned.
+    """
+
+    def learn(self, name: str, train: Features) -> float:
+        """Learn the next task, or read it back; the seconds it took when it was learned."""
+
+    def footprint(self) -> Footprint:
+        """What is kept of the tasks learned so far; a single model counts as kept by each."""

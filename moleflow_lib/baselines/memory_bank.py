@@ -1,0 +1,124 @@
+"""PatchCore (Roth et al. 2022): keep some of a task's normal patches, score a patch by the nearest one kept."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import torch
+
+from moleflow_lib.artifacts import kept_artifact
+from moleflow_lib.baselines.contender import Footprint
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.feature_store import Features
+from moleflow_lib.runtime import derive_seed, progress, resolve_device
+
+__all__ = ["MemoryBanks", "greedy_coreset", "nearest_distances", "projected"]
+
+_VERSION = 1  # raise it when the same inputs give another bank
+_PROJECTED = 128  # channels the coreset is chosen in, as in PatchCore's own code
+_PRODUCTS = 1 << 24  # distances held at once, 64 MB
+
+
+class MemoryBanks:
+    """One bank of patches a task, chosen as a greedy coreset.
+
+    Patches are taken as they are: PatchCore's mean over 3×3 neighbours is left out, because on a 14×14
+    grid, whose patches already see the whole image, it blurs small defects away.
+
+    Args:
+        dim: feature width D.
+        config: `bank_share` of the training patches are kept, `bank_limit` at most; `seed`.
+        identity: what decides the features.
+        folder: where banks are kept.
+    """
+
+    def __init__(self, dim: int, config: ExperimentConfig, identity: dict[str, object], folder: Path) -> None:
+        self.dim, self.config, self.identity, self.folder = dim, config, identity, folder
+        self.device = resolve_device(config.device)
+        self.banks: list[torch.Tensor] = []  # (K, D) float16 each, as stored
+
+    def learn(self, name: str, train: Features) -> float:
+        """Choose the next task's bank, or read it back; the seconds it took."""
+        config = self.config
+        made_from = [_VERSION, self.device.type, self.identity, name, train.key, config.seed, config.bank_share, config.bank_limit]
+        tensors, manifest = kept_artifact(self.folder / "memory_bank", name, made_from, lambda: self._choose(name, train))
+        self.banks.append(tensors["patches"].to(self.device))
+        return manifest["seconds"]
+
+    @torch.inference_mode()
+    def patch_scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
+        """Euclidean distance (N, H, W) of each patch (N, H, W, D) to the nearest one in a task's bank."""
+        bank = self.banks[task].float()
+        rows = [nearest_distances(chunk.to(self.device).float().flatten(0, 2), bank).cpu() for chunk in patches.split(64)]
+        return torch.cat(rows).reshape(patches.shape[:-1])
+
+    def footprint(self) -> Footprint:
+        """Patches kept, at the two bytes a value that they are stored with."""
+        values = sum(bank.numel() for bank in self.banks) // len(self.banks)
+        return Footprint(per_task=values, bytes_per_task=values * self.banks[0].element_size(), shared=0)
+
+    def _choose(self, name: str, train: Features) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+        start = time.perf_counter()
+        patches, seed = train.patches.flatten(0, 2), derive_seed(self.config.seed, "bank", name)
+        size = min(self.config.bank_limit, math.ceil(self.config.bank_share * len(patches)))
+        picked = greedy_coreset(projected(patches, seed, self.device), size, seed, name).cpu()
+        return {"patches": patches[picked]}, {"kind": "memory_bank", "seconds": time.perf_counter() - start}
+
+
+def projected(patches: torch.Tensor, seed: int, device: torch.device | str = "cpu") -> torch.Tensor:
+    """Patches (M, D) of any float type as (M, min(D, 128)) float32: a Gaussian projection that keeps distances roughly."""
+    width = patches.shape[1]
+    draw = torch.randn(width, _PROJECTED, generator=torch.Generator().manual_seed(seed)) / math.sqrt(_PROJECTED)
+    matrix = (draw if width > _PROJECTED else torch.eye(width)).to(device)
+    return torch.cat([chunk.to(device).float() @ matrix for chunk in patches.split(1 << 14)])
+
+
+def greedy_coreset(points: torch.Tensor, size: int, seed: int, name: str = "points") -> torch.Tensor:
+    """Greedy k-centre: after a random first point, always the point farthest from all points picked so far.
+
+    Exact, with one pass over the points a pick; the largest distance left is at most twice the best
+    possible (Gonzalez 1985).
+
+    Args:
+        points: (M, d) float32.
+        size: K ≤ M, how many to pick.
+        seed: decides the first point.
+        name: what the progress bar says.
+
+    Returns:
+        (K,) int64, different indices in the order they were picked.
+
+    >>> greedy_coreset(torch.tensor([[0.0], [0.1], [5.0], [9.0]]), 3, seed=0).sort().values.tolist()
+    [0, 2, 3]
+    """
+    points = points - points.mean(dim=0)  # only differences count; near zero their float32 squares are exact enough
+    squares = points.square().sum(dim=1)
+    nearest = torch.full_like(squares, math.inf)
+    index, picked = int(torch.randint(len(points), (), generator=torch.Generator().manual_seed(seed))), []
+    for _ in progress(range(size), f"coreset {name}"):
+        picked.append(index)
+        torch.minimum(nearest, squares + squares[index] - 2 * (points @ points[index]), out=nearest)
+        nearest[index] = -math.inf
+        index = int(nearest.argmax())
+    return torch.tensor(picked)
+
+
+def nearest_distances(queries: torch.Tensor, bank: torch.Tensor) -> torch.Tensor:
+    """Euclidean distance of each query to the nearest bank vector, exactly zero for one that is in it.
+
+    Args:
+        queries: (Q, D) float32.
+        bank: (K, D) float32.
+
+    Returns:
+        (Q,).
+    """
+    centre, gaps = bank.mean(dim=0), []
+    moved = bank - centre
+    squares = moved.square().sum(dim=1)
+    for chunk in queries.split(max(1, _PRODUCTS // len(bank))):
+        nearest = torch.addmm(squares, chunk - centre, moved.T, alpha=-2).argmin(dim=1)
+        gaps.append((chunk - bank[nearest]).norm(dim=1))
+    return torch.cat(gaps)
