@@ -40,9 +40,18 @@ class WhiteningAdapter(nn.Module):
         """Σ log γ, the log-determinant of x → γ·x for one patch, nats."""
         return self.gamma.log().sum()
 
+    @staticmethod
+    def standardised(features: torch.Tensor) -> torch.Tensor:
+        """Each patch (..., D) with mean 0 and standard deviation 1 over its channels."""
+        return F.layer_norm(features, features.shape[-1:])
+
+    def scaled(self, x: torch.Tensor) -> torch.Tensor:
+        """γ·x + β of standardised patches (..., D)."""
+        return self.gamma * x + self.beta
+
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(B, H, W, D) → (B, H, W, D), each patch standardised over its channels, then scaled and shifted."""
-        return self.gamma * F.layer_norm(features, features.shape[-1:]) + self.beta
+        return self.scaled(self.standardised(features))
 
 
 class SpatialContextMixer(nn.Module):

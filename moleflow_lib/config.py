@@ -69,10 +69,12 @@ class ExperimentConfig:
     use_whitening: bool = _option("flow", True)
     use_mixer: bool = _option("flow", True)
     use_position: bool = _option("flow", True)
+    position_scale: float = _option("flow", 1.0, low=0)
     count_adapter_volume: bool = _option("flow", False)
     # train: how it is fitted
     seed: int = _option("train", 0, low=0, high=2**31 - 1)
     epochs: int = _option("train", 40, low=1)
+    steps: int = _option("train", 0, low=0)
     min_steps: int = _option("train", 0, low=0)
     batch_size: int = _option("train", 16, low=1)
     lr: float = _option("train", 1e-4, low=0)
@@ -80,12 +82,16 @@ class ExperimentConfig:
     schedule: str = _option("train", "constant", choices=("constant", "cosine"))
     warmup_steps: int = _option("train", 0, low=0)
     clip_norm: float = _option("train", 0.0, low=0)
+    feature_noise: float = _option("train", 0.0, low=0)
+    patch_share: float = _option("train", 1.0, low=1e-3, high=1)
     tail_weight: float = _option("train", 0.3, low=0, high=1)
     tail_ratio: float = _option("train", 0.05, low=0, high=1)
     tail_scope: str = _option("train", "batch", choices=("batch", "image"))
     log_det_penalty: float = _option("train", 0.0, low=0)
     identity_weight: float = _option("train", 0.1, low=0)
     # score: from patch scores to decisions
+    memory_size: int = _option("score", 0, low=0)
+    memory_weight: float = _option("score", 0.5, low=0, high=1)
     score_mode: str = _option("score", "top_k", choices=("top_k", "mean", "max"))
     top_k: int = _option("score", 3, low=1)
     smoothing_sigma: float = _option("score", 4.0, low=0)
@@ -166,6 +172,26 @@ class ExperimentConfig:
 PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
     {
         "v5_final": MappingProxyType({}),
+        # Chosen on real products by held-out evidence; every departure from v5_final is a switch of notebook 05.
+        "recommended": MappingProxyType(
+            {
+                "block_norm": True,
+                "coupling_layers": 4,
+                "lora_rank": 16,
+                "lora_alpha": 16.0,
+                "count_adapter_volume": True,
+                "steps": 300,
+                "lr": 1e-3,
+                "schedule": "cosine",
+                "clip_norm": 0.5,
+                "tail_scope": "image",
+                "feature_noise": 0.3,
+                "patch_share": 0.5,
+                "memory_size": 1024,
+                "memory_weight": 0.5,
+                "router_covariance": "tied",
+            }
+        ),
         # Small enough for two cores and a few minutes; the backbone needs no weights. Learning rate, depth
         # and epochs were chosen on sets drawn with seeds 1 to 3, never on seed 0, which the demo is scored on.
         "demo": MappingProxyType(

@@ -8,6 +8,7 @@ from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.flow import MoLESpatialAwareNF
 from moleflow_lib.losses import patch_nll
+from moleflow_lib.memory import TaskMemory
 from moleflow_lib.position import PositionalEmbeddingGenerator
 from moleflow_lib.router import PrototypeRouter
 from moleflow_lib.runtime import resolve_device
@@ -16,7 +17,7 @@ __all__ = ["ContinualDetector"]
 
 
 class ContinualDetector:
-    """Positional encoding, the flow with its tasks' parts, and the router, on one device.
+    """Positional encoding, the flow with its tasks' parts and stored patches, and the router, on one device.
 
     Args:
         dim: feature width D.
@@ -25,9 +26,10 @@ class ContinualDetector:
 
     def __init__(self, dim: int, config: ExperimentConfig) -> None:
         self.dim, self.config, self.device = dim, config, resolve_device(config.device)
-        self.position = PositionalEmbeddingGenerator(dim, config.use_position)
+        self.position = PositionalEmbeddingGenerator(dim, config.use_position, config.position_scale)
         self.flow = MoLESpatialAwareNF(dim, config).to(self.device)
         self.router = PrototypeRouter(config.router_covariance, config.router_ridge)
+        self.memories: list[TaskMemory] = []  # one a task, if `memory_size` asks for stored patches
 
     def route(self, image_means: torch.Tensor, known: int | None = None) -> torch.Tensor:
         """The task each image seems to belong to.
@@ -51,7 +53,8 @@ class ContinualDetector:
             batch_size: images a forward pass.
 
         Returns:
-            (N, H, W) float32 on the CPU; ½‖z‖² − log-det in nats, higher = more anomalous.
+            (N, H, W) float32 on the CPU, higher = more anomalous: ½‖z‖² − log-det in nats, or, where patches
+            are stored, its blend with their distance (`TaskMemory.blend`).
 
         Raises:
             ConfigError: the features are of another width than the flow was made for.
@@ -66,15 +69,16 @@ class ContinualDetector:
         for task in tasks.unique().tolist():
             self.flow.set_active_task(task, merge=True)
             for index in (tasks == task).nonzero().flatten().split(batch_size):
-                scores[index] = patch_nll(*self._latent(patches[index])).cpu()
+                scores[index] = self._scores(patches[index].to(self.device).float(), task).cpu()
         return scores
 
     @torch.inference_mode()
     def latent(self, patches: torch.Tensor, task: int) -> tuple[torch.Tensor, torch.Tensor]:
         """z (N, H, W, D) and log-det (N, H, W), nats, of images under one task's parts, on the CPU."""
         self.flow.set_active_task(task, merge=True)
-        z, log_det = self._latent(patches)
+        z, log_det = self.flow(self.position(patches.to(self.device).float()))
         return z.cpu(), log_det.cpu()
 
-    def _latent(self, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.flow(self.position(patches.to(self.device).float()))
+    def _scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
+        nll = patch_nll(*self.flow(self.position(patches)))
+        return self.memories[task].blend(nll, patches, self.config.memory_weight) if task < len(self.memories) else nll

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 
 import torch
 
@@ -11,7 +12,7 @@ from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.detector import ContinualDetector
 from moleflow_lib.errors import TrainingError
 from moleflow_lib.losses import identity_regulariser, log_det_penalty, patch_nll, tail_aware_loss
-from moleflow_lib.runtime import derive_seed, progress
+from moleflow_lib.runtime import derive_seed, progress, seeded
 
 __all__ = ["fit"]
 
@@ -21,8 +22,13 @@ _CURVES = ("loss", "nll", "log_det", "energy")
 def fit(detector: ContinualDetector, task: int, name: str, patches: torch.Tensor) -> tuple[dict[str, list[float]], int]:
     """Maximise the likelihood of patch features under the active task's parts.
 
-    What is trained is what `MoLESpatialAwareNF.train_only` left trainable; the order of the images
-    follows from the seed and the name alone.
+    What is trained is what `MoLESpatialAwareNF.train_only` left trainable; the order of the images, the
+    noise and the patches drawn follow from the seed and the name alone. `steps` is a budget that does
+    not depend on the number of images; 0 counts epochs instead.
+
+    With `feature_noise` σ the flow learns the density of whitened patches blurred by a Gaussian of width
+    σ, which is the Parzen estimate of that density: in place of ever finer detail of the directions in
+    which training patches hardly vary, it learns distance to the training patches (Vincent 2011).
 
     Args:
         detector: its flow, in place.
@@ -41,28 +47,31 @@ def fit(detector: ContinualDetector, task: int, name: str, patches: torch.Tensor
     trainable = [p for p in detector.flow.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trainable, lr=config.lr, weight_decay=config.weight_decay)
     per_epoch = math.ceil(len(patches) / config.batch_size)
-    epochs = max(config.epochs, math.ceil(config.min_steps / per_epoch))
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, epochs * per_epoch, config))
+    total = config.steps or max(config.epochs, math.ceil(config.min_steps / per_epoch)) * per_epoch
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, total, config))
     curves: dict[str, list[float]] = {curve: [] for curve in _CURVES}
-    for epoch in progress(range(epochs), f"training {name}"):
-        rows = []
-        for batch in _batches(len(patches), config.batch_size, derive_seed(config.seed, "order", name, epoch)):
-            loss, row = _loss(detector, task, patches[batch])
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            if config.clip_norm:
-                torch.nn.utils.clip_grad_norm_(trainable, config.clip_norm)
-            optimiser.step()
-            scheduler.step()
-            rows.append(row)
-        _record(curves, torch.stack(rows), name, epoch)
-    return curves, epochs * per_epoch
+    with seeded(derive_seed(config.seed, "draws", name)):
+        for epoch in progress(range(math.ceil(total / per_epoch)), f"training {name}"):
+            rows = []
+            order = _batches(len(patches), config.batch_size, derive_seed(config.seed, "order", name, epoch))
+            for batch in islice(order, total - epoch * per_epoch):
+                loss, row = _loss(detector, task, patches[batch])
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                if config.clip_norm:
+                    torch.nn.utils.clip_grad_norm_(trainable, config.clip_norm)
+                optimiser.step()
+                scheduler.step()
+                rows.append(row)
+            _record(curves, torch.stack(rows), name, epoch)
+    return curves, total
 
 
 def _loss(detector: ContinualDetector, task: int, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The training loss of a batch, and the numbers kept of it."""
     config, flow = detector.config, detector.flow
-    z, log_det = flow(detector.position(batch.float()))
+    x = flow.flow_input(detector.position(batch.float()), config.feature_noise)
+    z, log_det = flow.density(x if config.patch_share == 1 else _some_patches(x, config.patch_share))
     nll = patch_nll(z, log_det)
     loss = tail_aware_loss(nll, config.tail_weight, config.tail_ratio, config.tail_scope)
     if config.log_det_penalty:
@@ -72,6 +81,13 @@ def _loss(detector: ContinualDetector, task: int, batch: torch.Tensor) -> tuple[
         loss = loss + config.identity_weight * identity_regulariser(adapter.gamma, adapter.beta)
     nll, log_det = nll.detach().mean(), log_det.detach().mean()
     return loss, torch.stack([loss.detach(), nll, log_det, nll + log_det])
+
+
+def _some_patches(x: torch.Tensor, share: float) -> torch.Tensor:
+    """A share of the grid positions, drawn for the batch: (B, H, W, D) → (B, K, 1, D)."""
+    flat = x.flatten(1, 2)
+    drawn = torch.randperm(flat.shape[1], device=x.device)[: max(1, round(share * flat.shape[1]))]
+    return flat[:, drawn].unsqueeze(2)
 
 
 def _record(curves: dict[str, list[float]], rows: torch.Tensor, name: str, epoch: int) -> None:

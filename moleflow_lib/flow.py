@@ -91,7 +91,24 @@ class MoLESpatialAwareNF(nn.Module):
         Returns:
             z (B, H, W, D) and log-det (B, H, W), nats.
         """
-        x = self.flow_input(features)
+        return self.density(self.flow_input(features))
+
+    def flow_input(self, features: torch.Tensor, noise: float = 0.0) -> torch.Tensor:
+        """The whitened and mixed features (B, H, W, D) that enter the coupling blocks.
+
+        Args:
+            features: (B, H, W, D), positional encoding added.
+            noise: standard deviation of Gaussian noise, of which each patch gets its own; its unit is that
+                of the whitened patch, whose channels have a standard deviation of 1.
+        """
+        adapter = self.input_adapters[str(self.active)] if self.config.use_whitening else None
+        x = features if adapter is None else adapter.standardised(features)
+        x = x + noise * torch.randn_like(x) if noise else x
+        x = x if adapter is None else adapter.scaled(x)
+        return self.mixer(x) if self.mixer is not None else x
+
+    def density(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """From the flow's input (..., D) to z (..., D) and log-det (...), nats; each patch by itself."""
         z, log_det = self.flow(x.reshape(-1, self.dim)) if len(self.flow) else (x, x.new_zeros(x.shape[:-1]))
         z, log_det = z.reshape(x.shape), log_det.reshape(x.shape[:-1])
         if self.config.dia_blocks:
@@ -100,12 +117,6 @@ class MoLESpatialAwareNF(nn.Module):
         if self.config.count_adapter_volume and self.config.use_whitening:
             log_det = log_det + self.input_adapters[str(self.active)].log_volume()
         return z, log_det
-
-    def flow_input(self, features: torch.Tensor) -> torch.Tensor:
-        """The whitened and mixed features (B, H, W, D) that enter the coupling blocks."""
-        if self.config.use_whitening:
-            features = self.input_adapters[str(self.active)](features)
-        return self.mixer(features) if self.mixer is not None else features
 
     def inverse(self, z: torch.Tensor) -> torch.Tensor:
         """From the latent back to the flow's input: adapter⁻¹ first, then flow⁻¹.

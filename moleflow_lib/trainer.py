@@ -8,13 +8,15 @@ from pathlib import Path
 
 import torch
 
-from moleflow_lib.artifacts import artifact_exists, load_artifact, save_artifact, tensors_sha256
+from moleflow_lib.artifacts import artifact_exists, kept_artifact, load_artifact, save_artifact, tensors_sha256
 from moleflow_lib.config import digest
 from moleflow_lib.detector import ContinualDetector
 from moleflow_lib.feature_store import Features
 from moleflow_lib.fitting import fit
+from moleflow_lib.memory import TaskMemory, probed, remember
 from moleflow_lib.moments import RunningMoments
 from moleflow_lib.router import TaskPrototype
+from moleflow_lib.runtime import derive_seed
 
 __all__ = ["METHOD_VERSION", "MoLEContinualTrainer", "TaskHistory"]
 
@@ -71,6 +73,8 @@ class MoLEContinualTrainer:
         flow.add_task(name)
         history = self._restore(index, path, key) if artifact_exists(path) else self._train(index, name, train, path, key)
         flow.train_only(None)
+        if self.config.memory_size:
+            self.detector.memories.append(self._memory(index, name, train, key))
         self._base_key = self._base_key or key
         self.histories.append(history)
         return history
@@ -100,6 +104,17 @@ class MoLEContinualTrainer:
         prototype.finalize()
         self.detector.router.add(prototype)
         return prototype
+
+    def _memory(self, index: int, name: str, train: Features, key: str) -> TaskMemory:
+        """The task's stored patches, chosen now or read back; they depend on the task and on how many are asked for."""
+        size, seed = self.config.memory_size, derive_seed(self.config.seed, "memory", name)
+
+        def make() -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+            nll = self.detector.patch_scores(train.patches[probed(len(train.patches))], index)
+            return remember(train.patches, nll.to(self.detector.device), size, seed, name).state(), {"kind": "memory"}
+
+        tensors, _ = kept_artifact(self.folder.parent / "memories", name, [key, size], make)
+        return TaskMemory(*(tensors[part].to(self.detector.device) for part in ("patches", "scale")))
 
     def _store(self, index: int, path: Path, key: str, history: TaskHistory, prototype: TaskPrototype) -> None:
         flow = self.detector.flow

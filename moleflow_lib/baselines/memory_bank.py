@@ -11,14 +11,13 @@ import torch
 from moleflow_lib.artifacts import kept_artifact
 from moleflow_lib.baselines.contender import Footprint
 from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.coreset import greedy_coreset, nearest_distances, projected
 from moleflow_lib.feature_store import Features
-from moleflow_lib.runtime import derive_seed, progress, resolve_device
+from moleflow_lib.runtime import derive_seed, resolve_device
 
-__all__ = ["MemoryBanks", "greedy_coreset", "nearest_distances", "projected"]
+__all__ = ["MemoryBanks"]
 
 _VERSION = 1  # raise it when the same inputs give another bank
-_PROJECTED = 128  # channels the coreset is chosen in, as in PatchCore's own code
-_PRODUCTS = 1 << 24  # distances held at once, 64 MB
 
 
 class MemoryBanks:
@@ -65,60 +64,3 @@ class MemoryBanks:
         size = min(self.config.bank_limit, math.ceil(self.config.bank_share * len(patches)))
         picked = greedy_coreset(projected(patches, seed, self.device), size, seed, name).cpu()
         return {"patches": patches[picked]}, {"kind": "memory_bank", "seconds": time.perf_counter() - start}
-
-
-def projected(patches: torch.Tensor, seed: int, device: torch.device | str = "cpu") -> torch.Tensor:
-    """Patches (M, D) of any float type as (M, min(D, 128)) float32: a Gaussian projection that keeps distances roughly."""
-    width = patches.shape[1]
-    draw = torch.randn(width, _PROJECTED, generator=torch.Generator().manual_seed(seed)) / math.sqrt(_PROJECTED)
-    matrix = (draw if width > _PROJECTED else torch.eye(width)).to(device)
-    return torch.cat([chunk.to(device).float() @ matrix for chunk in patches.split(1 << 14)])
-
-
-def greedy_coreset(points: torch.Tensor, size: int, seed: int, name: str = "points") -> torch.Tensor:
-    """Greedy k-centre: after a random first point, always the point farthest from all points picked so far.
-
-    Exact, with one pass over the points a pick; the largest distance left is at most twice the best
-    possible (Gonzalez 1985).
-
-    Args:
-        points: (M, d) float32.
-        size: K ≤ M, how many to pick.
-        seed: decides the first point.
-        name: what the progress bar says.
-
-    Returns:
-        (K,) int64, different indices in the order they were picked.
-
-    >>> greedy_coreset(torch.tensor([[0.0], [0.1], [5.0], [9.0]]), 3, seed=0).sort().values.tolist()
-    [0, 2, 3]
-    """
-    points = points - points.mean(dim=0)  # only differences count; near zero their float32 squares are exact enough
-    squares = points.square().sum(dim=1)
-    nearest = torch.full_like(squares, math.inf)
-    index, picked = int(torch.randint(len(points), (), generator=torch.Generator().manual_seed(seed))), []
-    for _ in progress(range(size), f"coreset {name}"):
-        picked.append(index)
-        torch.minimum(nearest, squares + squares[index] - 2 * (points @ points[index]), out=nearest)
-        nearest[index] = -math.inf
-        index = int(nearest.argmax())
-    return torch.tensor(picked)
-
-
-def nearest_distances(queries: torch.Tensor, bank: torch.Tensor) -> torch.Tensor:
-    """Euclidean distance of each query to the nearest bank vector, exactly zero for one that is in it.
-
-    Args:
-        queries: (Q, D) float32.
-        bank: (K, D) float32.
-
-    Returns:
-        (Q,).
-    """
-    centre, gaps = bank.mean(dim=0), []
-    moved = bank - centre
-    squares = moved.square().sum(dim=1)
-    for chunk in queries.split(max(1, _PRODUCTS // len(bank))):
-        nearest = torch.addmm(squares, chunk - centre, moved.T, alpha=-2).argmin(dim=1)
-        gaps.append((chunk - bank[nearest]).norm(dim=1))
-    return torch.cat(gaps)

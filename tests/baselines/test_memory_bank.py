@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from moleflow_lib.baselines.memory_bank import MemoryBanks, greedy_coreset, nearest_distances, projected
+from moleflow_lib.baselines.memory_bank import MemoryBanks
+from moleflow_lib.coreset import greedy_coreset, nearest_distances, projected
 from moleflow_lib.experiment import Experiment
 
 
@@ -54,7 +55,7 @@ def test_the_projection_keeps_distances_roughly_and_narrow_features_exactly() ->
 
 
 def test_scores_are_the_brute_force_distances(learned: Experiment, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("moleflow_lib.baselines.memory_bank._PRODUCTS", 1000)  # several chunks
+    monkeypatch.setattr("moleflow_lib.coreset._PRODUCTS", 1000)  # several chunks
     banks = MemoryBanks(learned.detector.dim, learned.config, learned.store.identity, tmp_path)
     for task in learned.tasks:
         banks.learn(task.name, learned.features(task, "train"))

@@ -1,0 +1,86 @@
+"""A few stored patches of a task, and the scale on which their distance and the flow's score can be added.
+
+The flow's likelihood and the distance to the nearest stored patch err in different places. Each is
+put in standard deviations of the task's own training patches, so that the two can be blended. No
+test image takes part.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from moleflow_lib.coreset import greedy_coreset, nearest_distances, projected
+
+__all__ = ["TaskMemory", "probed", "remember"]
+
+_PROBED = 64  # training images that set the scale
+
+
+class TaskMemory:
+    """Stored patches with the training mean and standard deviation of both scores.
+
+    Args:
+        patches: (K, D) float16, the stored patches.
+        scale: (2, 2) float32, rows: the flow's score (nats), distance; columns: mean, standard deviation.
+
+    >>> memory = TaskMemory(torch.zeros(1, 2).half(), torch.tensor([[10.0, 2.0], [0.0, 1.0]]))
+    >>> memory.blend(torch.tensor([[[12.0]]]), torch.tensor([[[[3.0, 4.0]]]]), weight=0.5)
+    tensor([[[3.]]])
+    """
+
+    def __init__(self, patches: torch.Tensor, scale: torch.Tensor) -> None:
+        self.patches, self.scale = patches, scale
+
+    def blend(self, nll: torch.Tensor, patches: torch.Tensor, weight: float) -> torch.Tensor:
+        """The flow's score and the distance to the stored patches as one score.
+
+        Args:
+            nll: (B, H, W) the flow's score, nats.
+            patches: (B, H, W, D) the features it was computed from.
+            weight: of the distance, in [0, 1]; the flow's score has the rest.
+
+        Returns:
+            (B, H, W), in standard deviations of training patches; higher = more anomalous.
+        """
+        distance = nearest_distances(patches.flatten(0, -2), self.patches.float()).reshape(nll.shape)
+        (flow_mean, flow_std), (mean, std) = self.scale
+        return (1 - weight) * (nll - flow_mean) / flow_std + weight * (distance - mean) / std
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Tensors to store."""
+        return {"patches": self.patches, "scale": self.scale}
+
+
+def remember(patches: torch.Tensor, nll: torch.Tensor, size: int, seed: int, name: str) -> TaskMemory:
+    """Choose a task's stored patches and measure the scale of both scores on its training images.
+
+    A stored patch would be at distance zero from itself; so each image that sets the scale is measured
+    against the patches stored from all other images.
+
+    Args:
+        patches: (N, H, W, D) features of the task's training images, N > 1.
+        nll: (P, H, W) the flow's scores of `probed(N)`, nats.
+        size: K, how many patches to store; all if there are fewer.
+        seed: decides the first one.
+        name: what the progress bar says.
+    """
+    flat, per_image = patches.flatten(0, -2), patches[0].numel() // patches.shape[-1]
+    picked = greedy_coreset(projected(flat, seed, nll.device), min(size, len(flat)), seed, name).cpu()
+    stored, owner = flat[picked].to(nll.device), (picked // per_image).to(nll.device)
+    distances = [_from_others(patches[image].to(nll.device), stored, owner != image) for image in probed(len(patches))]
+    return TaskMemory(stored.half(), torch.stack([_spread(nll), _spread(torch.cat(distances))]))
+
+
+def probed(images: int) -> list[int]:
+    """Which of a task's training images set the scale: at most 64, evenly spaced."""
+    count = min(images, _PROBED)
+    return [index * images // count for index in range(count)]
+
+
+def _from_others(image: torch.Tensor, stored: torch.Tensor, foreign: torch.Tensor) -> torch.Tensor:
+    others = stored[foreign] if foreign.any() else stored
+    return nearest_distances(image.float().flatten(0, -2), others.float())
+
+
+def _spread(values: torch.Tensor) -> torch.Tensor:
+    return torch.stack([values.mean(), values.std().clamp_min(1e-12)])
