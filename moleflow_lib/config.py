@@ -46,6 +46,8 @@ class ExperimentConfig:
     dataset_root: str = _option("run", "data/demo")
     out_dir: str = _option("run", "runs/default")
     device: str = _option("run", "auto")
+    ablation_jobs: int = _option("run", 0, low=0, high=4096)  # runs side by side; 0: one a core, or one a GPU
+    scheduler: str = _option("run", "")  # a Dask scheduler, tcp://host:port, that carries the runs instead
     # data: which products, in which order, at which size
     classes: tuple[str, ...] = _option("data", ())
     image_size: int = _option("data", 224, low=32)
@@ -97,6 +99,7 @@ class ExperimentConfig:
     control_backbone: str = _option("study", "")
     ablation_switches: tuple[str, ...] = _option("study", ())
     ablation_classes: tuple[str, ...] = _option("study", ())
+    ablation_orders: tuple[str, ...] = _option("study", ())  # further task orders, each as nut>grid>leather
     ablation_seeds: tuple[int, ...] = _option("study", (0, 1, 2), low=0)
     ablation_epochs: int = _option("study", 0, low=0)
 
@@ -126,6 +129,8 @@ class ExperimentConfig:
         values: dict[str, object] = dict(PRESETS[preset])
         if params.get("classes"):  # a preset's choice among its own products does not fit other ones
             values.pop("ablation_classes", None)
+        if params.get("classes") or params.get("ablation_classes"):
+            values.pop("ablation_orders", None)
         problems = []
         for name, raw in params.items():
             if name not in known:
@@ -181,6 +186,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
                     "2 blocks", "rank 4", "top-1", "top-10",
                 ),
                 "ablation_classes": ("grid", "nut"),
+                "ablation_orders": ("nut>grid",),
                 "ablation_seeds": (0, 1),
                 "ablation_epochs": 8,
             }

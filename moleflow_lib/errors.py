@@ -11,6 +11,7 @@ __all__ = [
     "DataError",
     "MoLEFlowError",
     "NotebookError",
+    "RunError",
     "TrainingError",
     "problem_list",
 ]
@@ -42,6 +43,10 @@ class TrainingError(MoLEFlowError):
 
 class NotebookError(MoLEFlowError):
     """A notebook failed, or lacks what the runner needs."""
+
+
+class RunError(MoLEFlowError):
+    """Some of many runs failed; the others are kept."""
 
 
 def problem_list(headline: str, problems: Iterable[str]) -> str:
