@@ -17,7 +17,9 @@ from moleflow_lib.errors import ConfigError
 
 __all__ = ["Cluster"]
 
+_ANSWER = 10  # seconds a scheduler has to answer
 _PATIENCE = 60.0  # seconds without any worker before the rest is given up
+_POLL = 0.2  # seconds between looks
 
 
 class Cluster:
@@ -34,7 +36,7 @@ class Cluster:
     def __init__(self, address: str, patience: float = _PATIENCE) -> None:
         self.dask, self.address, self.patience = _dask(), address, patience
         try:
-            self.client = self.dask.Client(address, timeout="10s", set_as_default=False)
+            self.client = self.dask.Client(address, timeout=_ANSWER, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"scheduler: no Dask scheduler answers at {address} ({error}); start one with `dask scheduler` and give "
@@ -53,16 +55,18 @@ class Cluster:
     def outcomes(self, parcels: Sequence[Job]) -> Iterator[tuple[str, str]]:
         """Carry out runs; yields each one's key and what went wrong, as they end."""
         left = {self._submit(job): job for job in parcels}
+        ended = self.dask.as_completed(list(left), loop=self.client.loop, with_results=True)
         seen = time.monotonic()
-        while left:
-            ended = self._ended(list(left))
-            seen = time.monotonic() if ended or self._threads() else seen
-            for future in ended:
-                yield self._outcome(future, left.pop(future))
-            if time.monotonic() - seen > self.patience:
-                alone = f"no worker has been left at {self.address} for {self.patience:.0f} s; start workers and run again"
-                yield from ((job.key, alone) for job in left.values())
-                return
+        while left and time.monotonic() - seen < self.patience:
+            batch = ended.next_batch(block=False)
+            for future, result in batch:
+                yield _outcome(left.pop(future), future.status, result)
+            if batch or self._threads():
+                seen = time.monotonic()
+            if not batch:
+                time.sleep(_POLL)
+        alone = f"no worker was left at {self.address} for {self.patience:.0f} s; start workers and run again"
+        yield from ((job.key, alone) for job in left.values())
 
     def close(self) -> None:
         """Give up what is not finished and disconnect."""
@@ -72,23 +76,16 @@ class Cluster:
         name = f"{job.run.name}-{job.key[:12]}-{uuid.uuid4().hex[:8]}"  # a name used once: Dask remembers names
         return self.client.submit(carry_out, job, key=name, pure=False)
 
-    def _ended(self, futures: list) -> set:
-        try:
-            return self.dask.wait(futures, timeout=2, return_when="FIRST_COMPLETED").done
-        except self.dask.TimeoutError:
-            return set()
-        except self.dask.CancelledError:
-            return {future for future in futures if future.done()}
-
-    @staticmethod
-    def _outcome(future: object, job: Job) -> tuple[str, str]:
-        if future.status == "finished":
-            return future.result()
-        error = future.exception() if future.status == "error" else None
-        return job.key, f"{type(error).__name__}: {error}" if error else "the scheduler gave it up; is it still running?"
-
     def _threads(self) -> list[int]:
         return [worker["nthreads"] for worker in self.client.scheduler_info(n_workers=-1)["workers"].values()]
+
+
+def _outcome(job: Job, status: str, result: object) -> tuple[str, str]:
+    """A run's key and what went wrong, from how its future ended."""
+    if status == "finished":
+        return result
+    error = result[1] if isinstance(result, tuple) else result  # Dask gives (type, error, traceback)
+    return job.key, f"{type(error).__name__}: {error}"
 
 
 def _dask() -> ModuleType:
