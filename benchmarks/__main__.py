@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from FrEIA.framework import SequenceINN
 from FrEIA.modules import AllInOneBlock
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, label
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from moleflow_lib.coupling import build_coupling_flow
 from moleflow_lib.lora import LoRALinear, MoLESubnet
-from moleflow_lib.metrics import auroc_and_ap
+from moleflow_lib.metrics import pixel_metrics
 from moleflow_lib.runtime import seed_everything
 from moleflow_lib.scoring import pixel_maps
 
@@ -50,11 +50,36 @@ def main() -> None:
         _report("forward pass of the coupling flow", lambda: ours(x), lambda: literal(x))
     scores = torch.rand(83, 14, 14)
     _report("pixel maps, 83 images at 224", lambda: pixel_maps(scores, 224), lambda: _literal_maps(scores))
-    values, truth = np.random.default_rng(0).random(4_000_000, dtype=np.float32), np.arange(4_000_000) % 50 == 0
+    maps, masks = _marked_maps(20)
     _report(
-        "pixel AUROC and AP, 4 million pixels", lambda: auroc_and_ap(values, truth),
-        lambda: (roc_auc_score(truth, values), average_precision_score(truth, values)),
+        "all pixel metrics against AUROC and AP alone, 1 million pixels", lambda: pixel_metrics([(maps, masks)]),
+        lambda: (roc_auc_score(masks.ravel(), maps.ravel()), average_precision_score(masks.ravel(), maps.ravel())),
     )
+    few = maps[:1].round(3), masks[:1]
+    _report("AUPRO, 1 image, 1000 thresholds", lambda: pixel_metrics([few]), lambda: _literal_aupro(*few))
+
+
+def _marked_maps(images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noise at 224 with two brighter squares an image, and their masks."""
+    maps = np.random.default_rng(0).random((images, 224, 224), dtype=np.float32)
+    masks = np.zeros(maps.shape, dtype=bool)
+    masks[:, 20:50, 30:60] = masks[:, 150:160, 200:224] = True
+    return maps + 0.3 * masks, masks
+
+
+def _literal_aupro(maps: np.ndarray, masks: np.ndarray) -> float:
+    """AUPRO as the definition reads: every threshold in turn, every region in turn."""
+    parts = [label(mask, np.ones((3, 3))) for mask in masks]
+    regions = [(image, part == k) for image, (part, count) in enumerate(parts) for k in range(1, count + 1)]
+    rates, overlaps = [0.0], [0.0]
+    for threshold in np.unique(maps)[::-1]:
+        hot = maps >= threshold
+        rates.append((hot & ~masks).sum() / (~masks).sum())
+        overlaps.append(np.mean([hot[image][region].mean() for image, region in regions]))
+    end = next(k for k, rate in enumerate(rates) if rate >= 0.3)
+    share = (0.3 - rates[end - 1]) / (rates[end] - rates[end - 1])
+    last = overlaps[end - 1] + share * (overlaps[end] - overlaps[end - 1])
+    return np.trapezoid([*overlaps[:end], last], [*rates[:end], 0.3]) / 0.3
 
 
 def _flows() -> tuple[SequenceINN, SequenceINN]:

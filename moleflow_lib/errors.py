@@ -9,6 +9,7 @@ __all__ = [
     "BackboneError",
     "ConfigError",
     "DataError",
+    "MetricError",
     "MoLEFlowError",
     "NotebookError",
     "RunError",
@@ -35,6 +36,10 @@ class BackboneError(MoLEFlowError):
 
 class ArtifactError(MoLEFlowError):
     """A stored file is damaged, or belongs to another configuration."""
+
+
+class MetricError(MoLEFlowError, ValueError):
+    """Scores or curves from which a metric cannot be computed."""
 
 
 class TrainingError(MoLEFlowError):

@@ -6,20 +6,36 @@ task the router picks among the ones known at that moment. Only `routed` is what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 
+from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.datasets import Task, load_mask
 from moleflow_lib.detector import ContinualDetector
 from moleflow_lib.feature_store import Features
-from moleflow_lib.metrics import METRICS, continual_summary, detection_metrics, mean_defined, routing_summary
+from moleflow_lib.metrics import (
+    METRICS,
+    ROUNDS,
+    Replicates,
+    average,
+    continual_summary,
+    image_metrics,
+    mean_defined,
+    pixel_metrics,
+    replicate_metrics,
+    routing_summary,
+)
 from moleflow_lib.router import PrototypeRouter
 from moleflow_lib.scoring import image_scores, pixel_maps
 
-__all__ = ["ContinualResult", "TaskEvaluator", "evaluate_continual"]
+__all__ = ["ContinualResult", "MapSource", "TaskEvaluator", "evaluate_continual"]
+
+_IMAGES_AT_ONCE = 16
+_MASKS_KEPT = 4096  # 6 KiB each at 224 pixels; beyond that masks are read again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +47,20 @@ class ContinualResult:
     routing: dict[str, object]  # after the last task, see `routing_summary`
     routing_over_time: list[float]  # accuracy over the tasks known so far, after each task
 
-    def summary(self) -> dict[str, dict[str, dict[str, float | None]]]:
-        """Metric → oracle | routed → `acc`, `fm_max`, `bwt`."""
-        return {m: {way: continual_summary(r) for way, r in ways.items()} for m, ways in self.matrices.items()}
+    def summary(
+        self, separate: Mapping[str, Sequence[float | None]] | None = None
+    ) -> dict[str, dict[str, dict[str, float | None]]]:
+        """Metric → oracle | routed → `acc`, `fm_max`, `fm_first`, `bwt`, `gap_to_separate`.
+
+        Args:
+            separate: metric → one score a task, of models trained on each task alone; without it the
+                gap is None.
+        """
+        alone = separate or {}
+        return {
+            metric: {way: continual_summary(matrix, alone.get(metric)) for way, matrix in ways.items()}
+            for metric, ways in self.matrices.items()
+        }
 
     def final(self, metric: str, way: str = "routed") -> list[float | None]:
         """A metric of every task after the last one was learned."""
@@ -42,6 +69,26 @@ class ContinualResult:
     def classes_with_masks(self) -> list[str]:
         """Tasks whose pixel metrics are defined."""
         return [name for name, value in zip(self.classes, self.final("pixel_auroc", "oracle"), strict=True) if value is not None]
+
+
+class MapSource:
+    """Pixel maps and masks of scored images, made block by block each time it is iterated.
+
+    Args:
+        patch_scores: (N, H, W).
+        masks: reads the mask (S, S) of image n.
+        config: evaluation size and smoothing.
+    """
+
+    def __init__(self, patch_scores: torch.Tensor, masks: Callable[[int], np.ndarray], config: ExperimentConfig) -> None:
+        self._scores, self._mask, self._config = patch_scores, masks, config
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        config = self._config
+        for start in range(0, len(self._scores), _IMAGES_AT_ONCE):
+            block = self._scores[start : start + _IMAGES_AT_ONCE]
+            maps = pixel_maps(block, config.eval_size, config.smoothing_sigma).numpy()
+            yield maps, np.stack([self._mask(start + n) for n in range(len(block))])
 
 
 class TaskEvaluator:
@@ -62,7 +109,7 @@ class TaskEvaluator:
         self.image_means = features.image_means()
         self._scores: dict[int, torch.Tensor] = {}
         self._metrics: dict[tuple[int, ...], dict[str, float | None]] = {}
-        self._masks: np.ndarray | None = None
+        self._packed_mask = lru_cache(maxsize=_MASKS_KEPT)(self._read_mask)
 
     def patch_scores(self, tasks: torch.Tensor | int) -> torch.Tensor:
         """Patch scores (N, H, W) of its test images, each under the task named for it (N,)."""
@@ -82,36 +129,61 @@ class TaskEvaluator:
         tasks = torch.as_tensor(tasks).expand(len(self.task.test))
         key = tuple(tasks.tolist())
         if key not in self._metrics:
-            scores = self.patch_scores(tasks)
-            rows = [self._product_metrics(product.name, scores) for product in self.task.products]
-            self._metrics[key] = {metric: mean_defined([row[metric] for row in rows]) for metric in METRICS}
+            rows = [
+                image_metrics(scores, labels) | ({} if maps is None else pixel_metrics(maps))
+                for _, scores, labels, maps in self._products(tasks)
+            ]
+            self._metrics[key] = {metric: mean_defined([row.get(metric) for row in rows]) for metric in METRICS}
         return self._metrics[key]
+
+    def replicates(self, tasks: torch.Tensor | int, rounds: int = ROUNDS) -> Replicates:
+        """Metrics under the tasks named, on test images drawn anew; see `replicate_metrics` for what that covers.
+
+        The images of a round depend on the product and the round alone, so replicates of two methods,
+        routes or seeds are paired. Several products are averaged.
+
+        Returns:
+            Metric → (rounds,), or None where it is undefined.
+        """
+        tasks = torch.as_tensor(tasks).expand(len(self.task.test))
+        rows = [
+            replicate_metrics(scores, labels, name, maps, rounds) for name, scores, labels, maps in self._products(tasks)
+        ]
+        return {metric: average([row[metric] for row in rows]) for metric in METRICS}
 
     def image_scores(self, tasks: torch.Tensor | int) -> np.ndarray:
         """(N,) anomaly score of each test image under the tasks named; higher = more anomalous."""
         return image_scores(self.patch_scores(tasks), self.config.score_mode, self.config.top_k).numpy()
 
+    def mask(self, image: int) -> np.ndarray:
+        """(S, S) bool defect mask of a test image at the evaluation size; empty without a defect."""
+        size, packed = self.config.eval_size, self._packed_mask(image)
+        return np.unpackbits(packed, count=size * size).reshape(size, size).astype(bool)
+
     def masks(self) -> np.ndarray:
-        """(N, S, S) bool defect masks at the evaluation size; empty for images without a defect."""
-        if self._masks is None:
-            size = self.config.eval_size
-            empty = np.zeros((size, size), dtype=bool)
-            self._masks = np.stack([
-                empty if record.mask is None else load_mask(record.mask, size, self.config.resize)
-                for record in self.task.test
-            ])
-        return self._masks
+        """(N, S, S) bool defect masks of all test images."""
+        return np.stack([self.mask(image) for image in range(len(self.task.test))])
 
     def maps(self, patch_scores: torch.Tensor) -> np.ndarray:
         """(N, S, S) pixel maps at the evaluation size."""
         return pixel_maps(patch_scores, self.config.eval_size, self.config.smoothing_sigma).numpy()
 
-    def _product_metrics(self, product: str, scores: torch.Tensor) -> dict[str, float | None]:
-        own = torch.tensor([record.product == product and record.label is not None for record in self.task.test])
-        marked = any(record.mask is not None for record, mine in zip(self.task.test, own, strict=True) if mine)
-        images = image_scores(scores[own], self.config.score_mode, self.config.top_k).numpy()
-        maps = self.maps(scores[own]) if marked else None
-        return detection_metrics(images, self.labels[own.numpy()], maps, self.masks()[own.numpy()] if marked else None)
+    def _products(self, tasks: torch.Tensor) -> Iterator[tuple[str, np.ndarray, np.ndarray, MapSource | None]]:
+        """Name, image scores, labels, and maps (None without masks) of each product's labelled images."""
+        everything = self.patch_scores(tasks)
+        for product in self.task.products:
+            own = [n for n, r in enumerate(self.task.test) if r.product == product.name and r.label is not None]
+            scores = everything[own]
+            marked = any(self.task.test[n].mask is not None for n in own)
+            maps = MapSource(scores, lambda n, own=own: self.mask(own[n]), self.config) if marked else None
+            images = image_scores(scores, self.config.score_mode, self.config.top_k).numpy()
+            yield product.name, images, self.labels[own], maps
+
+    def _read_mask(self, image: int) -> np.ndarray:
+        """The mask of an image, eight pixels a byte."""
+        path, size = self.task.test[image].mask, self.config.eval_size
+        mask = np.zeros((size, size), dtype=bool) if path is None else load_mask(path, size, self.config.resize)
+        return np.packbits(mask)
 
 
 def evaluate_continual(evaluators: Sequence[TaskEvaluator], router: PrototypeRouter | None = None) -> ContinualResult:

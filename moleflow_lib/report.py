@@ -15,6 +15,7 @@ from plotly.offline import get_plotlyjs
 from pygments.formatters import HtmlFormatter
 
 from moleflow_lib.artifacts import write_bytes
+from moleflow_lib.definitions import DEFINITIONS, link_cells, link_words
 from moleflow_lib.errors import NotebookError
 
 __all__ = ["TEMPLATES", "notebook_title", "output_error", "render_report"]
@@ -29,7 +30,8 @@ def render_report(notebook: Path, into: Path, failure: str = "") -> None:
     """Render an executed notebook to one HTML file that opens without a network.
 
     The summary comes first, code is folded, figures keep their captions, outputs of interactive
-    cells are left out (a widget is dead in HTML), and every error is listed at the end and on top.
+    cells are left out (a widget is dead in HTML), metrics in tables and captions link to their
+    definitions, and every error is listed at the end and on top.
 
     Args:
         notebook: the executed notebook.
@@ -50,7 +52,7 @@ def render_report(notebook: Path, into: Path, failure: str = "") -> None:
     exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(TEMPLATES)], exclude_anchor_links=True)
     page = {
         "title": notebook_title(book), "errors": errors, "warnings": warnings, "headings": _headings(cells),
-        "failure": failure or (errors[0].splitlines()[-1] if errors else ""),
+        "definitions": DEFINITIONS, "failure": failure or (errors[0].splitlines()[-1] if errors else ""),
         "css": (TEMPLATES / "style.css").read_text() + HtmlFormatter(style="default").get_style_defs(".highlight"),
         "script": (TEMPLATES / "report.js").read_text(), "plotly_js": get_plotlyjs() if figures else "",
     }
@@ -103,6 +105,8 @@ def _prepare(cell: NotebookNode, errors: list[str]) -> int:
         elif data and not any(kind in data for kind in _SHOWN):
             errors.append(f"an output of type {', '.join(data)} cannot be shown in a report")
         else:
+            if "text/html" in data:
+                data["text/html"] = link_cells(data["text/html"])
             outputs.append(output)
     cell.outputs = outputs
     return figures
@@ -116,7 +120,7 @@ def _figure_html(figure: dict) -> str:
     label = escape((layout.get("title") or {}).get("text", "figure"), quote=True)
     return (
         f'<figure class="plot"><div role="img" aria-label="{label}" style="height:{layout.get("height", 450)}px"></div>'
-        f'<script type="{_PLOTLY}">{data}</script><figcaption>{escape(caption)}</figcaption></figure>'
+        f'<script type="{_PLOTLY}">{data}</script><figcaption>{link_words(escape(caption))}</figcaption></figure>'
     )
 
 

@@ -6,6 +6,7 @@ from ipywidgets import Output, Widget
 
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.explore import browse_ablation, browse_heat_maps, browse_images, browse_routes
+from moleflow_lib.metrics import METRICS
 
 
 def _parts(widget: Widget) -> list[Widget]:
@@ -14,7 +15,7 @@ def _parts(widget: Widget) -> list[Widget]:
 
 def test_every_control_redraws_and_none_uses_output(learned: Experiment) -> None:
     values = (("preset", 0.5), ("x", 0.7))
-    rows = [{"switch": s, "seed": 0, "image_auroc": v, "pixel_auroc": v / 2, "pixel_ap": v} for s, v in values]
+    rows = [{"switch": s, "seed": 0, **{m: v / (1 + k) for k, m in enumerate(METRICS)}} for s, v in values]
     controls = {
         browse_images(learned.tasks, learned.config): 1, browse_heat_maps(learned.evaluators): 2,
         browse_routes(learned.evaluators): 0, browse_ablation(rows): 0,

@@ -16,6 +16,7 @@ from nbformat import v4
 
 from moleflow_lib.errors import NotebookError
 from moleflow_lib.figures.style import captioned
+from moleflow_lib.metrics import METRICS
 from moleflow_lib.report import render_report
 from moleflow_lib.tables import Table
 
@@ -34,7 +35,7 @@ def _code(source: str, *outputs: nbformat.NotebookNode, tags: tuple[str, ...] = 
 
 @pytest.fixture
 def book() -> nbformat.NotebookNode:
-    table = Table([{"task": "nut", "auroc": 0.5}, {"task": "grid", "auroc": 0.75}], "Two rows.")
+    table = Table([{"task": "nut", "image_auroc": 0.5, "aupro (oracle)": None}, {"task": "grid", "image_auroc": 0.75}], "Two rows.")
     noise = v4.new_output("stream", name="stderr", text="10%|#  |\ra real warning\n")
     widget = v4.new_output("display_data", data={"application/vnd.jupyter.widget-view+json": {}})
     return v4.new_notebook(cells=[
@@ -42,7 +43,7 @@ def book() -> nbformat.NotebookNode:
         _code("preset = 'demo'", tags=("parameters",)),
         v4.new_markdown_cell("## First section\n\nWords."),
         _code("draw()", _figure("One", "Look at <this>."), noise),
-        _code("two()", _figure("Two", "And that."), v4.new_output("display_data", data={"text/html": table._repr_html_()})),
+        _code("two()", _figure("Two", "And pixel_ap."), v4.new_output("display_data", data={"text/html": table._repr_html_()})),
         _code("control()", widget, tags=("interactive",)),
         _code("summary()", v4.new_output("display_data", data={"text/markdown": "- the answer"}), tags=("summary",)),
     ])
@@ -90,9 +91,34 @@ def _dom(page: Path, folder: Path) -> str:
 def test_order_title_summary_contents_figures_errors(book: nbformat.NotebookNode, tmp_path: Path) -> None:
     html = _render(book, tmp_path)
     places = [html.index(text) for text in ("<title>A title", "A title</h1>", 'id="Summary"', "the answer", "Contents</h2>",
-                                            "First section</h2>", 'figure class="plot"', 'id="Errors"')]
+                                            "First section</h2>", 'figure class="plot"', 'id="Definitions"', 'id="Errors"')]
     assert places == sorted(places)
     assert "None. Every cell ran to its end" in html and 'href="#First-section"' in html
+
+
+def test_every_number_is_one_click_from_its_definition(book: nbformat.NotebookNode, tmp_path: Path) -> None:
+    html = _render(book, tmp_path)
+    places = set(re.findall(r'<dt id="([^"]+)">', html))
+    routing = ("accuracy", "accuracy_macro", "accuracy_normal", "accuracy_anomalous")
+    for name in (*METRICS, "acc", "fm_max", "fm_first", "bwt", "gap_to_separate", "oracle", "routed", *routing):
+        assert f"definition-{name}" in places, name
+    linked = re.findall(r'([\w() ]+)<a [^>]*class="definition" href="#([^"]+)"', html)
+    assert linked == [(text, f"definition-{name}") for text, name in (
+        ("And pixel_ap", "pixel_ap"), ("image_auroc", "image_auroc"), ("aupro (oracle)", "aupro"))]
+    contents = html[html.index('aria-label="Contents"') : html.index("</nav>")]
+    assert contents.index('href="#Definitions"') < contents.index('href="#Errors"')
+
+
+def test_tables_can_be_taken_away_from_a_page_on_disk(book: nbformat.NotebookNode, tmp_path: Path) -> None:
+    click = "<script>for (const link of document.querySelectorAll('caption a')) link.click();</script></body>"
+    (tmp_path / "clicked.html").write_text(_render(book, tmp_path).replace("</body>", click))
+    settings = {"download": {"default_directory": str(tmp_path / "got"), "prompt_for_download": False},
+                "profile": {"default_content_setting_values": {"automatic_downloads": 1}}}
+    (tmp_path / "profile" / "Default").mkdir(parents=True)
+    (tmp_path / "profile" / "Default" / "Preferences").write_text(json.dumps(settings))
+    _dom(tmp_path / "clicked.html", tmp_path)
+    assert {path.name for path in (tmp_path / "got").iterdir()} == {"two-rows.csv", "two-rows.tex"}
+    assert (tmp_path / "got" / "two-rows.csv").read_text() == "task,image_auroc,aupro (oracle)\nnut,0.5,\ngrid,0.75,\n"
 
 
 def test_captions_code_and_warnings(book: nbformat.NotebookNode, tmp_path: Path) -> None:

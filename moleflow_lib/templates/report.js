@@ -4,7 +4,8 @@ for (const holder of document.querySelectorAll("script[type='application/vnd.plo
   Plotly.newPlot(holder.previousElementSibling, figure.data, figure.layout, { responsive: true, displaylogo: false });
 }
 for (const head of document.querySelectorAll("table.sortable th")) {
-  head.addEventListener("click", () => {
+  head.addEventListener("click", (event) => {
+    if (event.target.closest("a")) return;
     const column = head.cellIndex, body = head.closest("table").tBodies[0];
     const down = head.dataset.order !== "down";
     head.dataset.order = down ? "down" : "up";
