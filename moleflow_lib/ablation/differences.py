@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import stats
 
-from moleflow_lib.metrics import mean_defined
+from moleflow_lib.metrics import mean_defined, t_interval
 
 __all__ = ["class_differences", "paired_differences", "paired_gap"]
 
@@ -56,18 +55,11 @@ def paired_gap(own: Mapping[object, float | None], base: Mapping[object, float |
     1
     """
     gaps = [value - base[seed] for seed, value in own.items() if value is not None and base.get(seed) is not None]
-    low, high = _interval(gaps)
+    low, high = t_interval(gaps) or (None, None)
     return {
         "difference": mean_defined(gaps), "low": low, "high": high, "sign": None if low is None else int(low > 0) - int(high < 0),
         "spread": float(np.std(gaps, ddof=1)) if len(gaps) > 1 else None, "seeds": len(gaps),
     }
-
-
-def _interval(gaps: Sequence[float]) -> tuple[float | None, float | None]:
-    if len(gaps) < 2:
-        return None, None
-    half = stats.t.ppf(0.975, len(gaps) - 1) * np.std(gaps, ddof=1) / np.sqrt(len(gaps))
-    return float(np.mean(gaps) - half), float(np.mean(gaps) + half)
 
 
 def _by_seed(rows: Sequence[Row], switch: str, metric: str, name: str = "") -> dict[object, float | None]:
