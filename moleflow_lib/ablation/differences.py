@@ -8,7 +8,7 @@ import numpy as np
 
 from moleflow_lib.metrics import mean_defined, t_interval
 
-__all__ = ["class_differences", "paired_differences", "paired_gap"]
+__all__ = ["class_differences", "metric_differences", "paired_differences", "paired_gap"]
 
 Row = Mapping[str, object]
 
@@ -28,6 +28,12 @@ def paired_differences(rows: Sequence[Row], metric: str) -> list[dict[str, objec
         {"switch": switch, "mean": mean_defined(list(own.values())), **paired_gap(own, preset)}
         for switch in dict.fromkeys(row["switch"] for row in rows) if (own := _by_seed(rows, switch, metric)) is not None
     ]
+
+
+def metric_differences(rows: Sequence[Row], metrics: Sequence[str]) -> list[dict[str, object]]:
+    """`paired_differences` of several metrics under each other, the preset's own rows left out; `metric` says which."""
+    names = {row["switch"] for row in rows} - {"preset"}
+    return [{"metric": m, **row} for m in metrics for row in paired_differences(rows, m) if row["switch"] in names]
 
 
 def class_differences(rows: Sequence[Row], metric: str) -> list[dict[str, object]]:

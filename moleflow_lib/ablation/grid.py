@@ -10,7 +10,7 @@ from moleflow_lib.ablation.switches import MOOT_WITHOUT, SWITCHES
 from moleflow_lib.config import ExperimentConfig, digest
 from moleflow_lib.errors import ConfigError
 
-__all__ = ["AblationRun", "Grid", "planned_runs", "waves"]
+__all__ = ["AblationRun", "Grid", "plan_rows", "planned_runs", "waves"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +83,21 @@ def planned_runs(config: ExperimentConfig) -> list[AblationRun]:
         *Grid(switches=tuple(acting), orders={"": base.classes}, seeds=config.ablation_seeds).runs(base),
         *Grid(switches=("preset",), orders=orders, seeds=config.ablation_seeds).runs(base),
     ]
+
+
+def plan_rows(runs: Sequence[AblationRun]) -> list[dict[str, object]]:
+    """A plan as a table: each switch or order, what it asks, the fields it sets, and its seeds."""
+    first = {run.switch: run for run in reversed(runs)}
+    return [
+        {"switch": name, "what": SWITCHES[name].question if name in SWITCHES else "the preset, its tasks in another order",
+         "changes": ", ".join(f"{field} = {_plainly(value)}" for field, value in first[name].changes.items()),
+         "seeds": ", ".join(str(run.seed) for run in runs if run.switch == name)}
+        for name in dict.fromkeys(run.switch for run in runs)
+    ]
+
+
+def _plainly(value: object) -> str:
+    return " > ".join(value) if isinstance(value, tuple) else str(value)
 
 
 def waves(runs: Sequence[AblationRun]) -> list[list[AblationRun]]:

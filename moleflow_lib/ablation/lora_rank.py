@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.experiment import Experiment
 from moleflow_lib.flow import MoLESpatialAwareNF
 from moleflow_lib.lora import LoRALinear
 from moleflow_lib.metrics import mean_defined
 
-__all__ = ["effective_rank", "lora_summary", "lora_updates", "singular_values", "stable_rank"]
+__all__ = ["effective_rank", "learned_updates", "lora_summary", "lora_updates", "singular_values", "stable_rank"]
 
 _NUMBERS = ("effective_rank", "stable_rank", "relative_norm")
 
@@ -58,11 +60,18 @@ def lora_updates(flow: MoLESpatialAwareNF) -> list[dict[str, object]]:
         flow: with its tasks trained.
 
     Returns:
-        `task` (index), `block`, `layer`, `rank` (the most it could have), `effective_rank`,
+        `task` (index), `block`, `layer`, `scale` α/r, `rank` (the most it could have), `effective_rank`,
         `stable_rank`, and `relative_norm` = ‖α/r·B·A‖_F / ‖W‖_F. Empty without LoRA.
     """
     layers = [(name, module) for name, module in flow.flow.named_modules() if isinstance(module, LoRALinear)]
     return [_update(task, name, layer) for task in range(flow.tasks) for name, layer in layers if str(task) in layer.lora_A]
+
+
+def learned_updates(config: ExperimentConfig) -> list[dict[str, object]]:
+    """`lora_updates` of an experiment, its tasks read from the store (or learned now); `task` holds their names."""
+    experiment = Experiment(config)
+    experiment.learn()
+    return [{**row, "task": experiment.tasks[row["task"]].name} for row in lora_updates(experiment.detector.flow)]
 
 
 def lora_summary(flow: MoLESpatialAwareNF) -> dict[str, float | None]:
@@ -76,7 +85,8 @@ def _update(task: int, name: str, layer: LoRALinear) -> dict[str, object]:
     values = abs(layer.scaling) * singular_values(up, down)
     block = next(int(part) for part in name.split(".") if part.isdigit())
     return {
-        "task": task, "block": block + 1, "layer": name.split(".")[-1], "rank": min(layer.rank, *layer.base.weight.shape),
+        "task": task, "block": block + 1, "layer": name.split(".")[-1], "scale": layer.scaling,
+        "rank": min(layer.rank, *layer.base.weight.shape),
         "effective_rank": effective_rank(values), "stable_rank": stable_rank(values),
         "relative_norm": float(values.norm() / layer.base.weight.detach().double().norm()),
     }

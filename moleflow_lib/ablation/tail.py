@@ -8,10 +8,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from moleflow_lib.ablation.differences import paired_gap
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import mean_defined
 
-__all__ = ["QUANTILES", "defect_patches", "tail_rows", "tail_summary", "task_tail"]
+__all__ = ["QUANTILES", "defect_patches", "tail_gap", "tail_rows", "tail_summary", "task_tail"]
 
 QUANTILES = ("50", "95", "99", "99.9")  # percent
 _COVERED = 0.25  # share of a patch's area that must be marked for it to count as a defect patch
@@ -25,23 +26,22 @@ def task_tail(experiment: Experiment, task: int) -> dict[str, object]:
     evaluator = experiment.evaluators[task]
     scores = evaluator.patch_scores(task).numpy()
     train = experiment.detector.patch_scores(experiment.features(evaluator.task, "train").patches, task).numpy()
-    marked = np.array([record.mask is not None for record in evaluator.task.test])
-    defects = scores[defect_patches(evaluator.masks(), scores.shape[1:])] if marked.any() else np.empty(0)
-    return tail_summary(train.ravel(), scores[evaluator.labels == 0].ravel(), defects)
+    marked = [n for n, record in enumerate(evaluator.task.test) if record.mask is not None]
+    defects = [scores[n][defect_patches(evaluator.mask(n), scores.shape[1:])] for n in marked]
+    return tail_summary(train.ravel(), scores[evaluator.labels == 0].ravel(), np.concatenate([np.empty(0), *defects]))
 
 
-def defect_patches(masks: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+def defect_patches(mask: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     """Patches of which at least a quarter is marked as defect.
 
     Args:
-        masks: (N, S, S) bool.
+        mask: (S, S) bool.
         grid: H, W.
 
     Returns:
-        (N, H, W) bool.
+        (H, W) bool.
     """
-    shares = F.adaptive_avg_pool2d(torch.from_numpy(masks).float()[:, None], grid)[:, 0]
-    return (shares >= _COVERED).numpy()
+    return (F.adaptive_avg_pool2d(torch.from_numpy(mask).float()[None], grid)[0] >= _COVERED).numpy()
 
 
 def tail_summary(train: np.ndarray, normal: np.ndarray, defects: np.ndarray) -> dict[str, object]:
@@ -82,6 +82,15 @@ def tail_rows(rows: Sequence[Mapping[str, object]], switches: Sequence[str]) -> 
         _tail_row(switch, name, images, [row["tail"][name] for row in rows if row["switch"] == switch])
         for switch in switches for name in _classes(rows, switch) for images in ("train", "normal")
     ]
+
+
+def tail_gap(rows: Sequence[Mapping[str, object]], switch: str, number: str) -> dict[str, object]:
+    """`paired_gap` of the preset against a switch in `reach` or `beyond`, as means over classes."""
+    def by_seed(name: str) -> dict[object, float | None]:
+        own = [row for row in rows if row["switch"] == name]
+        return {row["seed"]: mean_defined([tail[number] for tail in row["tail"].values()]) for row in own}
+
+    return paired_gap(by_seed("preset"), by_seed(switch))
 
 
 def _classes(rows: Sequence[Mapping[str, object]], switch: str) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from moleflow_lib.ablation.tail import defect_patches, tail_rows, tail_summary, task_tail
+from moleflow_lib.ablation.tail import defect_patches, tail_gap, tail_rows, tail_summary, task_tail
 from moleflow_lib.experiment import Experiment
 
 
@@ -27,10 +27,10 @@ def test_what_is_not_there_is_undefined() -> None:
 
 
 def test_a_quarter_of_a_patch_makes_it_a_defect_patch() -> None:
-    masks = np.zeros((1, 8, 8), dtype=bool)
-    masks[0, :2, :2] = True  # 4 of the first patch's 16 pixels
-    masks[0, 4:5, 4:7] = True  # 3 of the last one's
-    assert defect_patches(masks, (2, 2)).tolist() == [[[True, False], [False, False]]]
+    mask = np.zeros((8, 8), dtype=bool)
+    mask[:2, :2] = True  # 4 of the first patch's 16 pixels
+    mask[4:5, 4:7] = True  # 3 of the last one's
+    assert defect_patches(mask, (2, 2)).tolist() == [[True, False], [False, False]]
 
 
 def test_rows_are_relative_to_the_median(row: Callable[..., dict]) -> None:
@@ -43,3 +43,12 @@ def test_a_learned_task_has_a_tail(learned: Experiment) -> None:
     tail = task_tail(learned, 1)
     values = list(tail["normal"].values())
     assert values == sorted(values) and tail["train"]["50"] < tail["train"]["99.9"] and 0 <= tail["beyond"] <= 1
+
+
+def test_the_gap_is_paired_by_seed(row: Callable[..., dict]) -> None:
+    rows = [row(switch, seed, 0.5) for switch in ("preset", "no tail loss") for seed in (0, 1)]
+    for own, reach in zip(rows, (3.0, 4.0, 5.0, 7.0), strict=True):
+        for name in own["tail"]:
+            own["tail"][name] = {**own["tail"][name], "reach": reach}
+    gap = tail_gap(rows, "no tail loss", "reach")
+    assert gap["difference"] == pytest.approx(-2.5) and gap["spread"] == pytest.approx(0.5**0.5)
