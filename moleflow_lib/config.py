@@ -182,12 +182,11 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
                 "clip_norm": 0.5,
                 "tail_scope": "image",
                 "ablation_switches": (
-                    "no whitening", "volume counted", "no mixer", "no position", "no LoRA", "no DIA", "no tail loss",
-                    "2 blocks", "rank 4", "top-1", "top-10",
+                    "no whitening", "no mixer", "no LoRA", "no DIA", "no tail loss", "top-1", "top-10",
                 ),
                 "ablation_classes": ("grid", "nut"),
                 "ablation_orders": ("nut>grid",),
-                "ablation_seeds": (0, 1),
+                "ablation_seeds": (0, 1, 2),
                 "ablation_epochs": 8,
             }
         ),

@@ -31,8 +31,8 @@ def switch_differences(differences: Sequence[Row], metric: str, classes: Sequenc
     bars = "Bars: Student-t 95 % interval over seeds" if seeds > 1 else "One seed: no intervals, nothing is decided"
     return captioned(
         figure, f"One change at a time, {metric}",
-        f"Tasks: {', '.join(classes)}; {seeds} seed(s), paired by seed. Left of zero: worse than the preset. {bars}; grey ones hold "
-        "zero and decide nothing.", height=160 + 26 * len(shown),
+        f"Tasks: {', '.join(classes)}; {seeds} seed(s), paired by seed. Left of zero: worse than the preset. {bars}; grey ones "
+        "hold zero and decide nothing.", height=160 + 26 * len(shown),
     ).update_layout(margin={"l": 150})
 
 
@@ -66,8 +66,8 @@ def orders_by_class(rows: Sequence[Row], metric: str) -> go.Figure:
     figure.update_layout(scattermode="group", legend={"orientation": "h", "y": -0.2})
     figure.update_yaxes(title=f"routed {metric}")
     return captioned(
-        figure, f"Order of tasks, {metric}", "The unchanged preset under each order, one point a seed. A star: the class was the base "
-        "task. If colours lie further apart than points of one colour, the order matters more than the seed.",
+        figure, f"Order of tasks, {metric}", "The unchanged preset under each order, one point a seed. A star: the class was the "
+        "base task. If colours lie further apart than points of one colour, the order matters more than the seed.",
     )
 
 
@@ -85,10 +85,10 @@ def lora_size_and_rank(updates: Sequence[Row]) -> go.Figure:
     figure.update_xaxes(title="block.layer")
     figure.update_yaxes(title="‖α/r·B·A‖ / ‖W‖", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title="effective rank", rangemode="tozero", row=1, col=2)
-    about = f"α/r = {updates[0]['scale']:.3g}, rank at most {updates[0]['rank']}." if updates else "The preset has no low-rank updates."
+    scale = f"α/r = {updates[0]['scale']:.3g}, rank at most {updates[0]['rank']}." if updates else "It has no low-rank updates."
     return captioned(
-        figure, "Low-rank updates as learned", f"The preset, its first seed. {about} Near zero on the left: the updates hardly change "
-        "the shared flow, whatever their rank.",
+        figure, "Low-rank updates as learned", f"The preset, its first seed. {scale} Near zero on the left: the updates hardly "
+        "change the shared flow, whatever their rank.",
     )
 
 
@@ -106,8 +106,8 @@ def score_tails(tails: Sequence[Row]) -> go.Figure:
     figure.update_layout(scattermode="group")
     figure.update_yaxes(title="distance to the median (95 % = 1)")
     return captioned(
-        figure, "The tail of patch scores", "One point a class, mean over seeds. A tail loss that works pulls 99 % and 99.9 % of the "
-        "normal patches down and leaves the median of the defect patches up.",
+        figure, "The tail of patch scores", "One point a class, mean over seeds. A tail loss that works pulls 99 % and 99.9 % of "
+        "the normal patches down and leaves the median of the defect patches up.",
     )
 
 
@@ -124,8 +124,8 @@ def record_beside_ours(agreement: Sequence[Row]) -> go.Figure:
     figure.add_vline(x=0, line_color=_OPEN)
     figure.update_xaxes(title="difference to the unchanged method")
     return captioned(
-        figure, "Beside the public record", "Published numbers come from other data, backbones and settings: what can be compared is the "
-        "sign, and the size only roughly. A diamond outside our bar: we do not reproduce it.", height=180 + 26 * len(shown),
+        figure, "Beside the public record", "Published numbers come from other data, backbones and settings: what can be compared "
+        "is the sign, and the size only roughly. A diamond outside our bar: we do not reproduce it.", height=180 + 26 * len(shown),
     ).update_layout(margin={"l": 210})
 
 

@@ -26,8 +26,10 @@ def ablation_results(rows: Sequence[Row], updates: Sequence[Row]) -> dict[str, o
         "differences": {metric: paired_differences(rows, metric) for metric in METRICS},
         "differences_per_class": {metric: class_differences(rows, metric) for metric in METRICS},
         "parts": part_costs(rows), "lora": list(updates), "public_record": agreement_rows(rows),
-        "orders": {metric: {"orders": order_rows(rows, metric), "bases": base_rows(rows, metric), "effect": order_effect(rows, metric)}
-                   for metric in METRICS},
+        "orders": {
+            metric: {"orders": order_rows(rows, metric), "bases": base_rows(rows, metric), "effect": order_effect(rows, metric)}
+            for metric in METRICS
+        },
     }
 
 
@@ -58,11 +60,11 @@ def _how_sure(rows: Sequence[Row], epochs: int) -> str:
     seeds = max((row["seeds"] for row in gaps), default=1)
     start = f"{len(rows)} runs of {epochs} epochs on {', '.join(rows[0]['order'])}, {seeds} seed{'s' * (seeds > 1)}"
     if seeds < 2:
-        return f"{start}: one seed gives differences without intervals, which decide nothing; what follows only describes this one run."
+        return f"{start}: one seed gives differences without intervals, which decide nothing; the rest describes this run alone."
     clear, wide = sum(bool(row["sign"]) for row in gaps), median(row["high"] - row["low"] for row in gaps if row["low"] is not None)
     return (
-        f"{start}; differences are to the preset of the same seed, in brackets their Student-t 95 % interval over seeds. Its middle "
-        f"width is {wide:.3f}: smaller effects stay in the dark. {clear} of {len(gaps)} intervals exclude zero; "
+        f"{start}; differences are to the preset of the same seed, in brackets their Student-t 95 % interval over seeds. Its "
+        f"middle width is {wide:.3f}: smaller effects stay in the dark. {clear} of {len(gaps)} intervals exclude zero; "
         f"{0.05 * len(gaps):.1f} would by chance if nothing had an effect."
     )
 
@@ -71,17 +73,22 @@ def _parts(rows: Sequence[Row]) -> list[str]:
     """Which parts earn their place, metric by metric."""
     costs, sentences = part_costs(rows), []
     for metric in _METRICS:
-        gaps = [{"part": row["part"].replace("_", " "), **{key: row[f"{metric} {name}"] for key, name in
-                 (("difference", "brings"), ("low", "low"), ("high", "high"))}} for row in costs]
-        gaps = [gap for gap in gaps if gap["difference"] is not None]
-        if gaps:
-            kinds = {"earn their place": lambda g: g["low"] > 0, "do harm": lambda g: g["high"] < 0}
-            told = [gap for gap in gaps if gap["low"] is not None]
-            lists = {words: [gap for gap in told if test(gap)] for words, test in kinds.items()}
-            open_ones = [gap for gap in gaps if not any(gap in group for group in lists.values())]
-            said = [f"{words}: {_listed(group)}" for words, group in {**lists, "undecided": open_ones}.items()]
-            sentences.append(f"By {metric} (the preset minus the preset without the part) these parts " + "; ".join(said) + ".")
+        groups: dict[str, list[Row]] = {"earn their place": [], "do harm": [], "undecided": []}
+        for row in costs:
+            gap = {"part": row["part"].replace("_", " "), "difference": row[f"{metric} brings"],
+                   "low": row[f"{metric} low"], "high": row[f"{metric} high"]}
+            if gap["difference"] is not None:
+                groups[_standing(gap)].append(gap)
+        if any(groups.values()):
+            said = "; ".join(f"{words}: {_listed(group)}" for words, group in groups.items())
+            sentences.append(f"By {metric} (the preset minus the preset without the part) these parts {said}.")
     return sentences
+
+
+def _standing(gap: Row) -> str:
+    if gap["low"] is None or gap["low"] <= 0 <= gap["high"]:
+        return "undecided"
+    return "earn their place" if gap["low"] > 0 else "do harm"
 
 
 def _listed(gaps: Sequence[Row]) -> str:
@@ -95,8 +102,8 @@ def _lora(rows: Sequence[Row], updates: Sequence[Row]) -> list[str]:
         return ["The preset has no low-rank updates."]
     norms, ranks = [row["relative_norm"] for row in updates], [row["effective_rank"] for row in updates if row["effective_rank"]]
     size = (
-        f"Low-rank updates: α/r = {updates[0]['scale']:.3g}; they are {100 * median(norms):.2g} % of the weights they change (median "
-        f"of {len(norms)} layers and tasks, largest {100 * max(norms):.2g} %)"
+        f"Low-rank updates: α/r = {updates[0]['scale']:.3g}; they are {100 * median(norms):.2g} % of the weights they change "
+        f"(median of {len(norms)} layers and tasks, largest {100 * max(norms):.2g} %)"
         + (f", with an effective rank of {median(ranks):.1f} of {updates[0]['rank']}. " if ranks else ". ")
     )
     gaps = {metric: gap for metric in _METRICS for gap in paired_differences(rows, metric)
@@ -140,8 +147,9 @@ def _tail(rows: Sequence[Row]) -> list[str]:
         return []
     reach, beyond = tail_gap(rows, other, "reach"), tail_gap(rows, other, "beyond")
     return [
-        f"Score tail, the preset against `{other}`: the 99.9 % quantile of normal test patches lies {with_interval(reach)} further from "
-        f"the median (in units of the 95 % quantile's distance), and the share of defect patches beyond it changes by {with_interval(beyond)}."
+        f"Score tail, the preset against `{other}`: the 99.9 % quantile of normal test patches lies {with_interval(reach)} further "
+        "from the median (in units of the 95 % quantile's distance), and the share of defect patches beyond it changes by "
+        f"{with_interval(beyond)}."
     ]
 
 
