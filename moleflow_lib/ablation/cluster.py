@@ -54,6 +54,9 @@ class Cluster:
 
     def outcomes(self, parcels: Sequence[Job]) -> Iterator[tuple[str, str]]:
         """Carry out runs; yields each one's key and what went wrong, as they end."""
+        if self.client.status == "closed":  # it was lost in an earlier wave
+            yield from ((job.key, f"the scheduler at {self.address} was lost; start it and run again") for job in parcels)
+            return
         left = {self._submit(job): job for job in parcels}
         ended = self.dask.as_completed(list(left), loop=self.client.loop, with_results=True)
         seen = time.monotonic()
@@ -77,7 +80,7 @@ class Cluster:
         return self.client.submit(carry_out, job, key=name, pure=False)
 
     def _threads(self) -> list[int]:
-        return [worker["nthreads"] for worker in self.client.scheduler_info(n_workers=-1)["workers"].values()]
+        return [worker["nthreads"] for worker in self.client.scheduler_info(n_workers=-1).get("workers", {}).values()]
 
 
 def _outcome(job: Job, status: str, result: object) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import median
 
@@ -134,8 +135,8 @@ def _order(rows: Sequence[Row]) -> list[str]:
         beside = "" if effect["between_seeds"] is None else f" beside {effect['between_seeds']:.3f} between seeds of one order"
         verdict = {None: "one seed, no verdict", 0: "not told apart from seed noise"}.get(effect["sign"], "the order matters")
         sentences.append(
-            f"Order, {metric}: {effect['orders']} orders, standard deviation {effect['between_orders']:.3f} between them{beside}; best "
-            f"{effect['best']}, worst {effect['worst']}, apart by {with_interval(effect)} (picked after looking): {verdict}."
+            f"Order, {metric}: {effect['orders']} orders, standard deviation {effect['between_orders']:.3f} between them{beside}; "
+            f"best {effect['best']}, worst {effect['worst']}, apart by {with_interval(effect)} (picked after looking): {verdict}."
         )
     return sentences
 
@@ -161,9 +162,9 @@ def _record(rows: Sequence[Row]) -> list[str]:
     words = {"opposite": "the other sign", "differs": "another size"}
     apart = [f"{row['switch']}, {row['metric']}: record {_published(row)}, here {with_interval(row)} ({words[row['verdict']]})"
              for row in found if row["verdict"] in words]
-    counts = {verdict: sum(row["verdict"] == verdict for row in found) for verdict in dict.fromkeys(row["verdict"] for row in found)}
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in Counter(row["verdict"] for row in found).items())
     return [
-        f"Public record ({RECORD}), {len(found)} effect(s): " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + ". "
+        f"Public record ({RECORD}), {len(found)} effect(s): {counts}. "
         + ("We disagree on " + "; ".join(apart) + "." if apart else "No interval of ours excludes a published value.")
     ]
 

@@ -88,6 +88,7 @@ def test_no_workers_left_is_said_in_the_end(cluster: str, tiny_config: Callable[
         parcels = running._parcels(planned_runs(tiny_config(ablation_seeds=(0,)))[:1], tmp_path)
         assert [problem for _, problem in connection.outcomes(parcels)][0].startswith("no worker was left")
         connection.close()
+        assert [key for key, problem in connection.outcomes(parcels) if "was lost" in problem] == [parcels[0].key]
         with pytest.raises(ConfigError, match="has no workers"):
             Cluster(cluster)
 

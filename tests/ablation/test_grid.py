@@ -34,7 +34,8 @@ def test_switches_that_change_nothing_are_left_out() -> None:
     assert names == {"preset", "rank 4", "top-1"}
     unfinished = ExperimentConfig(use_lora=False, backbone="filterbank", ablation_switches=("rank 4", "block norm", "no DIA"))
     assert {run.switch for run in planned_runs(unfinished)} == {"preset", "no DIA"}, "moot without LoRA, without blocks"
-    assert "identity regulariser" not in {run.switch for run in planned_runs(ExperimentConfig(use_whitening=False, identity_weight=0))}
+    unwhitened = ExperimentConfig(use_whitening=False, identity_weight=0)
+    assert "identity regulariser" not in {run.switch for run in planned_runs(unwhitened)}
 
 
 def test_orders_run_the_preset_alone() -> None:

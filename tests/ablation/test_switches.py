@@ -12,7 +12,8 @@ def test_the_switches_cover_the_method() -> None:
     assert turned >= {
         "block_norm", "use_position", "use_whitening", "count_adapter_volume", "identity_weight", "use_mixer", "coupling_layers",
         "use_lora", "use_task_bias", "lora_rank", "lora_alpha", "dia_blocks", "tail_weight", "tail_ratio", "tail_scope",
-        "log_det_penalty", "schedule", "warmup_steps", "clip_norm", "lr", "router_covariance", "score_mode", "top_k", "smoothing_sigma",
+        "log_det_penalty", "schedule", "warmup_steps", "clip_norm", "lr", "router_covariance", "score_mode", "top_k",
+        "smoothing_sigma",
     }
     assert {switch.changes["lora_rank"] for switch in SWITCHES.values() if "lora_rank" in switch.changes} >= {4, 8, 16, 32, 64, 128}
 

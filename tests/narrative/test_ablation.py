@@ -71,7 +71,7 @@ def test_the_order_beside_the_seed() -> None:
 def test_disagreement_with_the_record_is_named() -> None:
     rows = _rows(no_DIA=[0.02, 0.021, 0.019], no_mixer=[-0.029, -0.03, -0.028])
     words = _said(rows, "Public record")
-    assert "other backbones and settings" in words and "1 opposite, 1 agrees" in words.replace("1 agrees, 1 opposite", "1 opposite, 1 agrees")
+    assert "other backbones and settings" in words and "2 effect(s): 1 agrees, 1 opposite." in words
     assert "no DIA, image_auroc: record -0.060, here +0.020 [+0.018, +0.022] (the other sign)" in words and "no mixer" not in words
     assert "No interval of ours excludes" in _said(_rows(no_mixer=[-0.029, -0.03, -0.028]), "Public record")
 
