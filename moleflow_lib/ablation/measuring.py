@@ -48,7 +48,7 @@ def measure(run: AblationRun, experiment: Experiment) -> dict[str, object]:
     Returns:
         `seed`, `order`, routed means of each metric, `routing`, `seconds` and `seconds_per_task` of
         training, `per_task` values and `parameters` of each part, `per_class` (routed) and
-        `per_class_oracle` metrics, `tail` of each class's scores, `lora` updates in short.
+        `per_class_oracle` metrics, `tail` of each class's scores, `lora` updates in short, `device`.
     """
     histories = experiment.learn()
     result = experiment.evaluate()
@@ -61,7 +61,7 @@ def measure(run: AblationRun, experiment: Experiment) -> dict[str, object]:
         "per_task": counts["per_task"], "parameters": counts,
         "per_class": _per_class(result, "routed"), "per_class_oracle": _per_class(result, "oracle"),
         "tail": {task.name: task_tail(experiment, task.index) for task in experiment.tasks},
-        "lora": lora_summary(experiment.detector.flow),
+        "lora": lora_summary(experiment.detector.flow), "device": experiment.detector.device.type,
     }
 
 

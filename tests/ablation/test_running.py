@@ -25,7 +25,7 @@ def test_rows_hold_what_is_documented(tiny_config: Make, tmp_path: Path) -> None
     rows = run_ablation(planned_runs(tiny_config(ablation_orders="nut>leather", ablation_seeds=(0,))), tmp_path, jobs=1)
     assert [row["switch"] for row in rows] == ["preset", "no DIA", "top-1", "order 1"]
     documented = {"switch", "value", "seed", "order", "routing", "seconds", "seconds_per_task", "per_task", "parameters", "lora",
-                  "tail", "per_class", "per_class_oracle", *METRICS}
+                  "tail", "device", "per_class", "per_class_oracle", *METRICS}
     for row in rows:
         assert set(row) == documented
         assert set(row["per_class"]) == set(row["per_class_oracle"]) == set(row["tail"]) == {"leather", "nut"}
