@@ -17,7 +17,7 @@ from moleflow_lib.errors import ConfigError
 
 __all__ = ["Cluster"]
 
-_ANSWER = 10  # seconds a scheduler has to answer
+_ANSWER = 5  # seconds a scheduler has to answer
 _PATIENCE = 60.0  # seconds without any worker before the rest is given up
 _POLL = 0.2  # seconds between looks
 

@@ -11,7 +11,7 @@ from moleflow_lib.metrics import mean_defined
 __all__ = ["part_costs"]
 
 _SHARED = ("base", "mixer")
-_EFFECTS = ("image_auroc", "pixel_ap")
+_EFFECTS = ("image_auroc", "pixel_ap", "aupro")
 
 
 def part_costs(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
@@ -21,10 +21,10 @@ def part_costs(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
         rows: from `run_ablation`.
 
     Returns:
-        `part`, `switch` that takes it out, `values` and whether they are kept `per task` or shared,
+        `part`, `switch` that takes it out, `values` and whether they are `kept` per task or shared,
         `share` of all values kept per task (None for shared ones), training `seconds with` and
-        `without` it a task, and for image AUROC and pixel AP what it `brings`: the preset minus the
-        preset without it, with the interval `low`, `high`.
+        `without` it a task, and for image AUROC, pixel AP and AUPRO what it `brings`: the preset minus
+        the preset without it, with the interval `low`, `high`.
     """
     present = {row["switch"] for row in rows}
     effects = {metric: {row["switch"]: row for row in paired_differences(rows, metric)} for metric in _EFFECTS}
@@ -36,10 +36,11 @@ def part_costs(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
 
 def _cost(rows: Sequence[Mapping[str, object]], switch: str, part: str) -> dict[str, object]:
     preset = next(row for row in rows if row["switch"] == "preset")
-    values, shared = preset["parameters"].get(part, 0), part in _SHARED
+    values = preset["parameters"].get(part, 0)
+    kept = None if not values else "shared" if part in _SHARED else "per task"
     return {
-        "part": part, "switch": switch, "values": values, "kept": "shared" if shared else "per task",
-        "share": None if shared else values / max(preset["per_task"], 1),
+        "part": part, "switch": switch, "values": values, "kept": kept,
+        "share": values / preset["per_task"] if kept == "per task" else None,
         "seconds with": _seconds(rows, "preset"), "seconds without": _seconds(rows, switch),
     }
 

@@ -53,9 +53,9 @@ def tail_summary(train: np.ndarray, normal: np.ndarray, defects: np.ndarray) -> 
         defects: (n,) of defect patches; may be empty.
 
     Returns:
-        `train` and `normal`: quantile in percent → nats; `defects`: median, nats; `reach`: how far the
-        99.9 % quantile of normal patches lies from their median, in units of (95 % − 50 %);
-        `beyond`: share of defect patches above that 99.9 % quantile. None where undefined.
+        `train` and `normal`: quantile in percent → nats; `defects`: median, nats; `width`: 95 % − 50 %
+        of normal patches, nats; `reach`: how far their 99.9 % quantile lies from their median, in units
+        of that width; `beyond`: share of defect patches above it. None where undefined.
 
     >>> normal = np.arange(1001.0)
     >>> round(tail_summary(normal, normal, np.array([5.0, 2000.0]))["reach"], 2)
@@ -66,7 +66,7 @@ def tail_summary(train: np.ndarray, normal: np.ndarray, defects: np.ndarray) -> 
     spread = outer["95"] - outer["50"] if len(normal) else 0.0
     return {
         "train": inner, "normal": outer, "defects": float(np.median(defects)) if len(defects) else None,
-        "reach": (outer["99.9"] - outer["50"]) / spread if spread else None,
+        "width": spread or None, "reach": (outer["99.9"] - outer["50"]) / spread if spread else None,
         "beyond": float((defects > outer["99.9"]).mean()) if both else None,
     }
 
@@ -85,7 +85,7 @@ def tail_rows(rows: Sequence[Mapping[str, object]], switches: Sequence[str]) -> 
 
 
 def tail_gap(rows: Sequence[Mapping[str, object]], switch: str, number: str) -> dict[str, object]:
-    """`paired_gap` of the preset against a switch in `reach` or `beyond`, as means over classes."""
+    """`paired_gap` of the preset against a switch in `width`, `reach` or `beyond`, as means over classes."""
     def by_seed(name: str) -> dict[object, float | None]:
         own = [row for row in rows if row["switch"] == name]
         return {row["seed"]: mean_defined([tail[number] for tail in row["tail"].values()]) for row in own}

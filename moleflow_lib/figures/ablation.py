@@ -64,7 +64,9 @@ def orders_by_class(rows: Sequence[Row], metric: str) -> go.Figure:
             marker={"size": 11, "symbol": [symbol for _, _, symbol in points], "color": task_colour(index)},
         )
     figure.update_layout(scattermode="group", legend={"orientation": "h", "y": -0.2})
-    figure.update_yaxes(title=f"routed {metric}")
+    figure.update_xaxes(type="category")
+    values = [y for trace in figure.data for y in trace.y if y is not None]
+    figure.update_yaxes(title=f"routed {metric}", range=[min(values, default=0) - 0.02, max(values, default=1) + 0.02])
     return captioned(
         figure, f"Order of tasks, {metric}", "The unchanged preset under each order, one point a seed. A star: the class was the "
         "base task. If colours lie further apart than points of one colour, the order matters more than the seed.",
@@ -82,7 +84,7 @@ def lora_size_and_rank(updates: Sequence[Row]) -> go.Figure:
                 mode="markers+lines", marker={"color": task_colour(index)}, legendgroup=str(task), showlegend=column == 1,
                 row=1, col=column,
             )
-    figure.update_xaxes(title="block.layer")
+    figure.update_xaxes(title="block.layer", type="category")
     figure.update_yaxes(title="‖α/r·B·A‖ / ‖W‖", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title="effective rank", rangemode="tozero", row=1, col=2)
     scale = f"α/r = {updates[0]['scale']:.3g}, rank at most {updates[0]['rank']}." if updates else "It has no low-rank updates."
@@ -104,6 +106,7 @@ def score_tails(tails: Sequence[Row]) -> go.Figure:
             mode="markers", marker={"size": 10, "color": task_colour(index)},
         )
     figure.update_layout(scattermode="group")
+    figure.update_xaxes(type="category", categoryorder="array", categoryarray=places)
     figure.update_yaxes(title="distance to the median (95 % = 1)")
     return captioned(
         figure, "The tail of patch scores", "One point a class, mean over seeds. A tail loss that works pulls 99 % and 99.9 % of "

@@ -17,7 +17,8 @@ from moleflow_lib.metrics import METRICS
 __all__ = ["ablation_results", "ablation_sentences", "with_interval"]
 
 Row = Mapping[str, object]
-_METRICS = ("image_auroc", "pixel_ap")
+_METRICS = ("image_auroc", "pixel_ap", "aupro")
+_PARTS = {"lora": "LoRA", "dia": "DIA", "base": "coupling blocks", "task_bias": "task bias"}
 
 
 def ablation_results(rows: Sequence[Row], updates: Sequence[Row]) -> dict[str, object]:
@@ -53,11 +54,15 @@ def with_interval(gap: Row) -> str:
     """
     if gap["difference"] is None:
         return "undefined"
-    return f"{gap['difference']:+.3f}" + ("" if gap["low"] is None else f" [{gap['low']:+.3f}, {gap['high']:+.3f}]")
+    return _signed(gap["difference"]) + ("" if gap["low"] is None else f" [{_signed(gap['low'])}, {_signed(gap['high'])}]")
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 3) + 0.0:+.3f}"  # adding zero takes the sign off a rounded zero
 
 
 def _how_sure(rows: Sequence[Row], epochs: int) -> str:
-    gaps = [row for row in metric_differences(rows, _METRICS) if row["difference"] is not None]
+    gaps = [row for row in metric_differences(rows, _METRICS) if row["difference"] or row["spread"]]  # what it can move at all
     seeds = max((row["seeds"] for row in gaps), default=1)
     start = f"{len(rows)} runs of {epochs} epochs on {', '.join(rows[0]['order'])}, {seeds} seed{'s' * (seeds > 1)}"
     if seeds < 2:
@@ -76,7 +81,7 @@ def _parts(rows: Sequence[Row]) -> list[str]:
     for metric in _METRICS:
         groups: dict[str, list[Row]] = {"earn their place": [], "do harm": [], "undecided": []}
         for row in costs:
-            gap = {"part": row["part"].replace("_", " "), "difference": row[f"{metric} brings"],
+            gap = {"part": _PARTS.get(row["part"], row["part"]), "difference": row[f"{metric} brings"],
                    "low": row[f"{metric} low"], "high": row[f"{metric} high"]}
             if gap["difference"] is not None:
                 groups[_standing(gap)].append(gap)
@@ -111,7 +116,7 @@ def _lora(rows: Sequence[Row], updates: Sequence[Row]) -> list[str]:
             if gap["switch"] == "no LoRA" and gap["difference"] is not None}
     if not gaps:
         return [size + "Training without them was not run, so what they do for detection is open."]
-    moves = " and ".join(f"{metric} {with_interval(gap)}" for metric, gap in gaps.items())
+    moves = ", ".join(f"{metric} {with_interval(gap)}" for metric, gap in gaps.items())
     return [f"{size}Training without them moves {moves}: {_lora_verdict([gap['sign'] for gap in gaps.values()])}."]
 
 
@@ -121,7 +126,7 @@ def _lora_verdict(signs: Sequence[int | None]) -> str:
     if not any(signs):
         return "nothing that these seeds can tell from zero; LoRA has not been seen to do anything here"
     if min(signs) < 0 < max(signs):
-        return "it helps one metric and hurts the other"
+        return "it helps one metric and hurts another"
     return "LoRA earns its place" if min(signs) < 0 else "the preset is better without LoRA"
 
 
@@ -146,11 +151,11 @@ def _tail(rows: Sequence[Row]) -> list[str]:
     other = next((name for name in ("no tail loss", "tail 0.3", "tail 0.7") if any(row["switch"] == name for row in rows)), "")
     if not other:
         return []
-    reach, beyond = tail_gap(rows, other, "reach"), tail_gap(rows, other, "beyond")
+    width, reach, beyond = (with_interval(tail_gap(rows, other, number)) for number in ("width", "reach", "beyond"))
     return [
-        f"Score tail, the preset against `{other}`: the 99.9 % quantile of normal test patches lies {with_interval(reach)} further "
-        "from the median (in units of the 95 % quantile's distance), and the share of defect patches beyond it changes by "
-        f"{with_interval(beyond)}."
+        f"Score tail, the preset minus `{other}`: the scores of normal test patches spread by {width} nats from the median to the "
+        f"95 % quantile; measured in that spread, the 99.9 % quantile lies further out by {reach}; the share of defect patches "
+        f"beyond it changes by {beyond}."
     ]
 
 
@@ -162,7 +167,7 @@ def _record(rows: Sequence[Row]) -> list[str]:
     words = {"opposite": "the other sign", "differs": "another size"}
     apart = [f"{row['switch']}, {row['metric']}: record {_published(row)}, here {with_interval(row)} ({words[row['verdict']]})"
              for row in found if row["verdict"] in words]
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in Counter(row["verdict"] for row in found).items())
+    counts = ", ".join(f"{verdict} {count}" for verdict, count in Counter(row["verdict"] for row in found).items())
     return [
         f"Public record ({RECORD}), {len(found)} effect(s): {counts}. "
         + ("We disagree on " + "; ".join(apart) + "." if apart else "No interval of ours excludes a published value.")
@@ -170,4 +175,4 @@ def _record(rows: Sequence[Row]) -> list[str]:
 
 
 def _published(row: Row) -> str:
-    return SWITCHES[row["switch"]].published[0].words if row["published"] is None else f"{row['published']:+.3f}"
+    return SWITCHES[row["switch"]].published[0].words if row["published"] is None else _signed(row["published"])

@@ -24,7 +24,8 @@ def made_row(switch: str, seed: int, value: float, order: tuple[str, ...] = ("nu
         "per_class": {name: dict.fromkeys(METRICS, value) for name in order}, "routing": 1.0, "seconds": 4.0, "device": "cpu",
         "seconds_per_task": dict.fromkeys(order, 2.0), "per_task": 100, "lora": {"effective_rank": 2.0, "relative_norm": 0.01},
         "parameters": {"base": 500, "mixer": 7, "lora": 60, "task_bias": 4, "whitening": 6, "dia": 30, "per_task": 100},
-        "tail": {name: {"train": tail, "normal": tail, "defects": 4.0, "reach": 4.0, "beyond": 0.25} for name in order}, **other,
+        "tail": {name: {"train": tail, "normal": tail, "defects": 4.0, "width": 1.0, "reach": 4.0, "beyond": 0.25} for name in order},
+        **other,
     }
 
 

@@ -40,9 +40,9 @@ def test_one_seed_decides_nothing() -> None:
 def test_parts_are_sorted_by_what_their_intervals_say() -> None:
     rows = _rows(no_DIA=[-0.2, -0.21, -0.19], no_mixer=[0.1, 0.11, 0.09], no_position=[0.1, -0.1, 0.0])
     words = _said(rows, "By pixel_ap")
-    assert "earn their place: dia +0.200 [+0.175, +0.225]; do harm: mixer -0.100" in words and "undecided: position" in words
+    assert "earn their place: DIA +0.200 [+0.175, +0.225]; do harm: mixer -0.100" in words and "undecided: position" in words
     first = ablation_sentences(rows, UPDATES, 8)[0]
-    assert "3 seeds" in first and "4 of 6 intervals exclude zero; 0.3 would by chance" in first
+    assert "3 seeds" in first and "6 of 9 intervals exclude zero; 0.5 would by chance" in first
 
 
 @pytest.mark.parametrize(("moved", "verdict"), [
@@ -60,6 +60,13 @@ def test_lora_that_is_off_or_not_taken_out_is_said() -> None:
     assert _said(_rows(no_DIA=[0.1]), "The preset has no", []) == "The preset has no low-rank updates."
 
 
+def test_what_a_switch_cannot_move_is_not_counted() -> None:
+    rows = _rows(no_DIA=[0.1, 0.2, 0.3], top_1=[0.0, 0.0, 0.0])
+    for row in rows:
+        row["switch"] = row["switch"].replace("top 1", "top-1")
+    assert "0 of 3 intervals" in ablation_sentences(rows, UPDATES, 8)[0]
+
+
 def test_the_order_beside_the_seed() -> None:
     assert "One order of tasks was run" in _said(_rows(no_DIA=[0.1]), "One order")
     rows = [made_row("preset", seed, 0.8 + seed / 1000) for seed in range(3)]
@@ -68,10 +75,20 @@ def test_the_order_beside_the_seed() -> None:
     assert "2 orders" in words and "best nut > grid, worst grid > nut" in words and words.endswith("the order matters.")
 
 
+def test_what_the_tail_loss_does() -> None:
+    rows = _rows(no_tail_loss=[0.0, 0.0, 0.0])
+    for row in rows:
+        if row["switch"] == "no tail loss":
+            row["tail"] = {name: {**tail, "width": 3.0 + row["seed"] / 10} for name, tail in row["tail"].items()}
+    words = _said(rows, "Score tail")
+    assert "the preset minus `no tail loss`" in words and "spread by -2.100 [-2.348, -1.852] nats" in words
+    assert not [sentence for sentence in ablation_sentences(_rows(no_DIA=[0.1]), UPDATES, 8) if sentence.startswith("Score tail")]
+
+
 def test_disagreement_with_the_record_is_named() -> None:
     rows = _rows(no_DIA=[0.02, 0.021, 0.019], no_mixer=[-0.029, -0.03, -0.028])
     words = _said(rows, "Public record")
-    assert "other backbones and settings" in words and "2 effect(s): 1 agrees, 1 opposite." in words
+    assert "other backbones and settings" in words and "2 effect(s): agrees 1, opposite 1." in words
     assert "no DIA, image_auroc: record -0.060, here +0.020 [+0.018, +0.022] (the other sign)" in words and "no mixer" not in words
     assert "No interval of ours excludes" in _said(_rows(no_mixer=[-0.029, -0.03, -0.028]), "Public record")
 
