@@ -47,7 +47,7 @@ def _params(options: argparse.Namespace) -> dict[str, object]:
         raise ConfigError("--classes and --task-order both name the order of tasks; give one of the two")
     if options.task_order:
         params["classes"] = list(task_order(Path(options.task_order)))
-    for name in ("dataset_root", "classes", "backbone", "backbone_weights"):
+    for name in ("dataset_root", "classes", "backbone", "backbone_weights", "scheduler"):
         if value := getattr(options, name):
             params[name] = value
     params["out_dir"] = options.out
@@ -77,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--out", required=True, help="folder for reports, results and everything kept for resuming")
     run.add_argument("--notebooks", default="", help="which ones, e.g. 01,02,03; all if left out")
     run.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    cluster = "a Dask scheduler, whose workers carry the ablation runs instead of this machine"
+    run.add_argument("--scheduler", default="", metavar="tcp://HOST:PORT", help=cluster)
     run.add_argument("-p", action="append", default=[], metavar="name=value", help="any other option, see `params`")
     run.set_defaults(act=_run)
     params = commands.add_parser("params", help="list every option of a preset with its value")

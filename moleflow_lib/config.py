@@ -48,6 +48,8 @@ class ExperimentConfig:
     dataset_root: str = _option("run", "data/demo")
     out_dir: str = _option("run", "runs/default")
     device: str = _option("run", "auto")
+    ablation_jobs: int = _option("run", 0, low=0, high=4096)  # runs side by side; 0: one a core, or one a GPU
+    scheduler: str = _option("run", "")  # a Dask scheduler, tcp://host:port, that carries the runs instead
     # data: which products, in which order, at which size
     classes: tuple[str, ...] = _option("data", ())
     image_size: int = _option("data", 224, low=32)
@@ -110,6 +112,7 @@ class ExperimentConfig:
     bank_limit: int = _option("study", 8000, low=1)
     ablation_switches: tuple[str, ...] = _option("study", ())
     ablation_classes: tuple[str, ...] = _option("study", ())
+    ablation_orders: tuple[str, ...] = _option("study", ())  # further task orders, each as nut>grid>leather
     ablation_seeds: tuple[int, ...] = _option("study", (0, 1, 2), low=0)
     ablation_epochs: int = _option("study", 0, low=0)
 
@@ -139,6 +142,8 @@ class ExperimentConfig:
         values: dict[str, object] = dict(PRESETS[preset])
         if params.get("classes"):  # a preset's choice among its own products does not fit other ones
             values.pop("ablation_classes", None)
+        if params.get("classes") or params.get("ablation_classes"):
+            values.pop("ablation_orders", None)
         problems = []
         for name, raw in params.items():
             if name not in known:
@@ -210,11 +215,11 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
                 "clip_norm": 0.5,
                 "tail_scope": "image",
                 "ablation_switches": (
-                    "no whitening", "volume counted", "no mixer", "no position", "no LoRA", "no DIA", "no tail loss",
-                    "2 blocks", "rank 4", "top-1", "top-10",
+                    "no whitening", "no mixer", "no LoRA", "no DIA", "no tail loss", "top-1", "top-10",
                 ),
                 "ablation_classes": ("grid", "nut"),
-                "ablation_seeds": (0, 1),
+                "ablation_orders": ("nut>grid",),
+                "ablation_seeds": (0, 1, 2),
                 "ablation_epochs": 8,
             }
         ),

@@ -12,6 +12,7 @@ __all__ = [
     "MetricError",
     "MoLEFlowError",
     "NotebookError",
+    "RunError",
     "TrainingError",
     "problem_list",
 ]
@@ -47,6 +48,10 @@ class TrainingError(MoLEFlowError):
 
 class NotebookError(MoLEFlowError):
     """A notebook failed, or lacks what the runner needs."""
+
+
+class RunError(MoLEFlowError):
+    """Some of many runs failed; the others are kept."""
 
 
 def problem_list(headline: str, problems: Iterable[str]) -> str:

@@ -20,6 +20,8 @@ import papermill
 from markupsafe import Markup, escape
 from papermill.exceptions import PapermillExecutionError
 
+from moleflow_lib.ablation import planned_runs
+from moleflow_lib.ablation.cluster import Cluster
 from moleflow_lib.artifacts import read_json, write_bytes
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.datasets import open_dataset
@@ -105,6 +107,9 @@ def run_notebooks(params: Mapping[str, object], notebooks: Sequence[Path]) -> in
 def _checked_inputs(config: ExperimentConfig) -> list[str]:
     """Fail before anything runs if the data or the backbone cannot be used; returns the task names."""
     resolve_device(config.device)
+    planned_runs(config)
+    if config.scheduler:
+        Cluster(config.scheduler).close()
     if config.ablation_classes:
         open_dataset(config.dataset_root, config.ablation_classes)
     return [task.name for task in Experiment(config.with_(device="cpu")).tasks]

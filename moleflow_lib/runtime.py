@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,8 +21,9 @@ from tqdm.std import tqdm
 
 from moleflow_lib.errors import ConfigError
 
-__all__ = ["derive_seed", "progress", "provenance", "resolve_device", "seed_everything", "seeded"]
+__all__ = ["derive_seed", "progress", "quiet", "provenance", "resolve_device", "seed_everything", "seeded"]
 
+_QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 _PACKAGES = ("torch", "torchvision", "timm", "FrEIA", "numpy", "scipy", "scikit-learn", "plotly", "papermill", "nbconvert")
 
 
@@ -76,7 +78,18 @@ def resolve_device(name: str) -> torch.device:
 
 def progress(items: Iterable, what: str, **options: object) -> tqdm:
     """A plain text progress bar on standard error, the same in a terminal, a notebook and papermill."""
+    options = {"disable": _QUIET.get(), **options}
     return tqdm(items, desc=what, mininterval=0.5, dynamic_ncols=False, ncols=88, file=sys.stderr, **options)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars inside the block: where many runs go side by side, one bar counts them all."""
+    before = _QUIET.set(True)
+    try:
+        yield
+    finally:
+        _QUIET.reset(before)
 
 
 def provenance(device: str = "auto") -> dict[str, object]:

@@ -119,9 +119,13 @@ def test_documented_keys_of_04_and_05(run: Path) -> None:
     assert len(router["pairs"]) == 3 and set(router["pairs"][0]["error"]) == kinds and len(router["wrong_route_cost"]) == 9
     assert [row["task"] for row in router["misrouted"]] == router["classes"] and 0 < len(router["close_calls"]) <= 8
     assert router["router_accept"] == 0.95 and router["smallest_margin"] > 0
-    rows = _result(run, "05_ablations")["rows"]
+    result = _result(run, "05_ablations")
+    rows = result["rows"]
     assert {(row["switch"], row["seed"]) for row in rows} == {(s, n) for s in ("preset", "no DIA", "top-1") for n in (0, 1)}
-    assert all({"value", *METRICS} <= set(row) for row in rows)
+    assert all({"value", "order", "seconds_per_task", "parameters", *METRICS} <= set(row) for row in rows)
+    assert set(result["differences"]) == set(result["orders"]) == set(METRICS)
+    assert [row["switch"] for row in result["parts"]] == ["no DIA"] and result["public_record"][0]["switch"] == "no DIA"
+    assert len(result["lora"]) == 2 * 2 * 2, "two tasks, two blocks, two layers"
 
 
 def test_the_plain_papermill_command_and_an_injected_parameter(run: Path, params: dict, tmp_path: Path) -> None:
@@ -184,6 +188,9 @@ def test_a_killed_run_says_that_it_is_not_finished(tiny_data: Path, tmp_path: Pa
         (["--backbone", "resnet_nonsense"], "timm knows no model"),
         (["--backbone", "vit_tiny_patch16_224", "--backbone-weights", "missing.safetensors"], "missing.safetensors"),
         (["--device", "cuda:9"], "no GPU here"),
+        (["--scheduler", "tcp://127.0.0.1:1"], "no Dask scheduler answers at tcp://127.0.0.1:1"),
+        (["-p", "ablation_orders=nut>leather"], "expected each of grid, nut once"),
+        (["-p", "ablation_switches=no such"], "unknown ablation switches"),
     ],
 )
 def test_bad_requests_are_refused_before_anything_runs(

@@ -1,0 +1,74 @@
+"""Each switch against the preset under the same seed, with an interval: the same images, order of batches and start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from moleflow_lib.metrics import mean_defined, t_interval
+
+__all__ = ["class_differences", "metric_differences", "paired_differences", "paired_gap"]
+
+Row = Mapping[str, object]
+
+
+def paired_differences(rows: Sequence[Row], metric: str) -> list[dict[str, object]]:
+    """Each switch against the preset, seed by seed.
+
+    Args:
+        rows: from `run_ablation`.
+        metric: one of `METRICS`.
+
+    Returns:
+        One row a switch: `switch`, `mean` of the metric, and the numbers of `paired_gap`.
+    """
+    preset = _by_seed(rows, "preset", metric)
+    return [
+        {"switch": switch, "mean": mean_defined(list(own.values())), **paired_gap(own, preset)}
+        for switch in dict.fromkeys(row["switch"] for row in rows) if (own := _by_seed(rows, switch, metric)) is not None
+    ]
+
+
+def metric_differences(rows: Sequence[Row], metrics: Sequence[str]) -> list[dict[str, object]]:
+    """`paired_differences` of several metrics under each other, the preset's own rows left out; `metric` says which."""
+    names = {row["switch"] for row in rows} - {"preset"}
+    return [{"metric": m, **row} for m in metrics for row in paired_differences(rows, m) if row["switch"] in names]
+
+
+def class_differences(rows: Sequence[Row], metric: str) -> list[dict[str, object]]:
+    """The same for every class by itself: `switch`, `class`, and the numbers of `paired_gap`."""
+    classes = list(dict.fromkeys(name for row in rows for name in row["per_class"]))
+    preset = {name: _by_seed(rows, "preset", metric, name) for name in classes}
+    switches = [switch for switch in dict.fromkeys(row["switch"] for row in rows) if switch != "preset"]
+    return [{"switch": switch, "class": name, **paired_gap(_by_seed(rows, switch, metric, name), preset[name])}
+            for switch in switches for name in classes]
+
+
+def paired_gap(own: Mapping[object, float | None], base: Mapping[object, float | None]) -> dict[str, object]:
+    """Mean difference of values that share a seed.
+
+    Args:
+        own: seed → value.
+        base: seed → value it is compared with; seeds that only one of the two has are left out.
+
+    Returns:
+        `difference` (own − base), its Student-t 95 % interval `low`, `high` over seeds (None for one
+        seed: a single difference says nothing about the next), `spread` (sample standard deviation),
+        `sign`: 1 or −1 where the interval excludes zero, 0 where it holds it, None without one; `seeds`.
+
+    >>> paired_gap({0: 0.9, 1: 0.8}, {0: 0.8, 1: 0.7})["sign"]
+    1
+    """
+    gaps = [value - base[seed] for seed, value in own.items() if value is not None and base.get(seed) is not None]
+    low, high = t_interval(gaps) or (None, None)
+    return {
+        "difference": mean_defined(gaps), "low": low, "high": high, "sign": None if low is None else int(low > 0) - int(high < 0),
+        "spread": float(np.std(gaps, ddof=1)) if len(gaps) > 1 else None, "seeds": len(gaps),
+    }
+
+
+def _by_seed(rows: Sequence[Row], switch: str, metric: str, name: str = "") -> dict[object, float | None]:
+    """Seed → value of a metric, over all tasks or of one class."""
+    own = [row for row in rows if row["switch"] == switch]
+    return {row["seed"]: row["per_class"].get(name, {}).get(metric) if name else row[metric] for row in own}

@@ -1,0 +1,107 @@
+"""The summary of notebook 05 says what the numbers say, weak results included."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from moleflow_lib.ablation import agreement_rows, paired_differences, tail_rows
+from moleflow_lib.figures import ablation as figures
+from moleflow_lib.metrics import METRICS
+from moleflow_lib.narrative.ablation import ablation_results, ablation_sentences
+from tests.ablation.conftest import made_row
+
+UPDATES = [{"task": task, "block": 1, "layer": "layer1", "scale": 1 / 64, "rank": 64, "effective_rank": 30.0, "stable_rank": 2.0,
+            "relative_norm": 0.0005} for task in ("nut", "grid")]
+
+
+def _rows(**moved: Sequence[float]) -> list[dict]:
+    """The preset at 0.5 under as many seeds as a switch has values, and the switches at 0.5 + value."""
+    seeds = range(len(next(iter(moved.values()))))
+    rows = [made_row("preset", seed, 0.5) for seed in seeds]
+    return rows + [made_row(name.replace("_", " "), seed, 0.5 + moved[name][seed]) for name in moved for seed in seeds]
+
+
+def _said(rows: list[dict], start: str, updates: list[dict] = UPDATES) -> str:
+    found = [sentence for sentence in ablation_sentences(rows, updates, 8) if sentence.startswith(start)]
+    assert found, start
+    return found[0]
+
+
+def test_one_seed_decides_nothing() -> None:
+    rows = _rows(no_DIA=[-0.2], no_LoRA=[-0.2])
+    assert "one seed gives differences without intervals, which decide nothing" in ablation_sentences(rows, UPDATES, 8)[0]
+    assert "earn their place: none; do harm: none; undecided: " in _said(rows, "By image_auroc")
+    assert "one seed, no verdict" in _said(rows, "Low-rank") and "1 one seed" not in _said(rows, "Low-rank")
+
+
+def test_parts_are_sorted_by_what_their_intervals_say() -> None:
+    rows = _rows(no_DIA=[-0.2, -0.21, -0.19], no_mixer=[0.1, 0.11, 0.09], no_position=[0.1, -0.1, 0.0])
+    words = _said(rows, "By pixel_ap")
+    assert "earn their place: DIA +0.200 [+0.175, +0.225]; do harm: mixer -0.100" in words and "undecided: position" in words
+    first = ablation_sentences(rows, UPDATES, 8)[0]
+    assert "3 seeds" in first and "6 of 9 intervals exclude zero; 0.5 would by chance" in first
+
+
+@pytest.mark.parametrize(("moved", "verdict"), [
+    ((0.01, -0.01, 0.0), "LoRA has not been seen to do anything here"),
+    ((-0.10, -0.11, -0.09), "LoRA earns its place"),
+    ((0.10, 0.11, 0.09), "better without LoRA"),
+])
+def test_whether_lora_does_anything(moved: tuple[float, ...], verdict: str) -> None:
+    words = _said(_rows(no_LoRA=moved), "Low-rank")
+    assert verdict in words and "0.05 % of the weights" in words and "effective rank of 30.0 of 64" in words
+
+
+def test_lora_that_is_off_or_not_taken_out_is_said() -> None:
+    assert "was not run" in _said(_rows(no_DIA=[0.1]), "Low-rank")
+    assert _said(_rows(no_DIA=[0.1]), "The preset has no", []) == "The preset has no low-rank updates."
+
+
+def test_what_a_switch_cannot_move_is_not_counted() -> None:
+    rows = _rows(no_DIA=[0.1, 0.2, 0.3], top_1=[0.0, 0.0, 0.0])
+    for row in rows:
+        row["switch"] = row["switch"].replace("top 1", "top-1")
+    assert "0 of 3 intervals" in ablation_sentences(rows, UPDATES, 8)[0]
+
+
+def test_the_order_beside_the_seed() -> None:
+    assert "One order of tasks was run" in _said(_rows(no_DIA=[0.1]), "One order")
+    rows = [made_row("preset", seed, 0.8 + seed / 1000) for seed in range(3)]
+    rows += [made_row("order 1", seed, 0.7, ("grid", "nut")) for seed in range(3)]
+    words = _said(rows, "Order, image_auroc")
+    assert "2 orders" in words and "best nut > grid, worst grid > nut" in words and words.endswith("the order matters.")
+
+
+def test_what_the_tail_loss_does() -> None:
+    rows = _rows(no_tail_loss=[0.0, 0.0, 0.0])
+    for row in rows:
+        if row["switch"] == "no tail loss":
+            row["tail"] = {name: {**tail, "width": 3.0 + row["seed"] / 10} for name, tail in row["tail"].items()}
+    words = _said(rows, "Score tail")
+    assert "the preset minus `no tail loss`" in words and "spread by -2.100 [-2.348, -1.852] nats" in words
+    assert not [sentence for sentence in ablation_sentences(_rows(no_DIA=[0.1]), UPDATES, 8) if sentence.startswith("Score tail")]
+
+
+def test_disagreement_with_the_record_is_named() -> None:
+    rows = _rows(no_DIA=[0.02, 0.021, 0.019], no_mixer=[-0.029, -0.03, -0.028])
+    words = _said(rows, "Public record")
+    assert "other backbones and settings" in words and "2 effect(s): agrees 1, opposite 1." in words
+    assert "no DIA, image_auroc: record -0.060, here +0.020 [+0.018, +0.022] (the other sign)" in words and "no mixer" not in words
+    assert "No interval of ours excludes" in _said(_rows(no_mixer=[-0.029, -0.03, -0.028]), "Public record")
+
+
+def test_results_are_json_and_figures_hold_their_points() -> None:
+    rows = _rows(no_DIA=[-0.2, -0.1], no_tail_loss=[0.0, 0.1])
+    result = json.loads(json.dumps(ablation_results(rows, UPDATES), allow_nan=False))
+    assert result["classes"] == ["nut", "grid"] and set(result["differences"]) == set(METRICS) and len(result["parts"]) == 2
+    gaps = figures.switch_differences(paired_differences(rows, "aupro"), "aupro", ["nut"])
+    assert list(gaps.data[0].y) == ["no DIA", "no tail loss"] and list(gaps.data[0].x) == pytest.approx([-0.15, 0.05])
+    assert gaps.data[0].error_x.array[0] == pytest.approx(12.7062 * 0.05, rel=1e-4)
+    assert len(figures.orders_by_class(rows, "aupro").data[0].x) == 2 * 3
+    assert len(figures.lora_size_and_rank(UPDATES).data) == 4 and figures.lora_size_and_rank([]).layout.title.text
+    assert list(figures.score_tails(tail_rows(rows, ["preset"])).data[0].y) == pytest.approx([2, 4, 3] * 2)
+    assert len(figures.record_beside_ours(agreement_rows(rows)).data[1].x) == 3
+    assert len(figures.cost_against_gain(rows, "aupro").data) == 3
