@@ -72,6 +72,10 @@ class ContinualDetector:
                 scores[index] = self._scores(patches[index].to(self.device).float(), task).cpu()
         return scores
 
+    def memory_values(self) -> int:
+        """Values of stored patches that a task keeps, the mean over tasks; float16."""
+        return sum(memory.patches.numel() for memory in self.memories) // len(self.memories) if self.memories else 0
+
     @torch.inference_mode()
     def latent(self, patches: torch.Tensor, task: int) -> tuple[torch.Tensor, torch.Tensor]:
         """z (N, H, W, D) and log-det (N, H, W), nats, of images under one task's parts, on the CPU."""

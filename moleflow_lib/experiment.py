@@ -91,10 +91,10 @@ class Experiment:
         return Experiment(self.config.with_(backbone=name, backbone_weights="", control_backbone=""))
 
     def stored_values(self) -> tuple[int, int, int]:
-        """Values kept: of the shared base, of each task's parts, of each task's prototype."""
+        """Values kept: of the shared base, of each task's parts with its stored patches, of each task's prototype."""
         counts, dim = self.detector.flow.parameter_counts(), self.detector.dim
         base = counts["base"] + counts["global_affine"] + counts["mixer"]
-        return base, counts["per_task"], dim + dim * (dim + 1) // 2
+        return base, counts["per_task"] + self.detector.memory_values(), dim + dim * (dim + 1) // 2
 
     def hashes(self) -> dict[str, str]:
         """What the results rest on: backbone weights, and the parts of each task learned so far (SHA-256)."""

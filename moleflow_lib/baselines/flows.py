@@ -36,9 +36,9 @@ class _WholeModels:
         return self.models[task].patch_scores(patches, 0)
 
     def footprint(self) -> Footprint:
-        """One whole model for each."""
-        values = sum(kept_values(self.models[0].flow))
-        return Footprint(per_task=values, bytes_per_task=4 * values, shared=0)
+        """One whole model for each, with its stored patches if it has any."""
+        values, stored = sum(kept_values(self.models[0].flow)), self.models[0].memory_values()
+        return Footprint(per_task=values + stored, bytes_per_task=4 * values + 2 * stored, shared=0)
 
     def _first_task(self, name: str, train: Features) -> float:
         """Train a new model as the method trains its first task; the method's own first task is read back."""
@@ -63,11 +63,12 @@ class FineTunedFlow(_WholeModels):
     """One model trained on task after task with nothing frozen: base, mixer and the one set of parts move on.
 
     A state is kept after every task, so that what is forgotten can be measured; a factory would keep the
-    last. Each step has the loss, epochs and rate of the method's first task.
+    last. Each step has the loss, epochs and rate of the method's first task. It stores no patches: those
+    would be kept apart for each task, and nothing is here.
     """
 
     def __init__(self, dim: int, config: ExperimentConfig, identity: dict[str, object], folder: Path) -> None:
-        super().__init__(dim, config, identity, folder)
+        super().__init__(dim, config.with_(memory_size=0), identity, folder)
         self._key = ""
 
     def learn(self, name: str, train: Features) -> float:
@@ -120,7 +121,8 @@ class AdapterOnly:
     def footprint(self) -> Footprint:
         """The mixer once, the adapters of each task."""
         shared, per_task = kept_values(self.detector.flow)
-        return Footprint(per_task=per_task, bytes_per_task=4 * per_task, shared=shared)
+        stored = self.detector.memory_values()
+        return Footprint(per_task=per_task + stored, bytes_per_task=4 * per_task + 2 * stored, shared=shared)
 
 
 def joined(features: Sequence[Features]) -> Features:
