@@ -2,6 +2,7 @@
 
 from moleflow_lib.ablation.agreement import agreement_rows
 from moleflow_lib.ablation.cost import part_costs
+from moleflow_lib.ablation.departures import departure_rows
 from moleflow_lib.ablation.differences import class_differences, metric_differences, paired_differences
 from moleflow_lib.ablation.grid import AblationRun, Grid, plan_rows, planned_runs
 from moleflow_lib.ablation.lora_rank import learned_updates
@@ -11,6 +12,7 @@ from moleflow_lib.ablation.switches import SWITCHES
 from moleflow_lib.ablation.tail import tail_rows
 
 __all__ = [
-    "SWITCHES", "AblationRun", "Grid", "agreement_rows", "base_rows", "class_differences", "learned_updates", "metric_differences",
-    "order_effect", "order_rows", "paired_differences", "part_costs", "plan_rows", "planned_runs", "run_ablation", "tail_rows",
+    "SWITCHES", "AblationRun", "Grid", "agreement_rows", "base_rows", "class_differences", "departure_rows", "learned_updates",
+    "metric_differences", "order_effect", "order_rows", "paired_differences", "part_costs", "plan_rows", "planned_runs",
+    "run_ablation", "tail_rows",
 ]

@@ -76,7 +76,8 @@ def planned_runs(config: ExperimentConfig) -> list[AblationRun]:
     unknown = [name for name in names if name not in SWITCHES]
     if unknown:
         raise ConfigError(f"unknown ablation switches {unknown}; known: {', '.join(SWITCHES)}")
-    base = config.with_(classes=config.ablation_classes or config.classes, epochs=config.ablation_epochs or config.epochs)
+    length = {"epochs": config.ablation_epochs, "steps": 0} if config.ablation_epochs else {}
+    base = config.with_(classes=config.ablation_classes or config.classes, **length)
     acting = [name for name in dict.fromkeys(["preset", *names]) if name == "preset" or _acts(base, name)]
     orders = _orders(config.ablation_orders, base.classes)
     return [

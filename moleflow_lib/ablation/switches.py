@@ -71,6 +71,7 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "no block norm": _switch("plain mean of the blocks' tokens", block_norm=False),
     "no position": _switch("without positional encoding", _pixel(-1.8), part="position", use_position=False),
     "with position": _switch("with positional encoding", use_position=True),
+    "position at a tenth": _switch("positional encoding times 0.1", position_scale=0.1),
     # before the flow
     "no whitening": _switch("without the whitening adapter", _pixel(-7.0), part="whitening", use_whitening=False),
     "volume counted": _switch("log γ in the log-determinant", count_adapter_volume=True),
@@ -97,6 +98,8 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "rank 64": _switch("LoRA rank, α fixed", *_FLAT, lora_rank=64),
     "rank 128": _switch("LoRA rank, α fixed", *_FLAT, lora_rank=128),
     "LoRA alpha 1": _switch("the published α: updates that hardly act", lora_alpha=1.0),
+    "LoRA alpha 16": _switch("updates that act at rank 16", lora_alpha=16.0),
+    "published LoRA": _switch("rank 64 at α = 1: four times the values, updates that hardly act", lora_rank=64, lora_alpha=1.0),
     "LoRA alpha 64": _switch("a larger α/r: updates that act", lora_alpha=64.0),
     # the invertible adapter
     "no DIA": _switch("without the invertible adapter", _image(-6.0), part="dia", dia_blocks=0),
@@ -129,6 +132,26 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "faster training": _switch(
         "lr 1e-3, cosine, clipped at 0.5, tail per image", lr=1e-3, schedule="cosine", clip_norm=0.5, tail_scope="image",
     ),
+    "lr 1e-4": _switch("learning rate", lr=1e-4),
+    "150 steps": _switch("step budget of each task", steps=150),
+    "300 steps": _switch("step budget of each task", steps=300),
+    "600 steps": _switch("step budget of each task", steps=600),
+    "40 epochs": _switch("epochs in place of a step budget, so small tasks get fewer steps", steps=0, epochs=40),
+    "half the patches": _switch("each step sees half of the grid", patch_share=0.5),
+    "all patches": _switch("each step sees the whole grid", patch_share=1.0),
+    # blurred density
+    "no noise": _switch("the density of the patches as they are", part="feature noise", feature_noise=0.0),
+    "noise 0.1": _switch("density blurred by 0.1 standard deviations", feature_noise=0.1),
+    "noise 0.3": _switch("density blurred by 0.3 standard deviations", feature_noise=0.3),
+    "noise 0.5": _switch("density blurred by 0.5 standard deviations", feature_noise=0.5),
+    # stored patches, nothing trained anew
+    "no stored patches": _switch("the flow's score alone", part="stored patches", memory_size=0),
+    "256 stored patches": _switch("fewer stored patches", memory_size=256),
+    "1024 stored patches": _switch("stored patches share the score", memory_size=1024),
+    "stored patches alone": _switch("the flow's score left out", part="the flow's score", memory_weight=1.0),
+    "mostly the flow": _switch("distance to stored patches weighs 0.3", memory_weight=0.3),
+    "evenly": _switch("distance to stored patches weighs 0.5", memory_weight=0.5),
+    "mostly stored patches": _switch("distance to stored patches weighs 0.7", memory_weight=0.7),
     # the router, nothing trained anew
     "router ridge": _switch("seed covariance + 1e-5·I", router_covariance="ridge"),
     "router Ledoit-Wolf": _switch("shrunk covariance", router_covariance="ledoit_wolf"),
@@ -149,4 +172,5 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
 MOOT_WITHOUT: Mapping[str, str] = MappingProxyType({
     "lora_rank": "use_lora", "lora_alpha": "use_lora", "identity_weight": "use_whitening", "count_adapter_volume": "use_whitening",
     "tail_scope": "tail_weight", "tail_ratio": "tail_weight", "use_lora": "coupling_layers", "use_task_bias": "coupling_layers",
+    "memory_weight": "memory_size", "position_scale": "use_position",
 })

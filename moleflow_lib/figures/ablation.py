@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 from moleflow_lib.ablation.orders import order_runs
 from moleflow_lib.figures.style import captioned, task_colour
 
-__all__ = ["cost_against_gain", "lora_size_and_rank", "orders_by_class", "record_beside_ours", "score_tails", "switch_differences"]
+__all__ = ["lora_size_and_rank", "orders_by_class", "record_beside_ours", "score_tails", "switch_differences"]
 
 Row = Mapping[str, object]
 _WORSE, _BETTER, _OPEN = "#D55E00", "#0072B2", "#8b929a"
@@ -34,22 +34,6 @@ def switch_differences(differences: Sequence[Row], metric: str, classes: Sequenc
         f"Tasks: {', '.join(classes)}; {seeds} seed(s), paired by seed. Left of zero: worse than the preset. {bars}; grey ones "
         "hold zero and decide nothing.", height=160 + 26 * len(shown),
     ).update_layout(margin={"l": 150})
-
-
-def cost_against_gain(rows: Sequence[Row], metric: str) -> go.Figure:
-    """Values per task against the metric, one point a run."""
-    figure = go.Figure()
-    for switch in dict.fromkeys(row["switch"] for row in rows):
-        own = [row for row in rows if row["switch"] == switch and row[metric] is not None]
-        figure.add_scatter(
-            x=[row["per_task"] / 1e3 for row in own], y=[row[metric] for row in own], name=switch, mode="markers",
-            marker={"size": 9, "symbol": "star" if switch == "preset" else "circle"},
-        )
-    figure.update_xaxes(title="values kept per task (thousands)")
-    figure.update_yaxes(title=f"routed {metric}, mean over tasks")
-    return captioned(
-        figure, "What the parts cost", "One point a seed. Up and to the left is better: more detection for fewer values.",
-    )
 
 
 def orders_by_class(rows: Sequence[Row], metric: str) -> go.Figure:

@@ -12,6 +12,7 @@ from moleflow_lib.ablation.differences import class_differences, metric_differen
 from moleflow_lib.ablation.orders import base_rows, order_effect, order_rows
 from moleflow_lib.ablation.switches import RECORD, SWITCHES
 from moleflow_lib.ablation.tail import tail_gap
+from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.metrics import METRICS
 
 __all__ = ["ablation_results", "ablation_sentences", "with_interval"]
@@ -35,15 +36,15 @@ def ablation_results(rows: Sequence[Row], updates: Sequence[Row]) -> dict[str, o
     }
 
 
-def ablation_sentences(rows: Sequence[Row], updates: Sequence[Row], epochs: int) -> list[str]:
+def ablation_sentences(rows: Sequence[Row], updates: Sequence[Row], config: ExperimentConfig) -> list[str]:
     """Summary of notebook 05.
 
     Args:
         rows: from `run_ablation`.
         updates: the preset's low-rank updates, from `learned_updates`.
-        epochs: of each run.
+        config: of the runs.
     """
-    return [_how_sure(rows, epochs), *_parts(rows), *_lora(rows, updates), *_order(rows), *_tail(rows), *_record(rows)]
+    return [_how_sure(rows, config), *_parts(rows), *_lora(rows, updates), *_order(rows), *_tail(rows), *_record(rows)]
 
 
 def with_interval(gap: Row) -> str:
@@ -61,10 +62,11 @@ def _signed(value: float) -> str:
     return f"{round(value, 3) + 0.0:+.3f}"  # adding zero takes the sign off a rounded zero
 
 
-def _how_sure(rows: Sequence[Row], epochs: int) -> str:
+def _how_sure(rows: Sequence[Row], config: ExperimentConfig) -> str:
     gaps = [row for row in metric_differences(rows, _METRICS) if row["difference"] or row["spread"]]  # what it can move at all
     seeds = max((row["seeds"] for row in gaps), default=1)
-    start = f"{len(rows)} runs of {epochs} epochs on {', '.join(rows[0]['order'])}, {seeds} seed{'s' * (seeds > 1)}"
+    length = f"{config.steps} steps a task" if config.steps else f"{config.epochs} epochs"
+    start = f"{len(rows)} runs of {length} on {', '.join(rows[0]['order'])}, {seeds} seed{'s' * (seeds > 1)}"
     if seeds < 2:
         return f"{start}: one seed gives differences without intervals, which decide nothing; the rest describes this run alone."
     clear, wide = sum(bool(row["sign"]) for row in gaps), median(row["high"] - row["low"] for row in gaps if row["low"] is not None)

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 import pytest
 
 from moleflow_lib.ablation import agreement_rows, paired_differences, tail_rows
+from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.figures import ablation as figures
 from moleflow_lib.metrics import METRICS
 from moleflow_lib.narrative.ablation import ablation_results, ablation_sentences
 from tests.ablation.conftest import made_row
 
+EIGHT = ExperimentConfig(epochs=8)
 UPDATES = [{"task": task, "block": 1, "layer": "layer1", "scale": 1 / 64, "rank": 64, "effective_rank": 30.0, "stable_rank": 2.0,
             "relative_norm": 0.0005} for task in ("nut", "grid")]
 
@@ -25,14 +27,14 @@ def _rows(**moved: Sequence[float]) -> list[dict]:
 
 
 def _said(rows: list[dict], start: str, updates: list[dict] = UPDATES) -> str:
-    found = [sentence for sentence in ablation_sentences(rows, updates, 8) if sentence.startswith(start)]
+    found = [sentence for sentence in ablation_sentences(rows, updates, EIGHT) if sentence.startswith(start)]
     assert found, start
     return found[0]
 
 
 def test_one_seed_decides_nothing() -> None:
     rows = _rows(no_DIA=[-0.2], no_LoRA=[-0.2])
-    assert "one seed gives differences without intervals, which decide nothing" in ablation_sentences(rows, UPDATES, 8)[0]
+    assert "one seed gives differences without intervals, which decide nothing" in ablation_sentences(rows, UPDATES, EIGHT)[0]
     assert "earn their place: none; do harm: none; undecided: " in _said(rows, "By image_auroc")
     assert "one seed, no verdict" in _said(rows, "Low-rank") and "1 one seed" not in _said(rows, "Low-rank")
 
@@ -41,7 +43,7 @@ def test_parts_are_sorted_by_what_their_intervals_say() -> None:
     rows = _rows(no_DIA=[-0.2, -0.21, -0.19], no_mixer=[0.1, 0.11, 0.09], no_position=[0.1, -0.1, 0.0])
     words = _said(rows, "By pixel_ap")
     assert "earn their place: DIA +0.200 [+0.175, +0.225]; do harm: mixer -0.100" in words and "undecided: position" in words
-    first = ablation_sentences(rows, UPDATES, 8)[0]
+    first = ablation_sentences(rows, UPDATES, EIGHT)[0]
     assert "3 seeds" in first and "6 of 9 intervals exclude zero; 0.5 would by chance" in first
 
 
@@ -64,7 +66,7 @@ def test_what_a_switch_cannot_move_is_not_counted() -> None:
     rows = _rows(no_DIA=[0.1, 0.2, 0.3], top_1=[0.0, 0.0, 0.0])
     for row in rows:
         row["switch"] = row["switch"].replace("top 1", "top-1")
-    assert "0 of 3 intervals" in ablation_sentences(rows, UPDATES, 8)[0]
+    assert "0 of 3 intervals" in ablation_sentences(rows, UPDATES, EIGHT)[0]
 
 
 def test_the_order_beside_the_seed() -> None:
@@ -82,7 +84,8 @@ def test_what_the_tail_loss_does() -> None:
             row["tail"] = {name: {**tail, "width": 3.0 + row["seed"] / 10} for name, tail in row["tail"].items()}
     words = _said(rows, "Score tail")
     assert "the preset minus `no tail loss`" in words and "spread by -2.100 [-2.348, -1.852] nats" in words
-    assert not [sentence for sentence in ablation_sentences(_rows(no_DIA=[0.1]), UPDATES, 8) if sentence.startswith("Score tail")]
+    told = ablation_sentences(_rows(no_DIA=[0.1]), UPDATES, EIGHT)
+    assert not [sentence for sentence in told if sentence.startswith("Score tail")]
 
 
 def test_disagreement_with_the_record_is_named() -> None:
@@ -104,4 +107,3 @@ def test_results_are_json_and_figures_hold_their_points() -> None:
     assert len(figures.lora_size_and_rank(UPDATES).data) == 4 and figures.lora_size_and_rank([]).layout.title.text
     assert list(figures.score_tails(tail_rows(rows, ["preset"])).data[0].y) == pytest.approx([2, 4, 3] * 2)
     assert len(figures.record_beside_ours(agreement_rows(rows)).data[1].x) == 3
-    assert len(figures.cost_against_gain(rows, "aupro").data) == 3
