@@ -14,6 +14,7 @@ from FrEIA.modules import AllInOneBlock
 from scipy.ndimage import gaussian_filter, label
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from benchmarks.inference import report_overheads
 from moleflow_lib.coupling import build_coupling_flow
 from moleflow_lib.lora import LoRALinear, MoLESubnet
 from moleflow_lib.metrics import pixel_metrics
@@ -57,6 +58,7 @@ def main() -> None:
     )
     few = maps[:1].round(3), masks[:1]
     _report("AUPRO, 1 image, 1000 thresholds", lambda: pixel_metrics([few]), lambda: _literal_aupro(*few))
+    report_overheads()
 
 
 def _marked_maps(images: int) -> tuple[np.ndarray, np.ndarray]:
