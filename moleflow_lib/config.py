@@ -181,7 +181,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
         "recommended": MappingProxyType(
             {
                 "block_norm": True,
-                "coupling_layers": 4,
+                "coupling_layers": 6,
                 "lora_rank": 16,
                 "lora_alpha": 16.0,
                 "count_adapter_volume": True,
@@ -193,8 +193,15 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
                 "feature_noise": 0.3,
                 "patch_share": 0.5,
                 "memory_size": 1024,
-                "memory_weight": 0.5,
+                "memory_weight": 0.7,
                 "router_covariance": "tied",
+                "ablation_switches": (
+                    "no block norm", "8 blocks", "published LoRA", "LoRA alpha 1", "volume left out", "40 epochs", "lr 1e-4",
+                    "constant rate", "no clipping", "tail per batch", "no noise", "all patches", "no stored patches",
+                    "stored patches alone", "256 stored patches", "evenly", "router ridge",
+                    "no LoRA", "no DIA", "no mixer", "no whitening", "no tail loss", "DIA alone",
+                    "noise 0.1", "noise 0.5", "position at a tenth", "4 blocks", "log-det penalty", "top-1", "top-10",
+                ),
             }
         ),
         # Small enough for two cores and a few minutes; the backbone needs no weights. Learning rate, depth
