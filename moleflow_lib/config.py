@@ -13,9 +13,9 @@ import math
 import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from types import MappingProxyType
 
 from moleflow_lib.errors import ConfigError
+from moleflow_lib.presets import PRESETS
 
 __all__ = ["BASELINES", "PRESETS", "ExperimentConfig", "digest"]
 
@@ -172,66 +172,6 @@ class ExperimentConfig:
     def to_dict(self) -> dict[str, object]:
         """All fields, as plain JSON values."""
         return {name: _plain(value) for name, value in asdict(self).items()}
-
-
-PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
-    {
-        "v5_final": MappingProxyType({}),
-        # Chosen on real products by held-out evidence; every departure from v5_final is a switch of notebook 05.
-        "recommended": MappingProxyType(
-            {
-                "block_norm": True,
-                "coupling_layers": 6,
-                "lora_rank": 16,
-                "lora_alpha": 16.0,
-                "count_adapter_volume": True,
-                "steps": 300,
-                "lr": 1e-3,
-                "schedule": "cosine",
-                "clip_norm": 0.5,
-                "tail_scope": "image",
-                "feature_noise": 0.3,
-                "patch_share": 0.5,
-                "memory_size": 1024,
-                "memory_weight": 0.7,
-                "router_covariance": "tied",
-                "ablation_switches": (
-                    "no block norm", "8 blocks", "published LoRA", "LoRA alpha 1", "volume left out", "40 epochs", "lr 1e-4",
-                    "constant rate", "no clipping", "tail per batch", "no noise", "all patches", "no stored patches",
-                    "stored patches alone", "256 stored patches", "evenly", "router ridge",
-                    "no LoRA", "no DIA", "no mixer", "no whitening", "no tail loss", "DIA alone",
-                    "noise 0.1", "noise 0.5", "position at a tenth", "4 blocks", "log-det penalty", "top-1", "top-10",
-                ),
-            }
-        ),
-        # Small enough for two cores and a few minutes; the backbone needs no weights. Learning rate, depth
-        # and epochs were chosen on sets drawn with seeds 1 to 3, never on seed 0, which the demo is scored on.
-        "demo": MappingProxyType(
-            {
-                "classes": ("leather", "grid", "nut", "board"),
-                "backbone": "filterbank",
-                "control_backbone": "random:vit_tiny_patch16_224",
-                "coupling_layers": 4,
-                "lora_rank": 16,
-                "lora_alpha": 16.0,
-                "dia_blocks": 4,
-                "epochs": 36,
-                "batch_size": 8,
-                "lr": 3e-3,
-                "schedule": "cosine",
-                "clip_norm": 0.5,
-                "tail_scope": "image",
-                "ablation_switches": (
-                    "no whitening", "no mixer", "no LoRA", "no DIA", "no tail loss", "top-1", "top-10",
-                ),
-                "ablation_classes": ("grid", "nut"),
-                "ablation_orders": ("nut>grid",),
-                "ablation_seeds": (0, 1, 2),
-                "ablation_epochs": 8,
-            }
-        ),
-    }
-)
 
 
 def digest(*parts: object) -> str:

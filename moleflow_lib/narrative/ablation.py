@@ -14,6 +14,7 @@ from moleflow_lib.ablation.switches import RECORD, SWITCHES
 from moleflow_lib.ablation.tail import tail_gap
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.metrics import METRICS
+from moleflow_lib.narrative.flow_and_memory import flow_and_memory_sentences
 
 __all__ = ["ablation_results", "ablation_sentences", "with_interval"]
 
@@ -44,7 +45,8 @@ def ablation_sentences(rows: Sequence[Row], updates: Sequence[Row], config: Expe
         updates: the preset's low-rank updates, from `learned_updates`.
         config: of the runs.
     """
-    return [_how_sure(rows, config), *_parts(rows), *_lora(rows, updates), *_order(rows), *_tail(rows), *_record(rows)]
+    flow = flow_and_memory_sentences(rows, with_interval)
+    return [_how_sure(rows, config), *_parts(rows), *flow, *_lora(rows, updates), *_order(rows), *_tail(rows), *_record(rows)]
 
 
 def with_interval(gap: Row) -> str:

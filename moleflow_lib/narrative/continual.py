@@ -96,6 +96,7 @@ def continual_sentences(
         f"After {len(names)} task(s), not told the task: mean image AUROC {number(image['routed']['acc'])} "
         f"(told: {number(image['oracle']['acc'])}), mean pixel AP {number(pixel['routed']['acc'])} (told: "
         f"{number(pixel['oracle']['acc'])}) over the {len(evaluation.classes_with_masks())} task(s) with masks.",
+        *_score_words(experiment, summary["aupro"]["routed"]["acc"]),
         _forgetting_words(image),
         f"The router chose the right task for {percent(evaluation.routing['accuracy'])} of the test images.",
     ]
@@ -110,6 +111,22 @@ def continual_sentences(
         sentences.append(
             f"The control `{experiment.config.control_backbone}`, one draw trained with the same settings, reaches {chance:.3f}; "
             f"the difference is {image['routed']['acc'] - chance:+.3f}."
+        )
+    return sentences
+
+
+def _score_words(experiment: Experiment, aupro: float | None) -> list[str]:
+    """Which AUPRO this is, and whether stored patches have a part in the scores."""
+    config, sentences = experiment.config, []
+    if aupro is not None:
+        sentences.append(
+            f"Mean AUPRO {aupro:.3f}, routed, is MVTec's own: 8-connected regions, every score a threshold, false positives over "
+            "all normal pixels up to 0.3, divided by 0.3."
+        )
+    if config.memory_size:
+        sentences.append(
+            f"Scores blend the flow ({1 - config.memory_weight:.1f}) with the distance to at most {config.memory_size} stored "
+            f"patches a task ({config.memory_weight:.1f}), each in standard deviations of training patches; see notebook 05."
         )
     return sentences
 

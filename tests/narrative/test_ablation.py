@@ -107,3 +107,12 @@ def test_results_are_json_and_figures_hold_their_points() -> None:
     assert len(figures.lora_size_and_rank(UPDATES).data) == 4 and figures.lora_size_and_rank([]).layout.title.text
     assert list(figures.score_tails(tail_rows(rows, ["preset"])).data[0].y) == pytest.approx([2, 4, 3] * 2)
     assert len(figures.record_beside_ours(agreement_rows(rows)).data[1].x) == 3
+
+
+def test_flow_and_stored_patches_are_weighed_where_both_were_taken_out() -> None:
+    rows = _rows(no_stored_patches=[-0.02, -0.04], stored_patches_alone=[0.0, 0.0], no_noise=[-0.1, -0.1])
+    told = ablation_sentences(rows, UPDATES, EIGHT)
+    words = next(sentence for sentence in told if sentence.startswith("Why the flow wins or loses"))
+    assert "without stored patches image AUROC -0.030" in words and "without the flow image AUROC +0.000" in words
+    assert any(sentence.startswith("Without feature noise: image AUROC -0.100") for sentence in told)
+    assert not any("Why the flow" in sentence for sentence in ablation_sentences(_rows(no_DIA=[0.1, 0.1]), UPDATES, EIGHT))
