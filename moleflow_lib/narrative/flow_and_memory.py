@@ -36,7 +36,8 @@ def flow_and_memory_sentences(rows: Sequence[Mapping[str, object]], told: Callab
     if {"no stored patches", "stored patches alone"} <= here:
         sentences.append(
             f"Why the flow wins or loses: without stored patches {listed('no stored patches')}; with stored patches and without "
-            f"the flow {listed('stored patches alone')}. {_NATURE} Where taking one out costs nothing, it does not earn its place here."
+            f"the flow {listed('stored patches alone')}. {_NATURE} "
+            "Where taking one out costs nothing, it does not earn its place."
         )
     if "no noise" in here:
         sentences.append(f"Without feature noise: {listed('no noise')}. {_BLUR}")
