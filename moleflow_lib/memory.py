@@ -22,14 +22,16 @@ class TaskMemory:
     Args:
         patches: (K, D) float16, the stored patches.
         scale: (2, 2) float32, rows: the flow's score (nats), distance; columns: mean, standard deviation.
+        neighbours: over how many nearest stored patches the distance is a mean. A coreset is picked for being far
+            from everything, so a single near one may be an oddity; several are better witnesses.
 
     >>> memory = TaskMemory(torch.zeros(1, 2).half(), torch.tensor([[10.0, 2.0], [0.0, 1.0]]))
     >>> memory.blend(torch.tensor([[[12.0]]]), torch.tensor([[[[3.0, 4.0]]]]), weight=0.5)
     tensor([[[3.]]])
     """
 
-    def __init__(self, patches: torch.Tensor, scale: torch.Tensor) -> None:
-        self.patches, self.scale = patches, scale
+    def __init__(self, patches: torch.Tensor, scale: torch.Tensor, neighbours: int = 1) -> None:
+        self.patches, self.scale, self.neighbours = patches, scale, neighbours
 
     def blend(self, nll: torch.Tensor, patches: torch.Tensor, weight: float) -> torch.Tensor:
         """The flow's score and the distance to the stored patches as one score.
@@ -42,7 +44,7 @@ class TaskMemory:
         Returns:
             (B, H, W), in standard deviations of training patches; higher = more anomalous.
         """
-        distance = nearest_distances(patches.flatten(0, -2), self.patches.float()).reshape(nll.shape)
+        distance = nearest_distances(patches.flatten(0, -2), self.patches.float(), self.neighbours).reshape(nll.shape)
         (flow_mean, flow_std), (mean, std) = self.scale
         return (1 - weight) * (nll - flow_mean) / flow_std + weight * (distance - mean) / std
 
@@ -51,7 +53,9 @@ class TaskMemory:
         return {"patches": self.patches, "scale": self.scale}
 
 
-def remember(patches: torch.Tensor, nll: torch.Tensor, size: int, seed: int, name: str) -> TaskMemory:
+def remember(
+    patches: torch.Tensor, nll: torch.Tensor, size: int, seed: int, name: str, neighbours: int = 1
+) -> TaskMemory:
     """Choose a task's stored patches and measure the scale of both scores on its training images.
 
     A stored patch would be at distance zero from itself; so each image that sets the scale is measured
@@ -63,12 +67,15 @@ def remember(patches: torch.Tensor, nll: torch.Tensor, size: int, seed: int, nam
         size: K, how many patches to store; all if there are fewer.
         seed: decides the first one.
         name: what the progress bar says.
+        neighbours: see `TaskMemory`.
     """
     flat, per_image = patches.flatten(0, -2), patches[0].numel() // patches.shape[-1]
     picked = greedy_coreset(projected(flat, seed, nll.device), min(size, len(flat)), seed, name).cpu()
     stored, owner = flat[picked].to(nll.device), (picked // per_image).to(nll.device)
-    distances = [_from_others(patches[image].to(nll.device), stored, owner != image) for image in probed(len(patches))]
-    return TaskMemory(stored.half(), torch.stack([_spread(nll), _spread(torch.cat(distances))]))
+    distances = [
+        _from_others(patches[image].to(nll.device), stored, owner != image, neighbours) for image in probed(len(patches))
+    ]
+    return TaskMemory(stored.half(), torch.stack([_spread(nll), _spread(torch.cat(distances))]), neighbours)
 
 
 def probed(images: int) -> list[int]:
@@ -77,9 +84,9 @@ def probed(images: int) -> list[int]:
     return [index * images // count for index in range(count)]
 
 
-def _from_others(image: torch.Tensor, stored: torch.Tensor, foreign: torch.Tensor) -> torch.Tensor:
+def _from_others(image: torch.Tensor, stored: torch.Tensor, foreign: torch.Tensor, neighbours: int) -> torch.Tensor:
     others = stored[foreign] if foreign.any() else stored
-    return nearest_distances(image.float().flatten(0, -2), others.float())
+    return nearest_distances(image.float().flatten(0, -2), others.float(), neighbours)
 
 
 def _spread(values: torch.Tensor) -> torch.Tensor:

@@ -31,7 +31,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
                 "ablation_switches": (
                     "no block norm", "8 blocks", "published LoRA", "LoRA alpha 1", "volume left out", "40 epochs", "lr 1e-4",
                     "constant rate", "no clipping", "tail per batch", "no noise", "all patches", "no stored patches",
-                    "stored patches alone", "256 stored patches", "evenly", "router ridge",
+                    "stored patches alone", "256 stored patches", "nearest stored patch", "evenly", "router ridge",
                     "no LoRA", "no DIA", "no mixer", "no whitening", "no tail loss", "DIA alone",
                     "noise 0.1", "noise 0.5", "position at a tenth", "4 blocks", "log-det penalty", "top-1", "top-10",
                 ),

@@ -107,14 +107,16 @@ class MoLEContinualTrainer:
 
     def _memory(self, index: int, name: str, train: Features, key: str) -> TaskMemory:
         """The task's stored patches, chosen now or read back; they depend on the task and on how many are asked for."""
-        size, seed = self.config.memory_size, derive_seed(self.config.seed, "memory", name)
+        size, neighbours = self.config.memory_size, self.config.memory_neighbours
+        seed = derive_seed(self.config.seed, "memory", name)
 
         def make() -> tuple[dict[str, torch.Tensor], dict[str, object]]:
             nll = self.detector.patch_scores(train.patches[probed(len(train.patches))], index)
-            return remember(train.patches, nll.to(self.detector.device), size, seed, name).state(), {"kind": "memory"}
+            memory = remember(train.patches, nll.to(self.detector.device), size, seed, name, neighbours)
+            return memory.state(), {"kind": "memory"}
 
-        tensors, _ = kept_artifact(self.folder.parent / "memories", name, [key, size], make)
-        return TaskMemory(*(tensors[part].to(self.detector.device) for part in ("patches", "scale")))
+        tensors, _ = kept_artifact(self.folder.parent / "memories", name, [key, size, neighbours], make)
+        return TaskMemory(*(tensors[part].to(self.detector.device) for part in ("patches", "scale")), neighbours)
 
     def _store(self, index: int, path: Path, key: str, history: TaskHistory, prototype: TaskPrototype) -> None:
         flow = self.detector.flow

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.coreset import nearest_distances
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.memory import TaskMemory, probed, remember
 
@@ -22,6 +23,15 @@ def test_the_blend_by_hand() -> None:
     memory = TaskMemory(torch.tensor([[0.0, 0.0], [10.0, 0.0]]).half(), torch.tensor([[100.0, 10.0], [1.0, 2.0]]))
     patch = torch.tensor([[[[3.0, 4.0]]]])  # distance 5 to the first stored patch: two deviations above the mean of 1
     assert memory.blend(torch.tensor([[[130.0]]]), patch, 0.25).item() == pytest.approx(0.75 * 3 + 0.25 * 2)
+
+
+def test_several_neighbours_are_averaged_and_a_small_bank_gives_what_it_has() -> None:
+    bank = torch.tensor([[0.0, 0.0], [0.0, 2.0], [0.0, 7.0]])
+    query = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
+    assert nearest_distances(query, bank, 2).tolist() == pytest.approx([1.0, 1.0])
+    assert nearest_distances(query, bank, 9).tolist() == pytest.approx([(1 + 1 + 6) / 3, (0 + 2 + 7) / 3])
+    memory = TaskMemory(bank.half(), torch.tensor([[0.0, 1.0], [0.0, 1.0]]), neighbours=2)
+    assert memory.blend(torch.zeros(1, 1, 2), query.view(1, 1, 2, 2), 1.0).flatten().tolist() == pytest.approx([1.0, 1.0])
 
 
 def test_the_scale_leaves_out_an_images_own_patches() -> None:

@@ -148,6 +148,8 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "no stored patches": _switch("the flow's score alone", part="stored patches", memory_size=0),
     "256 stored patches": _switch("fewer stored patches", memory_size=256),
     "1024 stored patches": _switch("stored patches share the score", memory_size=1024),
+    "nearest stored patch": _switch("distance to the one nearest stored patch", memory_neighbours=1),
+    "5 stored neighbours": _switch("mean distance to five stored patches", memory_neighbours=5),
     "stored patches alone": _switch("the flow's score left out", part="the flow's score", memory_weight=1.0),
     "mostly the flow": _switch("distance to stored patches weighs 0.3", memory_weight=0.3),
     "evenly": _switch("distance to stored patches weighs 0.5", memory_weight=0.5),
@@ -172,5 +174,5 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
 MOOT_WITHOUT: Mapping[str, str] = MappingProxyType({
     "lora_rank": "use_lora", "lora_alpha": "use_lora", "identity_weight": "use_whitening", "count_adapter_volume": "use_whitening",
     "tail_scope": "tail_weight", "tail_ratio": "tail_weight", "use_lora": "coupling_layers", "use_task_bias": "coupling_layers",
-    "memory_weight": "memory_size", "position_scale": "use_position",
+    "memory_weight": "memory_size", "memory_neighbours": "memory_size", "position_scale": "use_position",
 })
