@@ -6,6 +6,7 @@ Every number is routed (nobody tells the task), after the last task. Finished ta
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,26 +14,39 @@ import numpy as np
 from moleflow_lib.baselines.comparison import METHOD, Estimate, compare
 from moleflow_lib.baselines.trial import Trial
 from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.errors import MoLEFlowError
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import average, interval, mean_defined, over_seeds
 
 SHOWN = {"image_auroc": "image AUROC", "pixel_ap": "pixel AP", "aupro": "AUPRO"}
 BANK = "memory_bank"
-Trials = Mapping[tuple[str, str], Sequence[Trial]]  # (preset, method) → one trial an order and seed
+Runs = Sequence[Sequence[Trial]]  # one row an order, one trial a seed
+Trials = Mapping[tuple[str, str], Runs]  # (preset, method) → its runs
 
 
 def main() -> None:
     """Read the options, learn what is not there yet, print the tables."""
     options = _parser().parse_args()
     orders, seeds = options.orders.split("|"), tuple(int(seed) for seed in options.seeds.split(","))
-    trials: dict[tuple[str, str], list[Trial]] = {}
-    for preset in options.presets.split(","):
-        for order in orders:
-            comparison = compare(Experiment(_config(options, preset, order, seeds)))
-            for name in (METHOD, BANK):
-                trials.setdefault((preset, name), []).extend(comparison.trials[name])
-    print(f"Orders: {', '.join(orders)}; seeds {options.seeds}. Routed, means over orders and seeds; in brackets the 95 % interval "
-          "over test images, orders and seeds.\n")
+    if len({frozenset(order.split(">")) for order in orders}) > 1:
+        sys.exit(f"--orders: expected the same products in every order, got {options.orders}")
+    try:
+        planned = [(preset, Experiment(_config(options, preset, order, seeds)))
+                   for preset in options.presets.split(",") for order in orders]
+        _report(planned, orders, options.seeds)
+    except MoLEFlowError as error:
+        sys.exit(f"benchmarks.accuracy: {error}")
+
+
+def _report(planned: Sequence[tuple[str, Experiment]], orders: Sequence[str], seeds: str) -> None:
+    """Learn what is not there yet and print both tables."""
+    trials: dict[tuple[str, str], list[list[Trial]]] = {}
+    for preset, experiment in planned:
+        comparison = compare(experiment)
+        for name in (METHOD, BANK):
+            trials.setdefault((preset, name), []).append(list(comparison.trials[name]))
+    print(f"Orders: {', '.join(orders)}; seeds {seeds}. Routed, means over orders and seeds; in brackets the 95 % interval over "
+          "test images and seeds, orders averaged.\n")
     _print_means(trials)
     _print_differences(trials)
 
@@ -46,12 +60,12 @@ def _config(options: argparse.Namespace, preset: str, order: str, seeds: Sequenc
 
 
 def _print_means(trials: Trials) -> None:
-    classes = sorted(next(iter(trials.values()))[0].result.classes)
+    classes = sorted(next(iter(trials.values()))[0][0].result.classes)
     print("| preset | method | metric | " + " | ".join(classes) + " | mean |")
     print("|---|---|---|" + "---|" * (len(classes) + 1))
     for (preset, name), runs in trials.items():
         for metric, title in SHOWN.items():
-            values = [mean_defined([_of_class(run, metric, one) for run in runs]) for one in classes]
+            values = [mean_defined([_of_class(run, metric, one) for row in runs for run in row]) for one in classes]
             print(f"| {preset} | {name} | {title} | {' | '.join(map(_number, values))} | {_words(_mean(runs, metric))} |")
 
 
@@ -65,18 +79,24 @@ def _print_differences(trials: Trials) -> None:
 
 def _gap(trials: Trials, one: tuple[str, str], other: tuple[str, str], metric: str) -> Estimate:
     own, theirs = (_pooled(trials[key], metric) for key in (one, other))
+    if own is None:
+        return Estimate(value=None, interval=None)
     value = _mean(trials[one], metric).value - _mean(trials[other], metric).value
     return Estimate(value=value, interval=interval(own - theirs))
 
 
-def _mean(runs: Sequence[Trial], metric: str) -> Estimate:
-    value = mean_defined([mean_defined(run.result.final(metric)) for run in runs])
+def _mean(runs: Runs, metric: str) -> Estimate:
+    value = mean_defined([mean_defined(run.result.final(metric)) for row in runs for run in row])
     return Estimate(value=value, interval=interval(_pooled(runs, metric)))
 
 
-def _pooled(runs: Sequence[Trial], metric: str) -> np.ndarray:
-    """(rounds,) replicates of the mean over tasks; draws of one product are the same in every order, so differences are paired."""
-    return over_seeds([average(run.replicates[metric]["routed"]) for run in runs])
+def _pooled(runs: Runs, metric: str) -> np.ndarray | None:
+    """(rounds,) replicates of the mean over tasks and orders, over seeds; None where the metric is undefined.
+
+    Draws of one product are the same in every order and for every method, so differences are paired.
+    """
+    seeds = [[average(run.replicates[metric]["routed"]) for run in column] for column in zip(*runs, strict=True)]
+    return None if seeds[0][0] is None else over_seeds([np.mean(column, axis=0) for column in seeds])
 
 
 def _of_class(run: Trial, metric: str, name: str) -> float | None:
@@ -84,6 +104,8 @@ def _of_class(run: Trial, metric: str, name: str) -> float | None:
 
 
 def _words(estimate: Estimate, sign: str = "") -> str:
+    if estimate.value is None or estimate.interval is None:
+        return "–"
     low, high = estimate.interval
     return f"{estimate.value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
 

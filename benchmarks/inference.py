@@ -47,7 +47,7 @@ def _detector(extractor: PatchExtractor, config: ExperimentConfig) -> ContinualD
         detector.router.add(prototype)
         if config.memory_size:
             stored = torch.randn(config.memory_size, dim).half()
-            detector.memories.append(TaskMemory(stored, torch.tensor([[0.0, 1.0], [0.0, 1.0]])))
+            detector.memories.append(TaskMemory(stored, torch.tensor([[0.0, 1.0], [0.0, 1.0]]), config.memory_neighbours))
     detector.flow.train_only(None)
     detector.route(torch.zeros(1, dim))  # factors the covariances once, as a long run would
     return detector

@@ -30,8 +30,8 @@ folders that are read as they are:
   DIR/1cls/<product>/… with good and bad                                       VisA, converted
   DIR/split_csv/1cls.csv beside DIR/<product>/Data/…                           VisA, raw
   DIR/train/good                                                               one single product
-Your own product needs train/good only; images to score go to test/, no ground_truth means
-labels for whole images. Masks are paired by name: 000.png has 000_mask.png or 000.png.
+Your own product needs train/good and images to score: test/good and test/<defect>, or
+test/unlabelled. No ground_truth means labels for whole images. Masks are paired by name: 000.png has 000_mask.png or 000.png.
 """
 
 

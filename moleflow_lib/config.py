@@ -93,7 +93,7 @@ class ExperimentConfig:
     identity_weight: float = _option("train", 0.1, low=0)
     # score: from patch scores to decisions
     memory_size: int = _option("score", 0, low=0)
-    memory_neighbours: int = _option("score", 3, low=1)
+    memory_neighbours: int = _option("score", 1, low=1)
     memory_weight: float = _option("score", 0.5, low=0, high=1)
     score_mode: str = _option("score", "top_k", choices=("top_k", "mean", "max"))
     top_k: int = _option("score", 3, low=1)
@@ -161,6 +161,11 @@ class ExperimentConfig:
         if problems:
             raise ConfigError("; ".join(problems))
         return cls(**{**values, "preset": preset})
+
+    @property
+    def score_unit(self) -> str:
+        """Unit of patch and image scores: with stored patches the flow's nats are put on the scale of training patches."""
+        return "standard deviations" if self.memory_size else "nats"
 
     def with_(self, **changes: object) -> ExperimentConfig:
         """A copy with some fields changed, checked again."""

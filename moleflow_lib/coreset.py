@@ -68,7 +68,7 @@ def nearest_distances(queries: torch.Tensor, bank: torch.Tensor, neighbours: int
     squares = moved.square().sum(dim=1)
     for chunk in queries.split(max(1, _PRODUCTS // len(bank))):
         products = torch.addmm(squares, chunk - centre, moved.T, alpha=-2)
-        if neighbours == 1:  # argmin is several times faster than topk
+        if neighbours == 1:
             nearest = products.argmin(dim=1, keepdim=True)
         else:
             nearest = products.topk(min(neighbours, len(bank)), dim=1, largest=False).indices

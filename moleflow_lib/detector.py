@@ -76,6 +76,11 @@ class ContinualDetector:
         """Values of stored patches that a task keeps, the mean over tasks; float16."""
         return sum(memory.patches.numel() for memory in self.memories) // len(self.memories) if self.memories else 0
 
+    def value_counts(self, task: int = 0) -> dict[str, int]:
+        """What is kept: `MoLESpatialAwareNF.parameter_counts`, and `stored_patches`, which `per_task` then includes."""
+        counts, stored = self.flow.parameter_counts(task), self.memory_values()
+        return {**counts, "stored_patches": stored, "per_task": counts["per_task"] + stored}
+
     @torch.inference_mode()
     def latent(self, patches: torch.Tensor, task: int) -> tuple[torch.Tensor, torch.Tensor]:
         """z (N, H, W, D) and log-det (N, H, W), nats, of images under one task's parts, on the CPU."""

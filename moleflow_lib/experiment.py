@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from moleflow_lib.artifacts import tensors_sha256
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.datasets import Product, Task, make_tasks, open_dataset
 from moleflow_lib.detector import ContinualDetector
@@ -92,15 +93,17 @@ class Experiment:
 
     def stored_values(self) -> tuple[int, int, int]:
         """Values kept: of the shared base, of each task's parts with its stored patches, of each task's prototype."""
-        counts, dim = self.detector.flow.parameter_counts(), self.detector.dim
+        counts, dim = self.detector.value_counts(), self.detector.dim
         base = counts["base"] + counts["global_affine"] + counts["mixer"]
-        return base, counts["per_task"] + self.detector.memory_values(), dim + dim * (dim + 1) // 2
+        return base, counts["per_task"], dim + dim * (dim + 1) // 2
 
     def hashes(self) -> dict[str, str]:
         """What the results rest on: backbone weights, and the parts of each task learned so far (SHA-256)."""
         histories = self.trainer.histories
         parts = {f"parts of {history.name} (SHA-256)": history.state_sha256 for history in histories}
         base = {"shared base (SHA-256)": histories[0].base_sha256} if histories else {}
+        parts |= {f"stored patches of {history.name} (SHA-256)": tensors_sha256(memory.state())
+                  for history, memory in zip(histories, self.detector.memories, strict=False)}
         return {"backbone weights (SHA-256)": self.store.extractor.weights_sha256, **base, **parts}
 
     def _probe(self, task: Task) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """A few stored patches of a task, and the scale on which their distance and the flow's score can be added.
 
-The flow's likelihood and the distance to the nearest stored patch err in different places. Each is
+The flow's likelihood and the distance to the nearest stored patches err in different places. Each is
 put in standard deviations of the task's own training patches, so that the two can be blended. No
 test image takes part.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 
 from moleflow_lib.coreset import greedy_coreset, nearest_distances, projected
+from moleflow_lib.errors import ConfigError
 
 __all__ = ["TaskMemory", "probed", "remember"]
 
@@ -68,14 +69,19 @@ def remember(
         seed: decides the first one.
         name: what the progress bar says.
         neighbours: see `TaskMemory`.
+
+    Raises:
+        ConfigError: all stored patches are of one image, so that nothing sets the scale.
     """
     flat, per_image = patches.flatten(0, -2), patches[0].numel() // patches.shape[-1]
     picked = greedy_coreset(projected(flat, seed, nll.device), min(size, len(flat)), seed, name).cpu()
     stored, owner = flat[picked].to(nll.device), (picked // per_image).to(nll.device)
-    distances = [
-        _from_others(patches[image].to(nll.device), stored, owner != image, neighbours) for image in probed(len(patches))
-    ]
-    return TaskMemory(stored.half(), torch.stack([_spread(nll), _spread(torch.cat(distances))]), neighbours)
+    measured = [image for image in probed(len(patches)) if (owner != image).any()]
+    if not measured:
+        raise ConfigError(f"{name}: every stored patch is of one image, so none can set the scale; raise memory_size ({size})")
+    distances = torch.cat([_from_others(patches[image].to(nll.device), stored[owner != image], neighbours) for image in measured])
+    floor = 1e-3 * float(stored.float().norm(dim=1).mean())  # training images that are copies of one another differ by nothing
+    return TaskMemory(stored.half(), torch.stack([_spread(nll, 1e-3), _spread(distances, floor)]), neighbours)
 
 
 def probed(images: int) -> list[int]:
@@ -84,10 +90,9 @@ def probed(images: int) -> list[int]:
     return [index * images // count for index in range(count)]
 
 
-def _from_others(image: torch.Tensor, stored: torch.Tensor, foreign: torch.Tensor, neighbours: int) -> torch.Tensor:
-    others = stored[foreign] if foreign.any() else stored
+def _from_others(image: torch.Tensor, others: torch.Tensor, neighbours: int) -> torch.Tensor:
     return nearest_distances(image.float().flatten(0, -2), others.float(), neighbours)
 
 
-def _spread(values: torch.Tensor) -> torch.Tensor:
-    return torch.stack([values.mean(), values.std().clamp_min(1e-12)])
+def _spread(values: torch.Tensor, floor: float) -> torch.Tensor:
+    return torch.stack([values.mean(), values.std().clamp_min(floor)])

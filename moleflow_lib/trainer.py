@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -74,7 +74,9 @@ class MoLEContinualTrainer:
         history = self._restore(index, path, key) if artifact_exists(path) else self._train(index, name, train, path, key)
         flow.train_only(None)
         if self.config.memory_size:
-            self.detector.memories.append(self._memory(index, name, train, key))
+            memory, seconds = self._memory(index, name, train, key)
+            self.detector.memories.append(memory)
+            history = replace(history, seconds=history.seconds + seconds)
         self._base_key = self._base_key or key
         self.histories.append(history)
         return history
@@ -105,18 +107,19 @@ class MoLEContinualTrainer:
         self.detector.router.add(prototype)
         return prototype
 
-    def _memory(self, index: int, name: str, train: Features, key: str) -> TaskMemory:
-        """The task's stored patches, chosen now or read back; they depend on the task and on how many are asked for."""
+    def _memory(self, index: int, name: str, train: Features, key: str) -> tuple[TaskMemory, float]:
+        """The task's stored patches, chosen now or read back, and the seconds it took to choose them."""
         size, neighbours = self.config.memory_size, self.config.memory_neighbours
         seed = derive_seed(self.config.seed, "memory", name)
 
         def make() -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+            start = time.perf_counter()
             nll = self.detector.patch_scores(train.patches[probed(len(train.patches))], index)
             memory = remember(train.patches, nll.to(self.detector.device), size, seed, name, neighbours)
-            return memory.state(), {"kind": "memory"}
+            return memory.state(), {"kind": "memory", "seconds": time.perf_counter() - start}
 
-        tensors, _ = kept_artifact(self.folder.parent / "memories", name, [key, size, neighbours], make)
-        return TaskMemory(*(tensors[part].to(self.detector.device) for part in ("patches", "scale")), neighbours)
+        tensors, facts = kept_artifact(self.folder.parent / "memories", name, [key, size, neighbours], make)
+        return TaskMemory(*(tensors[part].to(self.detector.device) for part in ("patches", "scale")), neighbours), facts["seconds"]
 
     def _store(self, index: int, path: Path, key: str, history: TaskHistory, prototype: TaskPrototype) -> None:
         flow = self.detector.flow

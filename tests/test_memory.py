@@ -9,6 +9,7 @@ import torch
 
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.coreset import nearest_distances
+from moleflow_lib.errors import ConfigError
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.memory import TaskMemory, probed, remember
 
@@ -84,3 +85,15 @@ def test_memories_are_read_back_bit_by_bit_and_training_is_not_repeated(tiny_con
     assert same.unchanged()
     counted = same.detector.flow.parameter_counts(1)["per_task"]
     assert same.stored_values()[1] == counted + 20 * same.detector.dim, "stored patches count as values kept"
+    assert same.detector.value_counts(1)["stored_patches"] == 20 * same.detector.dim
+    assert len([name for name in same.hashes() if name.startswith("stored patches of")]) == 2
+
+
+def test_patches_of_one_image_alone_cannot_set_the_scale() -> None:
+    with pytest.raises(ConfigError, match="one image"):
+        remember(_patches(), torch.zeros(5, 3, 3), size=1, seed=0, name="one")
+
+
+def test_training_images_that_are_copies_do_not_drown_the_flow() -> None:
+    memory = remember(_patches(1).expand(3, -1, -1, -1), torch.randn(3, 3, 3), size=20, seed=0, name="copies")
+    assert memory.blend(torch.zeros(1, 3, 3), _patches(1).float() + 0.1, 1.0).max() < 1e4

@@ -6,6 +6,7 @@ Start a cluster with `dask scheduler` and, on each machine or GPU (`CUDA_VISIBLE
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 import uuid
@@ -35,6 +36,8 @@ class Cluster:
 
     def __init__(self, address: str, patience: float = _PATIENCE) -> None:
         self.dask, self.address, self.patience = _dask(), address, patience
+        if not re.fullmatch(r"\w+://[^/]+:\d+", address):
+            raise ConfigError(f"scheduler: no Dask scheduler answers at {address}: expected an address like tcp://host:8786")
         try:
             self.client = self.dask.Client(address, timeout=_ANSWER, set_as_default=False)
         except (OSError, ValueError) as error:

@@ -69,6 +69,10 @@ REASONS: Mapping[str, Reason] = MappingProxyType({
         "a task (0.79 M values at D = 768), on the scale of the task's own training scores, is a few per cent of the time and "
         "covers rare normal patches that a smooth density gives too little weight.",
     ),
+    "memory_neighbours": _reason(
+        "nearest stored patch", "A coreset is picked for being far from everything, so its single nearest patch may be an oddity; "
+        "the mean over three asks for more than one witness.",
+    ),
     "memory_weight": _reason(
         "evenly", "How much of the score the distance to stored patches has; the flow has the rest. It is the larger share, told "
         "plainly: what the flow adds to it is the row `stored patches alone`, what it is worth without it `no stored patches`.",

@@ -7,7 +7,7 @@ from pathlib import Path
 from moleflow_lib.ablation.grid import AblationRun
 from moleflow_lib.ablation.lora_rank import lora_summary
 from moleflow_lib.ablation.tail import task_tail
-from moleflow_lib.artifacts import read_json, write_json
+from moleflow_lib.artifacts import file_sha256, read_json, write_json
 from moleflow_lib.config import digest
 from moleflow_lib.errors import ArtifactError
 from moleflow_lib.evaluation import ContinualResult
@@ -17,18 +17,21 @@ from moleflow_lib.trainer import METHOD_VERSION
 
 __all__ = ["DECIDING", "input_keys", "keep", "kept", "measure", "run_key"]
 
-_ROW_VERSION = 2  # raise it when rows hold other numbers or more of them
+_ROW_VERSION = 3  # raise it when rows hold other numbers or more of them
 DECIDING = ("data", "backbone", "flow", "train", "score", "router")  # groups of options that decide numbers
 
 
 def input_keys(experiment: Experiment) -> dict[str, object]:
-    """What goes into a run: the backbone, and the images of every task and split, each as a hash.
+    """What goes into a run: the backbone, the images of every task and split, labels and masks, each as a hash.
 
     Features that are not stored yet are extracted.
     """
     keys = {f"{task.name}-{split}": experiment.features(task, split).key
             for task in experiment.tasks for split in ("train", "test")}
-    return {"backbone": experiment.store.identity, "features": keys, "order": [task.name for task in experiment.tasks]}
+    truth = {task.name: [[record.product, record.label, file_sha256(record.mask) if record.mask else ""] for record in task.test]
+             for task in experiment.tasks}
+    order = [task.name for task in experiment.tasks]
+    return {"backbone": experiment.store.identity, "features": keys, "truth": digest(truth), "order": order}
 
 
 def run_key(run: AblationRun, inputs: dict[str, object]) -> str:
@@ -52,7 +55,7 @@ def measure(run: AblationRun, experiment: Experiment) -> dict[str, object]:
     """
     histories = experiment.learn()
     result = experiment.evaluate()
-    counts = experiment.detector.flow.parameter_counts(len(histories) - 1)
+    counts = experiment.detector.value_counts(len(histories) - 1)
     return {
         "seed": run.seed, "order": list(result.classes),
         **{metric: mean_defined(result.final(metric)) for metric in METRICS},

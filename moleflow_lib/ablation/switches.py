@@ -73,7 +73,10 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "with position": _switch("with positional encoding", use_position=True),
     "position at a tenth": _switch("positional encoding times 0.1", position_scale=0.1),
     # before the flow
-    "no whitening": _switch("without the whitening adapter", _pixel(-7.0), part="whitening", use_whitening=False),
+    "no whitening": _switch(
+        "without the whitening adapter; feature noise, if any, is then in raw units", _pixel(-7.0), part="whitening",
+        use_whitening=False,
+    ),
     "volume counted": _switch("log γ in the log-determinant", count_adapter_volume=True),
     "volume left out": _switch("log γ left out of the log-determinant", count_adapter_volume=False),
     "no identity regulariser": _switch("base whitening not held near 1", part="identity regulariser", identity_weight=0.0),
@@ -90,7 +93,7 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     # low-rank updates
     "no LoRA": _switch("without low-rank updates", _image(-0.1), _pixel(-0.5), part="lora", use_lora=False),
     "no task bias": _switch("without the bias per task", part="task_bias", use_task_bias=False),
-    "no LoRA, no bias": _switch("the base subnets as they are", use_lora=False, use_task_bias=False),
+    "no LoRA or bias": _switch("the base subnets as they are", use_lora=False, use_task_bias=False),
     "rank 4": _switch("LoRA rank, α fixed, so α/r moves too", lora_rank=4),
     "rank 8": _switch("LoRA rank, α fixed", lora_rank=8),
     "rank 16": _switch("LoRA rank, α fixed", *_FLAT, lora_rank=16),
@@ -145,7 +148,7 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "noise 0.3": _switch("density blurred by 0.3 standard deviations", feature_noise=0.3),
     "noise 0.5": _switch("density blurred by 0.5 standard deviations", feature_noise=0.5),
     # stored patches, nothing trained anew
-    "no stored patches": _switch("the flow's score alone", part="stored patches", memory_size=0),
+    "no stored patches": _switch("the flow's score alone", part="stored_patches", memory_size=0),
     "256 stored patches": _switch("fewer stored patches", memory_size=256),
     "1024 stored patches": _switch("stored patches share the score", memory_size=1024),
     "nearest stored patch": _switch("distance to the one nearest stored patch", memory_neighbours=1),

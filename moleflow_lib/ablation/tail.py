@@ -48,13 +48,13 @@ def tail_summary(train: np.ndarray, normal: np.ndarray, defects: np.ndarray) -> 
     """Quantiles of patch scores and how defect patches stand out from the normal tail.
 
     Args:
-        train: (n,) scores of the patches of training images, nats.
+        train: (n,) scores of the patches of training images, in the unit of scores.
         normal: (n,) of normal test images; may be empty.
         defects: (n,) of defect patches; may be empty.
 
     Returns:
-        `train` and `normal`: quantile in percent → nats; `defects`: median, nats; `width`: 95 % − 50 %
-        of normal patches, nats; `reach`: how far their 99.9 % quantile lies from their median, in units
+        `train` and `normal`: quantile in percent → score; `defects`: median; `width`: 95 % − 50 %
+        of normal patches; `reach`: how far their 99.9 % quantile lies from their median, in units
         of that width; `beyond`: share of defect patches above it. None where undefined.
 
     >>> normal = np.arange(1001.0)
@@ -76,7 +76,7 @@ def tail_rows(rows: Sequence[Mapping[str, object]], switches: Sequence[str]) -> 
 
     Returns:
         One row a switch and class: `switch`, `class`, `images` (`training` or `normal test`), each
-        quantile's distance to the median in nats, `defects` likewise, `reach`, `beyond`, `seeds`.
+        quantile's distance to the median, `defects` likewise, `reach`, `beyond`, `seeds`.
     """
     return [
         _tail_row(switch, name, images, [row["tail"][name] for row in rows if row["switch"] == switch])

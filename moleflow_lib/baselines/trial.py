@@ -85,7 +85,10 @@ def try_baseline(experiment: Experiment, name: str) -> Trial:
         ArtifactError: something stored is damaged.
     """
     plan = _PLANS[name]
-    contender = plan.make(experiment.detector.dim, experiment.config, experiment.store.identity, experiment.folder)
+    config, count = experiment.config, len(experiment.tasks)
+    if plan.at_once:  # one model of all tasks gets the steps and the stored patches that they have together
+        config = config.with_(steps=config.steps * count, memory_size=config.memory_size * count)
+    contender = plan.make(experiment.detector.dim, config, experiment.store.identity, experiment.folder)
     lessons = [(task.name, experiment.features(task, "train")) for task in experiment.tasks]
     states = None if plan.routed else list(range(len(lessons)))
     if plan.at_once:

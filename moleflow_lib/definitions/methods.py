@@ -9,7 +9,8 @@ __all__ = ["METHODS"]
 METHODS = (
     Definition(
         name="moleflow", title="MoLE-Flow", source="the method of this project",
-        text="One flow trained on the first task and frozen; whitening, LoRA, biases and an invertible adapter of each task.",
+        text="One flow trained on the first task and frozen; whitening, LoRA, biases and an invertible adapter of each task; where "
+        "memory_size asks for them, stored patches of each task.",
     ),
     Definition(
         name="memory_bank", title="memory bank", source="Roth et al. 2022 (PatchCore)",
@@ -28,7 +29,8 @@ METHODS = (
     ),
     Definition(
         name="joint", title="joint flow", also=("joint_flow",), source="definition of this project",
-        text="One model trained, as the method trains its first task, on the training images of all tasks together; no task, no "
+        text="One model trained, as the method trains its first task, on the training images of all tasks together, with as many "
+        "steps and stored patches as all tasks have; no task, no "
         "router. It has no earlier values, so forgetting is undefined.",
     ),
     Definition(
@@ -44,8 +46,8 @@ METHODS = (
     Definition(
         name="values_per_task", title="values a task", also=("k_values_a_task", "mb_a_task", "bytes_per_task"),
         source="definition of this project",
-        text="What is kept for each further task: trained values at four bytes each, patches of a bank at the two bytes they are "
-        "stored with, and where a router chooses its prototype, a mean and half a covariance at four bytes a value.",
+        text="What is kept for each further task: trained values at four bytes each, patches of a bank and stored patches at two, "
+        "and where a router chooses its prototype, a mean and half a covariance at four bytes a value.",
     ),
     Definition(
         name="shared_values", title="shared values", also=("k_shared",), source="definition of this project",

@@ -20,7 +20,7 @@ __all__ = ["ablation_results", "ablation_sentences", "with_interval"]
 
 Row = Mapping[str, object]
 _METRICS = ("image_auroc", "pixel_ap", "aupro")
-_PARTS = {"lora": "LoRA", "dia": "DIA", "base": "coupling blocks", "task_bias": "task bias"}
+_PARTS = {"lora": "LoRA", "dia": "DIA", "base": "coupling blocks", "task_bias": "task bias", "stored_patches": "stored patches"}
 
 
 def ablation_results(rows: Sequence[Row], updates: Sequence[Row]) -> dict[str, object]:
@@ -46,7 +46,8 @@ def ablation_sentences(rows: Sequence[Row], updates: Sequence[Row], config: Expe
         config: of the runs.
     """
     flow = flow_and_memory_sentences(rows, with_interval)
-    return [_how_sure(rows, config), *_parts(rows), *flow, *_lora(rows, updates), *_order(rows), *_tail(rows), *_record(rows)]
+    tail = _tail(rows, config.score_unit)
+    return [_how_sure(rows, config), *_parts(rows), *flow, *_lora(rows, updates), *_order(rows), *tail, *_record(rows)]
 
 
 def with_interval(gap: Row) -> str:
@@ -150,15 +151,15 @@ def _order(rows: Sequence[Row]) -> list[str]:
     return sentences
 
 
-def _tail(rows: Sequence[Row]) -> list[str]:
+def _tail(rows: Sequence[Row], unit: str) -> list[str]:
     """What the tail loss does to the tail."""
     other = next((name for name in ("no tail loss", "tail 0.3", "tail 0.7") if any(row["switch"] == name for row in rows)), "")
     if not other:
         return []
     width, reach, beyond = (with_interval(tail_gap(rows, other, number)) for number in ("width", "reach", "beyond"))
     return [
-        f"Score tail, the preset minus `{other}`: the scores of normal test patches spread by {width} nats from the median to the "
-        f"95 % quantile; measured in that spread, the 99.9 % quantile lies further out by {reach}; the share of defect patches "
+        f"Score tail, the preset minus `{other}`: the scores of normal test patches spread by {width} {unit} from the median to "
+        f"the 95 % quantile; measured in that spread, the 99.9 % quantile lies further out by {reach}; the share of defect patches "
         f"beyond it changes by {beyond}."
     ]
 

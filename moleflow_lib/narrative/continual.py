@@ -48,7 +48,7 @@ def unlabelled_rows(experiment: Experiment) -> list[dict[str, object]]:
     """Scores of the images whose truth nobody has told, most anomalous first.
 
     Returns:
-        `task` (the folder it lies in), `image`, `chosen` task, `score` (nats), and `rank`, the share of
+        `task` (the folder it lies in), `image`, `chosen` task, `score` (in `score_unit`), and `rank`, the share of
         the chosen task's training images that score lower; normal images of a good fit lie below 1.
     """
     config, rows = experiment.config, []

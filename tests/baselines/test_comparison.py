@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from moleflow_lib.baselines.comparison import METHOD, Comparison, Estimate, compare
-from moleflow_lib.baselines.flows import FineTunedFlow
+from moleflow_lib.baselines.flows import FineTunedFlow, FreshFlows
 from moleflow_lib.baselines.memory_bank import MemoryBanks
 from moleflow_lib.baselines.trial import Costs, Trial, try_baseline
 from moleflow_lib.config import BASELINES, ExperimentConfig
@@ -220,3 +221,14 @@ def test_without_an_invertible_adapter_there_is_no_adapter_alone(learned: Experi
 def test_nothing_of_a_baseline_lands_outside_the_store(compared: Comparison, learned: Experiment) -> None:
     folders = {path.relative_to(learned.folder).parts[0] for path in Path(learned.folder).rglob("*.safetensors")}
     assert {"memory_bank", "padim", "fine_tune", "tasks", "features"} == folders
+
+
+def test_one_model_of_all_tasks_gets_the_steps_and_patches_of_all(
+    tiny_config: Callable[..., ExperimentConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = Experiment(tiny_config(classes=("leather", "nut"), steps=2, memory_size=5))
+    experiment.learn()
+    seen, inner = [], FreshFlows.learn
+    monkeypatch.setattr(FreshFlows, "learn", lambda self, name, train: seen.append(self.config) or inner(self, name, train))
+    try_baseline(experiment, "joint")
+    assert [(config.steps, config.memory_size) for config in seen] == [(4, 10)]
