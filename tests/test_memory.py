@@ -91,7 +91,7 @@ def test_memories_are_read_back_bit_by_bit_and_training_is_not_repeated(tiny_con
 
 def test_patches_of_one_image_alone_cannot_set_the_scale() -> None:
     with pytest.raises(ConfigError, match="one image"):
-        remember(_patches(), torch.zeros(5, 3, 3), size=1, seed=0, name="one")
+        remember(_patches(1), torch.zeros(1, 3, 3), size=3, seed=0, name="one")
 
 
 def test_training_images_that_are_copies_do_not_drown_the_flow() -> None:
