@@ -66,10 +66,10 @@ _PLANS: Mapping[str, _Plan] = MappingProxyType({
 
 def try_method(experiment: Experiment) -> Trial:
     """The method itself, as its experiment has learned and evaluated it."""
-    shared, per_task, _ = experiment.stored_values()
+    seconds = sum(history.seconds for history in experiment.learn())
+    shared, per_task, _ = experiment.stored_values()  # what is kept is known once it was learned
     stored = experiment.detector.memory_values()
     footprint = Footprint(per_task=per_task, bytes_per_task=4 * per_task - 2 * stored, shared=shared)  # patches are float16
-    seconds = sum(history.seconds for history in experiment.learn())
     return _trial(experiment, experiment.evaluators, footprint, seconds, states=None)
 
 

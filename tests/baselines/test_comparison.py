@@ -232,3 +232,11 @@ def test_one_model_of_all_tasks_gets_the_steps_and_patches_of_all(
     monkeypatch.setattr(FreshFlows, "learn", lambda self, name, train: seen.append(self.config) or inner(self, name, train))
     try_baseline(experiment, "joint")
     assert [(config.steps, config.memory_size) for config in seen] == [(4, 10)]
+
+
+def test_every_seed_keeps_as_much(tiny_config: Callable[..., ExperimentConfig]) -> None:
+    """Costs are means over seeds, so a run that was not learned when it was counted would show."""
+    config = tiny_config(classes=("leather", "nut"), baselines=(), memory_size=5)
+    one, three = (compare(Experiment(config.with_(comparison_seeds=seeds))).costs(METHOD) for seeds in ((0,), (0, 1, 2)))
+    for key in ("values_per_task", "bytes_per_task", "shared_values"):
+        assert one[key] == three[key] > 0
