@@ -95,7 +95,13 @@ def departure_rows(config: ExperimentConfig) -> list[dict[str, object]]:
     published, here = ExperimentConfig().group(*_GROUPS), config.group(*_GROUPS)
     changed = [name for name in here if here[name] != published[name] and name not in ("backbone", "seed")]
     return [
-        {"option": name, "v5_final": published[name], "here": here[name],
+        {"option": name, "v5_final": _shown(published[name]), "here": _shown(here[name]),
          "put back by": REASONS[name].undone_by if name in REASONS else "", "why": REASONS[name].why if name in REASONS else ""}
         for name in changed
     ]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)

@@ -37,3 +37,8 @@ def test_a_task_keeps_at_most_three_point_two_million_values_at_768_channels() -
     flow.add_task()
     counts, prototype = flow.parameter_counts(), 768 + 768 * 769 // 2
     assert counts["per_task"] + RECOMMENDED.memory_size * 768 + prototype <= 3_200_000
+
+
+def test_small_values_are_shown_in_full() -> None:
+    row = next(row for row in departure_rows(RECOMMENDED) if row["option"] == "lr")
+    assert (row["v5_final"], row["here"]) == ("0.0001", "0.001")
