@@ -38,14 +38,14 @@ class IndexPermutedBlock(AllInOneBlock):
         return (x * scale + self.global_offset).index_select(1, self.order), log_det
 
 
-def build_coupling_flow(dim: int, layers: int, clamping: float, **lora: object) -> SequenceINN:
+def build_coupling_flow(dim: int, layers: int, clamping: float, **subnet: object) -> SequenceINN:
     """Stack coupling blocks whose subnets are `MoLESubnet`.
 
     Args:
         dim: D, even.
         layers: number of blocks; none gives the identity.
         clamping: bound of each coupling's log-scale, nats.
-        lora: options of `LoRALinear`.
+        subnet: options of `MoLESubnet`.
 
     Returns:
         A flow that maps (N, D) to (N, D) and log-det (N,), nats. Permutations come from NumPy's
@@ -55,7 +55,7 @@ def build_coupling_flow(dim: int, layers: int, clamping: float, **lora: object) 
     for _ in range(layers):
         flow.append(
             IndexPermutedBlock,
-            subnet_constructor=lambda dims_in, dims_out: MoLESubnet(dims_in, dims_out, **lora),
+            subnet_constructor=lambda dims_in, dims_out: MoLESubnet(dims_in, dims_out, **subnet),
             affine_clamping=clamping,
             global_affine_type="SOFTPLUS",
             permute_soft=False,

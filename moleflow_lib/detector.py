@@ -29,7 +29,7 @@ class ContinualDetector:
         self.position = PositionalEmbeddingGenerator(dim, config.use_position, config.position_scale)
         self.flow = MoLESpatialAwareNF(dim, config).to(self.device)
         self.router = PrototypeRouter(config.router_covariance, config.router_ridge)
-        self.memories: list[TaskMemory] = []  # one a task, if `memory_size` asks for stored patches
+        self.memories: list[TaskMemory] = []  # one a task, if the configuration scales its scores
 
     def route(self, image_means: torch.Tensor, known: int | None = None) -> torch.Tensor:
         """The task each image seems to belong to.
@@ -53,8 +53,8 @@ class ContinualDetector:
             batch_size: images a forward pass.
 
         Returns:
-            (N, H, W) float32 on the CPU, higher = more anomalous: ½‖z‖² − log-det in nats, or, where patches
-            are stored, its blend with their distance (`TaskMemory.blend`).
+            (N, H, W) float32 on the CPU, higher = more anomalous: ½‖z‖² − log-det in nats, or, where
+            the configuration scales scores or stores patches, what `TaskMemory.blend` makes of it.
 
         Raises:
             ConfigError: the features are of another width than the flow was made for.
@@ -89,5 +89,6 @@ class ContinualDetector:
         return z.cpu(), log_det.cpu()
 
     def _scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
-        nll = patch_nll(*self.flow(self.position(patches)))
+        z, log_det = self.flow(self.position(patches))
+        nll = patch_nll(z, self.config.log_det_weight * log_det)
         return self.memories[task].blend(nll, patches, self.config.memory_weight) if task < len(self.memories) else nll

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from moleflow_lib.artifacts import tensors_sha256
+from moleflow_lib.artifacts import kept_artifact, tensors_sha256
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.datasets import Product, Task, make_tasks, open_dataset
 from moleflow_lib.detector import ContinualDetector
@@ -15,6 +15,7 @@ from moleflow_lib.errors import DataError, TrainingError, problem_list
 from moleflow_lib.evaluation import ContinualResult, TaskEvaluator, evaluate_continual
 from moleflow_lib.extractor import build_extractor
 from moleflow_lib.feature_store import Features, FeatureStore
+from moleflow_lib.reduction import FeatureReduction, reduced_width
 from moleflow_lib.trainer import MoLEContinualTrainer, TaskHistory
 
 __all__ = ["Experiment"]
@@ -42,13 +43,30 @@ class Experiment:
         if problems:
             raise DataError(problem_list(f"{config.dataset_root} cannot be used as it is:", problems))
         self.store = FeatureStore(self.folder / "features", build_extractor(config), config.resize)
-        self.detector = ContinualDetector(self.store.extractor.feature_dim, config)
+        self.detector = ContinualDetector(reduced_width(self.store.extractor.feature_dim, config.reduced_share), config)
         self.trainer = MoLEContinualTrainer(self.detector, self.store.identity, self.folder / "tasks")
         self._learned_scores: list[torch.Tensor] = []
 
     def features(self, task: Task, split: str) -> Features:
-        """Features of a task's `train` or `test` images."""
-        return self.store.features(task.train if split == "train" else task.test, f"{task.name}-{split}")
+        """Features of a task's `train` or `test` images, reduced if the configuration says so."""
+        features = self._backbone_features(task, split)
+        return self.reduction.features(features) if self.reduction else features
+
+    @cached_property
+    def reduction(self) -> FeatureReduction | None:
+        """The projection that the first task settled, or None if features keep their width."""
+        config, first, dim = self.config, self.tasks[0], self.detector.dim
+        if config.reduced_share == 1:
+            return None
+        train = self._backbone_features(first, "train")
+        made_from = [train.key, dim, config.reduced_by, config.seed]
+
+        def make() -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+            fitted = FeatureReduction.fitted(train.patches, dim, config.reduced_by, config.seed)
+            return fitted.state(), {"kind": "reduction"}
+
+        tensors, _ = kept_artifact(self.folder / "reductions", first.name, made_from, make)
+        return FeatureReduction(tensors["mean"], tensors["basis"])
 
     def learn(self, upto: int | None = None) -> list[TaskHistory]:
         """Learn the first `upto` tasks (all if None); those learned already are not learned again."""
@@ -95,6 +113,7 @@ class Experiment:
         """Values kept: of the shared base, of each task's parts with its stored patches, of each task's prototype."""
         counts, dim = self.detector.value_counts(), self.detector.dim
         base = counts["base"] + counts["global_affine"] + counts["mixer"]
+        base += sum(tensor.numel() for tensor in self.reduction.state().values()) if self.reduction else 0
         return base, counts["per_task"], dim + dim * (dim + 1) // 2
 
     def hashes(self) -> dict[str, str]:
@@ -104,7 +123,11 @@ class Experiment:
         base = {"shared base (SHA-256)": histories[0].base_sha256} if histories else {}
         parts |= {f"stored patches of {history.name} (SHA-256)": tensors_sha256(memory.state())
                   for history, memory in zip(histories, self.detector.memories, strict=False)}
+        base |= {"shared reduction (SHA-256)": tensors_sha256(self.reduction.state())} if self.reduction else {}
         return {"backbone weights (SHA-256)": self.store.extractor.weights_sha256, **base, **parts}
+
+    def _backbone_features(self, task: Task, split: str) -> Features:
+        return self.store.features(task.train if split == "train" else task.test, f"{task.name}-{split}")
 
     def _probe(self, task: Task) -> torch.Tensor:
         return self.detector.patch_scores(self.features(task, "train").patches[:16], task.index)

@@ -80,8 +80,8 @@ class PatchExtractor(nn.Module):
 class ViTPatchCoreExtractor(PatchExtractor):
     """Several layers of any timm model as one grid of patch features.
 
-    Vision transformers: the plain mean of the chosen blocks' tokens, class and register tokens
-    dropped. CNNs: the chosen stages resized to the finest grid among them, concatenated, and
+    Vision transformers: the plain mean of the chosen blocks' tokens (or all of them side by side), class
+    and register tokens dropped. CNNs: the chosen stages resized to the finest grid among them, concatenated, and
     averaged over neighbouring channels to D (as PatchCore does, Roth et al. 2022).
 
     Args:
@@ -90,6 +90,8 @@ class ViTPatchCoreExtractor(PatchExtractor):
         image_size: S in pixels.
         weights: a local weights file; empty downloads the tag's own.
         block_norm: LayerNorm each block's tokens before the mean.
+        block_merge: `mean`, or `concatenate`: D is then as many times wider as there are blocks.
+        neighbourhood: odd; each patch becomes the mean of this many by this many patches (3 in PatchCore).
         feature_dim: D for CNNs; 0 takes 768. Transformers keep their own width.
         random_seed: draw untrained weights with this seed instead of loading any.
 
@@ -99,7 +101,8 @@ class ViTPatchCoreExtractor(PatchExtractor):
 
     def __init__(
         self, tag: str, *, blocks: Sequence[int] = (1, 3, 5, 11), image_size: int = 224, weights: str | Path = "",
-        block_norm: bool = False, feature_dim: int = 0, random_seed: int | None = None,
+        block_norm: bool = False, block_merge: str = "mean", neighbourhood: int = 1, feature_dim: int = 0,
+        random_seed: int | None = None,
     ) -> None:
         model = _load_timm(tag, weights, random_seed)
         depth = len(model.feature_info)
@@ -115,19 +118,25 @@ class ViTPatchCoreExtractor(PatchExtractor):
         data = timm.data.resolve_model_data_config(model)
         if hasattr(model, "set_input_size") and image_size != data["input_size"][-1]:
             model.set_input_size(img_size=image_size)
-        network = _Intermediates(model, blocks, block_norm, feature_dim)
+        if not neighbourhood % 2:
+            raise BackboneError(f"neighbourhood: expected an odd number, 3 for 3×3 patches, got {neighbourhood}")
+        network = _Intermediates(model, blocks, block_norm, block_merge, neighbourhood, feature_dim)
         resolved = ".".join(filter(None, (model.pretrained_cfg["architecture"], model.pretrained_cfg.get("tag"))))
         name = f"random:{tag}" if random_seed is not None else resolved
         layers = f"[{','.join(map(str, blocks))}]" + ("+norm" if block_norm else "")
+        layers += ("+concatenated" if block_merge == "concatenate" else "") + (f"+mean{neighbourhood}" if neighbourhood > 1 else "")
         super().__init__(network, name + layers, image_size, data["mean"], data["std"], data["interpolation"])
 
 
 class _Intermediates(nn.Module):
     """Chosen layers of a timm model, merged into (B, H, W, D)."""
 
-    def __init__(self, model: nn.Module, blocks: Sequence[int], block_norm: bool, feature_dim: int) -> None:
+    def __init__(
+        self, model: nn.Module, blocks: Sequence[int], block_norm: bool, block_merge: str, neighbourhood: int, feature_dim: int
+    ) -> None:
         super().__init__()
         self.model, self.blocks, self.block_norm, self.feature_dim = model, list(blocks), block_norm, feature_dim
+        self.block_merge, self.neighbourhood = block_merge, neighbourhood
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         maps = self.model.forward_intermediates(
@@ -136,9 +145,13 @@ class _Intermediates(nn.Module):
         layers = [layer.permute(0, 2, 3, 1) for layer in maps]
         if self.block_norm:
             layers = [F.layer_norm(layer, layer.shape[-1:]) for layer in layers]
-        if len({layer.shape for layer in layers}) == 1 and not self.feature_dim:
-            return torch.stack(layers).mean(dim=0)
-        return self._concatenated(layers)
+        return _neighbourhood_mean(self._merged(layers), self.neighbourhood)
+
+    def _merged(self, layers: list[torch.Tensor]) -> torch.Tensor:
+        alike = len({layer.shape for layer in layers}) == 1 and not self.feature_dim
+        if alike and self.block_merge == "concatenate":
+            return torch.cat(layers, dim=-1)
+        return torch.stack(layers).mean(dim=0) if alike else self._concatenated(layers)
 
     def _concatenated(self, layers: list[torch.Tensor]) -> torch.Tensor:
         size = max(tuple(layer.shape[1:3]) for layer in layers)
@@ -148,6 +161,13 @@ class _Intermediates(nn.Module):
         ]
         joined = torch.cat(resized, dim=-1)
         return F.adaptive_avg_pool1d(joined.flatten(0, 2).unsqueeze(1), self.feature_dim or 768).view(*joined.shape[:3], -1)
+
+
+def _neighbourhood_mean(patches: torch.Tensor, size: int) -> torch.Tensor:
+    """Mean over size×size patches around each of (B, H, W, D); at the border over those that exist."""
+    if size == 1:
+        return patches
+    return F.avg_pool2d(patches.permute(0, 3, 1, 2), size, 1, size // 2, count_include_pad=False).permute(0, 2, 3, 1)
 
 
 def build_extractor(config: ExperimentConfig) -> PatchExtractor:
@@ -167,6 +187,7 @@ def build_extractor(config: ExperimentConfig) -> PatchExtractor:
         raise BackboneError(f"backbone={name} asks for random weights, backbone_weights for a file; give one of the two")
     return ViTPatchCoreExtractor(
         tag, blocks=config.blocks, image_size=config.image_size, block_norm=config.block_norm,
+        block_merge=config.block_merge, neighbourhood=config.neighbourhood,
         feature_dim=config.feature_dim, weights="" if tag != name else config.backbone_weights,
         random_seed=0 if tag != name else None,
     ).to(device)

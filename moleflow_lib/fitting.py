@@ -11,12 +11,14 @@ import torch
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.detector import ContinualDetector
 from moleflow_lib.errors import TrainingError
+from moleflow_lib.kept_weights import BestWeights, WeightAverage
 from moleflow_lib.losses import identity_regulariser, log_det_penalty, patch_nll, tail_aware_loss
 from moleflow_lib.runtime import derive_seed, progress, seeded
 
 __all__ = ["fit"]
 
 _CURVES = ("loss", "nll", "log_det", "energy")
+_CHECKED_EVERY = 25  # steps between two looks at the held-out images
 
 
 def fit(detector: ContinualDetector, task: int, name: str, patches: torch.Tensor) -> tuple[dict[str, list[float]], int]:
@@ -29,6 +31,9 @@ def fit(detector: ContinualDetector, task: int, name: str, patches: torch.Tensor
     With `feature_noise` σ the flow learns the density of whitened patches blurred by a Gaussian of width
     σ, which is the Parzen estimate of that density: in place of ever finer detail of the directions in
     which training patches hardly vary, it learns distance to the training patches (Vincent 2011).
+
+    What is left behind are the last weights, with `weight_average` their moving average, with `held_out_share`
+    those with the lowest loss on normal training images that are held out of the training.
 
     Args:
         detector: its flow, in place.
@@ -43,13 +48,15 @@ def fit(detector: ContinualDetector, task: int, name: str, patches: torch.Tensor
     Raises:
         TrainingError: the loss was not finite.
     """
-    config, patches = detector.config, patches.to(detector.device)
+    config, patches, held_out = detector.config, *_split(patches.to(detector.device), detector.config, name)
     trainable = [p for p in detector.flow.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trainable, lr=config.lr, weight_decay=config.weight_decay)
     per_epoch = math.ceil(len(patches) / config.batch_size)
     total = config.steps or max(config.epochs, math.ceil(config.min_steps / per_epoch)) * per_epoch
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, total, config))
     curves: dict[str, list[float]] = {curve: [] for curve in _CURVES}
+    average = WeightAverage(trainable, config.weight_average) if config.weight_average else None
+    best = BestWeights(trainable) if len(held_out) else None
     with seeded(derive_seed(config.seed, "draws", name)):
         for epoch in progress(range(math.ceil(total / per_epoch)), f"training {name}"):
             rows = []
@@ -63,8 +70,30 @@ def fit(detector: ContinualDetector, task: int, name: str, patches: torch.Tensor
                 optimiser.step()
                 scheduler.step()
                 rows.append(row)
+                if average:
+                    average.update(scheduler.last_epoch - 1)
+                if best and (scheduler.last_epoch % _CHECKED_EVERY == 0 or scheduler.last_epoch == total):
+                    best.offer(_held_out_loss(detector, held_out))
             _record(curves, torch.stack(rows), name, epoch)
+    for kept in filter(None, (average, best)):
+        kept.restore()
     return curves, total
+
+
+def _split(patches: torch.Tensor, config: ExperimentConfig, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images to train on, and those held out: `held_out_share` of them, at least one, never all."""
+    if not config.held_out_share:
+        return patches, patches[:0]
+    count = min(max(1, round(config.held_out_share * len(patches))), len(patches) - 1)
+    order = torch.randperm(len(patches), generator=torch.Generator().manual_seed(derive_seed(config.seed, "held out", name)))
+    return patches[order[count:].sort().values], patches[order[:count]]
+
+
+@torch.no_grad()
+def _held_out_loss(detector: ContinualDetector, patches: torch.Tensor) -> float:
+    """Mean patch loss of held-out images, without noise, nats."""
+    nll = [patch_nll(*detector.flow(detector.position(chunk.float()))).mean(dim=(1, 2)) for chunk in patches.split(32)]
+    return float(torch.cat(nll).mean())
 
 
 def _loss(detector: ContinualDetector, task: int, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
@@ -11,7 +11,7 @@ from moleflow_lib.adapters import DeepInvertibleAdapter, SpatialContextMixer, Wh
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.coupling import build_coupling_flow
 from moleflow_lib.errors import ConfigError
-from moleflow_lib.lora import LoRALinear
+from moleflow_lib.lora import LocalContext, LoRALinear
 from moleflow_lib.runtime import derive_seed, seeded
 
 __all__ = ["MoLESpatialAwareNF"]
@@ -21,7 +21,7 @@ _PARTS = {"lora_A": "lora", "lora_B": "lora", "task_bias": "task_bias", "input_a
 
 
 class MoLESpatialAwareNF(nn.Module):
-    """Whitening[t] → context mixer → coupling blocks with LoRA[t] → invertible adapter[t].
+    """Whitening[t] → context mixer → coupling blocks with LoRA[t] → invertible adapter[t] (`dia_place` may put it before them).
 
     Every tensor belongs either to the base (shared, trained with task 0, then frozen) or to exactly
     one task; `train_only`, `base_state` and `task_state` follow that ownership.
@@ -45,7 +45,7 @@ class MoLESpatialAwareNF(nn.Module):
         with seeded(derive_seed(config.seed, "base")):
             self.flow = build_coupling_flow(
                 dim, config.coupling_layers, config.affine_clamping, rank=config.lora_rank, alpha=config.lora_alpha,
-                use_lora=config.use_lora, use_task_bias=config.use_task_bias,
+                use_lora=config.use_lora, use_task_bias=config.use_task_bias, local_context=config.local_context,
             )
             self.mixer = SpatialContextMixer(dim) if config.use_mixer else None
         self.input_adapters = nn.ModuleDict()
@@ -99,29 +99,33 @@ class MoLESpatialAwareNF(nn.Module):
         Args:
             features: (B, H, W, D), positional encoding added.
             noise: standard deviation of Gaussian noise, of which each patch gets its own; its unit is that
-                of the whitened patch, whose channels have a standard deviation of 1.
+                of the whitened patch, whose channels have a standard deviation of 1. With `noise_varies` each
+                patch's width is drawn evenly between 0 and twice that.
         """
         adapter = self.input_adapters[str(self.active)] if self.config.use_whitening else None
         x = features if adapter is None else adapter.standardised(features)
-        x = x + noise * torch.randn_like(x) if noise else x
+        x = x + self._noise(x, noise) if noise else x
         x = x if adapter is None else adapter.scaled(x)
         return self.mixer(x) if self.mixer is not None else x
 
     def density(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """From the flow's input (..., D) to z (..., D) and log-det (...), nats; each patch by itself."""
-        z, log_det = self.flow(x.reshape(-1, self.dim)) if len(self.flow) else (x, x.new_zeros(x.shape[:-1]))
-        z, log_det = z.reshape(x.shape), log_det.reshape(x.shape[:-1])
-        if self.config.dia_blocks:
-            z, extra = self.dia_adapters[str(self.active)](z)
+        """From the flow's input (B, H, W, D) to z (B, H, W, D) and log-det (B, H, W), nats.
+
+        Each patch by itself, except that `local_context` lets its neighbours condition it.
+        """
+        z, log_det = x, x.new_zeros(x.shape[:-1])
+        for step in self._steps():
+            z, extra = step(z, False)
             log_det = log_det + extra
         if self.config.count_adapter_volume and self.config.use_whitening:
             log_det = log_det + self.input_adapters[str(self.active)].log_volume()
         return z, log_det
 
     def inverse(self, z: torch.Tensor) -> torch.Tensor:
-        """From the latent back to the flow's input: adapter⁻¹ first, then flow⁻¹.
+        """From the latent back to the flow's input: the inverse steps in reverse order.
 
-        LayerNorm has no inverse, so this ends at `flow_input(features)`, not at the features.
+        LayerNorm has no inverse, so this ends at `flow_input(features)`, not at the features. With `local_context`
+        a block is undone as exactly, because the halves that condition it are known when it is.
 
         Args:
             z: (B, H, W, D).
@@ -129,12 +133,9 @@ class MoLESpatialAwareNF(nn.Module):
         Returns:
             (B, H, W, D).
         """
-        if self.config.dia_blocks:
-            z, _ = self.dia_adapters[str(self.active)](z, reverse=True)
-        if not len(self.flow):
-            return z
-        x, _ = self.flow(z.reshape(-1, self.dim), rev=True)
-        return x.reshape(z.shape)
+        for step in reversed(self._steps()):
+            z, _ = step(z, True)
+        return z
 
     def train_only(self, task: int | None) -> None:
         """Let gradients reach a task's own parts, with task 0 the base too, with None nothing at all."""
@@ -171,6 +172,24 @@ class MoLESpatialAwareNF(nn.Module):
                 counts[_part(name)] += parameter.numel()
         counts["per_task"] = sum(counts[part] for part in ("lora", "task_bias", "whitening", "dia"))
         return counts
+
+    def _steps(self) -> list[Callable[[torch.Tensor, bool], tuple[torch.Tensor, torch.Tensor]]]:
+        """The invertible steps in their order; each takes (B, H, W, D) and whether to invert, gives the same and log-det."""
+        steps = [self._coupling_blocks] if len(self.flow) else []
+        if self.config.dia_blocks:
+            steps.insert(0 if self.config.dia_place == "before" else len(steps), self.dia_adapters[str(self.active)])
+        return steps
+
+    def _coupling_blocks(self, x: torch.Tensor, reverse: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        for module in self.flow.modules() if self.config.local_context else ():
+            if isinstance(module, LocalContext):
+                module.grid = tuple(x.shape[:3])
+        z, log_det = self.flow(x.reshape(-1, self.dim), rev=reverse)
+        return z.reshape(x.shape), log_det.reshape(x.shape[:-1])
+
+    def _noise(self, x: torch.Tensor, width: float) -> torch.Tensor:
+        widths = 2 * width * torch.rand_like(x[..., :1]) if self.config.noise_varies else width
+        return widths * torch.randn_like(x)
 
     def _lora_layers(self) -> list[LoRALinear]:
         return [module for module in self.flow.modules() if isinstance(module, LoRALinear)]

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["LoRALinear", "MoLESubnet"]
+__all__ = ["LoRALinear", "LocalContext", "MoLESubnet"]
 
 
 class LoRALinear(nn.Module):
@@ -75,14 +75,37 @@ class LoRALinear(nn.Module):
         return F.linear(x, *(self._merged or self.effective()))
 
 
-class MoLESubnet(nn.Module):
-    """Coupling subnet: LoRALinear(in → 2·in) → ReLU → LoRALinear(2·in → out)."""
+class LocalContext(nn.Module):
+    """x + depthwise 3×3 convolution of x over the patch grid, zero padding; starts as the identity.
 
-    def __init__(self, dims_in: int, dims_out: int, **lora: object) -> None:
+    Before a coupling subnet it lets the neighbours of a patch condition its scale and shift. The passive halves of
+    all patches pass the coupling unchanged, so the log-determinant stays the sum of the log-scales.
+
+    Attributes:
+        grid: (B, H, W) of the rows that come next.
+    """
+
+    def __init__(self, dim: int) -> None:
         super().__init__()
+        self.weight = nn.Parameter(torch.zeros(dim, 1, 3, 3))
+        self.grid: tuple[int, int, int] = (0, 1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B·H·W, D) → (B·H·W, D)."""
+        planes = x.view(*self.grid, -1).permute(0, 3, 1, 2)
+        context = F.conv2d(planes, self.weight, padding=1, groups=planes.shape[1])
+        return x + context.permute(0, 2, 3, 1).reshape(x.shape)
+
+
+class MoLESubnet(nn.Module):
+    """Coupling subnet: LoRALinear(in → 2·in) → ReLU → LoRALinear(2·in → out), behind `LocalContext` if asked for."""
+
+    def __init__(self, dims_in: int, dims_out: int, local_context: bool = False, **lora: object) -> None:
+        super().__init__()
+        self.context = LocalContext(dims_in) if local_context else None
         self.layer1 = LoRALinear(dims_in, 2 * dims_in, **lora)
         self.layer2 = LoRALinear(2 * dims_in, dims_out, **lora)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in) → (N, out)."""
-        return self.layer2(F.relu(self.layer1(x)))
+        return self.layer2(F.relu(self.layer1(x if self.context is None else self.context(x))))

@@ -2,12 +2,13 @@
 
 The flow's likelihood and the distance to the nearest stored patches err in different places. Each is
 put in standard deviations of the task's own training patches, so that the two can be blended. No
-test image takes part.
+test image takes part. Without stored patches the scale alone is kept.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 
 from moleflow_lib.coreset import greedy_coreset, nearest_distances, projected
 from moleflow_lib.errors import ConfigError
@@ -21,8 +22,11 @@ class TaskMemory:
     """Stored patches with the training mean and standard deviation of both scores.
 
     Args:
-        patches: (K, D) float16, the stored patches.
-        scale: (2, 2) float32, rows: the flow's score (nats), distance; columns: mean, standard deviation.
+        patches: (K, D) float16, the stored patches; K may be 0, the score is then the flow's alone.
+        scale: (2, 2) float32, rows: the flow's score (nats), distance; columns: mean, standard deviation; or
+            (2, 2, H, W), the same for every position.
+        compress: put scores y above the training mean through log(1 + y), so that in a smoothed map one extreme
+            patch does not drown its neighbours; the order of patches stays.
         neighbours: over how many nearest stored patches the distance is a mean. A coreset is picked for being far
             from everything, so a single near one may be an oddity; several are better witnesses.
 
@@ -31,8 +35,8 @@ class TaskMemory:
     tensor([[[3.]]])
     """
 
-    def __init__(self, patches: torch.Tensor, scale: torch.Tensor, neighbours: int = 1) -> None:
-        self.patches, self.scale, self.neighbours = patches, scale, neighbours
+    def __init__(self, patches: torch.Tensor, scale: torch.Tensor, neighbours: int = 1, compress: bool = False) -> None:
+        self.patches, self.scale, self.neighbours, self.compress = patches, scale, neighbours, compress
 
     def blend(self, nll: torch.Tensor, patches: torch.Tensor, weight: float) -> torch.Tensor:
         """The flow's score and the distance to the stored patches as one score.
@@ -43,11 +47,14 @@ class TaskMemory:
             weight: of the distance, in [0, 1]; the flow's score has the rest.
 
         Returns:
-            (B, H, W), in standard deviations of training patches; higher = more anomalous.
+            (B, H, W), in standard deviations of training patches, or their logarithm; higher = more anomalous.
         """
-        distance = nearest_distances(patches.flatten(0, -2), self.patches.float(), self.neighbours).reshape(nll.shape)
         (flow_mean, flow_std), (mean, std) = self.scale
-        return (1 - weight) * (nll - flow_mean) / flow_std + weight * (distance - mean) / std
+        score = (nll - flow_mean) / flow_std
+        if len(self.patches):
+            distance = nearest_distances(patches.flatten(0, -2), self.patches.float(), self.neighbours).reshape(nll.shape)
+            score = torch.lerp(score, (distance - mean) / std, weight)
+        return torch.where(score > 0, score.clamp_min(0).log1p(), score) if self.compress else score
 
     def state(self) -> dict[str, torch.Tensor]:
         """Tensors to store."""
@@ -55,7 +62,7 @@ class TaskMemory:
 
 
 def remember(
-    patches: torch.Tensor, nll: torch.Tensor, size: int, seed: int, name: str, neighbours: int = 1
+    patches: torch.Tensor, nll: torch.Tensor, size: int, seed: int, name: str, neighbours: int = 1, per_position: bool = False
 ) -> TaskMemory:
     """Choose a task's stored patches and measure the scale of both scores on its training images.
 
@@ -65,23 +72,27 @@ def remember(
     Args:
         patches: (N, H, W, D) features of the task's training images, N > 1.
         nll: (P, H, W) the flow's scores of `probed(N)`, nats.
-        size: K, how many patches to store; all if there are fewer.
+        size: K, how many patches to store; all if there are fewer; 0 measures the flow's scale alone.
         seed: decides the first one.
         name: what the progress bar says.
         neighbours: see `TaskMemory`.
+        per_position: measure a scale for every position, smoothed over its 3×3 neighbours, instead of one for all.
 
     Raises:
         ConfigError: all stored patches are of one image, so that nothing sets the scale.
     """
+    spread = _spread_by_position if per_position else _spread
+    if not size:
+        return TaskMemory(nll.new_empty(0, patches.shape[-1]).half(), torch.stack([spread(nll, 1e-3)] * 2))
     flat, per_image = patches.flatten(0, -2), patches[0].numel() // patches.shape[-1]
     picked = greedy_coreset(projected(flat, seed, nll.device), min(size, len(flat)), seed, name).cpu()
     stored, owner = flat[picked].to(nll.device), (picked // per_image).to(nll.device)
     measured = [image for image in probed(len(patches)) if (owner != image).any()]
     if not measured:
         raise ConfigError(f"{name}: every stored patch is of one image, so none can set the scale; raise memory_size ({size})")
-    distances = torch.cat([_from_others(patches[image].to(nll.device), stored[owner != image], neighbours) for image in measured])
+    distances = torch.stack([_from_others(patches[image].to(nll.device), stored[owner != image], neighbours) for image in measured])
     floor = 1e-3 * float(stored.float().norm(dim=1).mean())  # training images that are copies of one another differ by nothing
-    return TaskMemory(stored.half(), torch.stack([_spread(nll, 1e-3), _spread(distances, floor)]), neighbours)
+    return TaskMemory(stored.half(), torch.stack([spread(nll, 1e-3), spread(distances, floor)]), neighbours)
 
 
 def probed(images: int) -> list[int]:
@@ -91,8 +102,15 @@ def probed(images: int) -> list[int]:
 
 
 def _from_others(image: torch.Tensor, others: torch.Tensor, neighbours: int) -> torch.Tensor:
-    return nearest_distances(image.float().flatten(0, -2), others.float(), neighbours)
+    return nearest_distances(image.float().flatten(0, -2), others.float(), neighbours).view(image.shape[:-1])
 
 
 def _spread(values: torch.Tensor, floor: float) -> torch.Tensor:
     return torch.stack([values.mean(), values.std().clamp_min(floor)])
+
+
+def _spread_by_position(values: torch.Tensor, floor: float) -> torch.Tensor:
+    """(2, H, W) mean and standard deviation over images (N, H, W), each over a position's 3×3 neighbours too."""
+    moments = torch.stack([values, values.square()]).mean(dim=1)
+    mean, square = F.avg_pool2d(moments, 3, 1, 1, count_include_pad=False)
+    return torch.stack([mean, (square - mean.square()).clamp_min(0).sqrt().clamp_min(floor)])

@@ -40,8 +40,8 @@ class MoLEContinualTrainer:
     """Trains the base with the first task, then only small parts for each later one.
 
     A task's random numbers come from the seed and its name alone, and it depends on nothing but the
-    base and its own images. So it can be stored under a key of just these, found again after an
-    interruption, and shared between task orders that begin alike.
+    base and its own images (and, with `warm_start`, the earlier task it starts from). So it can be stored
+    under a key of just these, found again after an interruption, and shared between task orders that begin alike.
 
     Args:
         detector: a fresh detector; it is filled in place.
@@ -53,7 +53,7 @@ class MoLEContinualTrainer:
         self.detector, self.config, self.identity, self.folder = detector, detector.config, identity, folder
         self.histories: list[TaskHistory] = []
         self.reference: RunningMoments | None = None
-        self._base_key = ""
+        self._keys: list[str] = []
 
     def learn(self, name: str, train: Features) -> TaskHistory:
         """Learn the next task, or read it back if it was learned before.
@@ -67,17 +67,22 @@ class MoLEContinualTrainer:
             ArtifactError: the stored task is damaged.
         """
         index, flow = len(self.histories), self.detector.flow
-        made_by = [METHOD_VERSION, self.detector.device.type]
-        key = digest(made_by, self.identity, self.config.group("flow", "train"), self._base_key, name, train.key)
+        model = self._nearest(train) if self.config.warm_start and index else None
+        starts_from = [] if model is None else [self._keys[model]]
+        made_by = [METHOD_VERSION, self.detector.device.type, *starts_from]
+        base_key = self._keys[0] if self._keys else ""
+        key = digest(made_by, self.identity, self.config.group("flow", "train"), base_key, name, train.key)
         path = self.folder / f"{name}-{key[:16]}"
         flow.add_task(name)
+        if model is not None:
+            flow.load_task_state(index, flow.task_state(model))
         history = self._restore(index, path, key) if artifact_exists(path) else self._train(index, name, train, path, key)
         flow.train_only(None)
-        if self.config.memory_size:
+        if self.config.scaled_scores:
             memory, seconds = self._memory(index, name, train, key)
             self.detector.memories.append(memory)
             history = replace(history, seconds=history.seconds + seconds)
-        self._base_key = self._base_key or key
+        self._keys.append(key)
         self.histories.append(history)
         return history
 
@@ -85,6 +90,12 @@ class MoLEContinualTrainer:
         """Hashes of one task's own parts and of the base, as they are now."""
         flow = self.detector.flow
         return tensors_sha256(flow.task_state(task)), tensors_sha256(flow.base_state())
+
+    def _nearest(self, train: Features) -> int:
+        """The earlier task whose mean patch feature is nearest to that of a new one."""
+        mean = train.image_means().double().mean(dim=0)
+        gaps = [float((prototype.moments.mean - mean).norm()) for prototype in self.detector.router.prototypes]
+        return gaps.index(min(gaps))
 
     def _train(self, index: int, name: str, train: Features, path: Path, key: str) -> TaskHistory:
         start = time.perf_counter()
@@ -108,18 +119,20 @@ class MoLEContinualTrainer:
         return prototype
 
     def _memory(self, index: int, name: str, train: Features, key: str) -> tuple[TaskMemory, float]:
-        """The task's stored patches, chosen now or read back, and the seconds it took to choose them."""
-        size, neighbours = self.config.memory_size, self.config.memory_neighbours
-        seed = derive_seed(self.config.seed, "memory", name)
+        """The task's stored patches and scale, made now or read back, and the seconds it took to make them."""
+        config, seed = self.config, derive_seed(self.config.seed, "memory", name)
+        size, neighbours, by_position = config.memory_size, config.memory_neighbours, config.score_scale == "position"
 
         def make() -> tuple[dict[str, torch.Tensor], dict[str, object]]:
             start = time.perf_counter()
             nll = self.detector.patch_scores(train.patches[probed(len(train.patches))], index)
-            memory = remember(train.patches, nll.to(self.detector.device), size, seed, name, neighbours)
+            memory = remember(train.patches, nll.to(self.detector.device), size, seed, name, neighbours, by_position)
             return memory.state(), {"kind": "memory", "seconds": time.perf_counter() - start}
 
-        tensors, facts = kept_artifact(self.folder.parent / "memories", name, [key, size, neighbours], make)
-        return TaskMemory(*(tensors[part].to(self.detector.device) for part in ("patches", "scale")), neighbours), facts["seconds"]
+        made_from = [key, size, neighbours, by_position, config.log_det_weight]
+        tensors, facts = kept_artifact(self.folder.parent / "memories", name, made_from, make)
+        patches, scale = (tensors[part].to(self.detector.device) for part in ("patches", "scale"))
+        return TaskMemory(patches, scale, neighbours, config.compress_scores), facts["seconds"]
 
     def _store(self, index: int, path: Path, key: str, history: TaskHistory, prototype: TaskPrototype) -> None:
         flow = self.detector.flow

@@ -55,6 +55,37 @@ def test_log_det_is_the_jacobian(changes: dict) -> None:
     assert torch.allclose(model(x.view(1, 1, 1, 8))[1].squeeze(), torch.linalg.slogdet(jacobian).logabsdet)
 
 
+@pytest.mark.parametrize("context", [False, True])
+@pytest.mark.parametrize("place", ["behind", "before"])
+def test_context_and_place_keep_volume_and_inverse_exact(context: bool, place: str) -> None:
+    """With context patches are coupled, so the volume is that of the whole grid: 2×3 patches × 4 channels."""
+    config = SMALL.with_(use_mixer=False, use_whitening=False, local_context=context, dia_place=place)
+    model = _model(config, dim=4).double()
+    x = torch.randn(1, 2, 3, 4, dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(lambda v: model(v.view(x.shape))[0].flatten(), x.flatten())
+    z, log_det = model(x)
+    assert torch.allclose(log_det.sum(), torch.linalg.slogdet(jacobian).logabsdet)
+    assert torch.allclose(model.inverse(z), x)
+    assert (jacobian[:4, 4:].abs().max() > 0) == context
+
+
+def test_the_adapters_place_decides_what_it_sees() -> None:
+    behind, before = _model(SMALL), _model(SMALL.with_(dia_place="before"))
+    before.load_state_dict(behind.state_dict())
+    x = torch.randn(1, 2, 2, 8)
+    assert not torch.allclose(behind(x)[0], before(x)[0])
+    z = before.dia_adapters["1"](before.flow_input(x))[0]
+    assert torch.allclose(before(x)[0], before.flow(z.view(-1, 8))[0].view(z.shape), atol=1e-6)
+
+
+def test_local_context_starts_as_the_flow_without_it() -> None:
+    plain, context = (_model(SMALL.with_(local_context=on), shaken=False) for on in (False, True))
+    context.load_state_dict(plain.state_dict(), strict=False)
+    x = torch.randn(2, 3, 3, 8)
+    assert torch.equal(plain(x)[0], context(x)[0])
+    assert context.parameter_counts()["base"] == plain.parameter_counts()["base"] + 3 * 9 * 4
+
+
 def test_the_volume_switch_adds_the_whitening_scale() -> None:
     off, on = _model(SMALL), _model(SMALL.with_(count_adapter_volume=True))
     x = torch.randn(1, 2, 2, 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -45,6 +46,47 @@ def test_the_scale_leaves_out_an_images_own_patches() -> None:
     ])
     assert memory.scale[1].tolist() == pytest.approx([expected.mean().item(), expected.std().item()], rel=1e-3)
     assert memory.scale[1, 0] > 0.1, "with its own patches every distance would be zero"
+
+
+def test_compression_takes_the_logarithm_of_what_is_above_the_training_mean() -> None:
+    memory = TaskMemory(torch.zeros(0, 2).half(), torch.tensor([[100.0, 10.0], [100.0, 10.0]]), compress=True)
+    scores = memory.blend(torch.tensor([[[70.0, 100.0, 130.0]]]), torch.zeros(1, 1, 3, 2), 0.7)
+    assert scores.flatten().tolist() == pytest.approx([-3.0, 0.0, math.log(4)])
+
+
+def test_a_scale_for_every_position_by_hand() -> None:
+    nll = torch.randn(6, 3, 3, generator=torch.Generator().manual_seed(4)) + 10 * torch.arange(3.0)[:, None]
+    memory = remember(_patches(6), nll, size=0, seed=0, name="positions", per_position=True)
+    corner = nll[:, :2, :2]
+    assert memory.scale.shape == (2, 2, 3, 3) and len(memory.patches) == 0
+    assert memory.scale[0, :, 0, 0].tolist() == pytest.approx([corner.mean().item(), corner.std(correction=0).item()], rel=1e-4)
+    assert memory.blend(nll, _patches(6).float(), 0.5).shape == nll.shape
+    stored = remember(_patches(6), nll, size=20, seed=0, name="both", per_position=True)
+    assert stored.scale.shape == (2, 2, 3, 3) and not torch.equal(stored.scale[0], stored.scale[1])
+
+
+def test_the_flows_own_score_can_be_scaled_without_stored_patches(tiny_config: Configs) -> None:
+    config = tiny_config(classes=("leather", "nut"))
+    plain, scaled = Experiment(config), Experiment(config.with_(compress_scores=True))
+    for experiment in (plain, scaled):
+        experiment.learn()
+    patches = plain.features(plain.tasks[1], "test").patches
+    raw, log = (experiment.detector.patch_scores(patches, 1).flatten() for experiment in (plain, scaled))
+    assert torch.equal(raw.argsort(stable=True), log.argsort(stable=True)) and log.max() < 20 < raw.max()
+    assert scaled.detector.memory_values() == 0
+    assert (plain.config.score_unit, scaled.config.score_unit) == ("nats", "log standard deviations")
+
+
+def test_the_log_determinant_can_weigh_less(tiny_config: Configs) -> None:
+    config = tiny_config(classes=("leather", "nut"))
+    full, none = Experiment(config), Experiment(config.with_(log_det_weight=0.0))
+    for experiment in (full, none):
+        experiment.learn()
+    patches = full.features(full.tasks[1], "test").patches
+    z, log_det = full.detector.latent(patches, 1)
+    energy, nll = (experiment.detector.patch_scores(patches, 1) for experiment in (none, full))
+    assert torch.allclose(energy, 0.5 * z.square().sum(dim=-1), rtol=1e-4)
+    assert torch.allclose(energy - log_det, nll, rtol=1e-3, atol=1e-2) and not torch.allclose(energy, nll, rtol=1e-3)
 
 
 def test_the_images_that_set_the_scale_are_spread_over_all() -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from moleflow_lib import trainer
 from moleflow_lib.artifacts import tensors_sha256
 from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.detector import ContinualDetector
 from moleflow_lib.errors import ArtifactError, TrainingError
 from moleflow_lib.experiment import Experiment
 
@@ -32,6 +34,31 @@ def test_earlier_tasks_are_bit_identical_after_later_ones(tiny_config: Configs) 
     experiment.learn()
     assert torch.equal(experiment.detector.patch_scores(patches, 0), scores)
     assert _hashes(experiment)[:2] == hashes and experiment.unchanged() is True
+
+
+def test_a_warm_start_copies_the_nearest_earlier_task(tiny_config: Configs, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment, started = Experiment(tiny_config(warm_start=True)), {}
+
+    def untrained(detector: ContinualDetector, task: int, name: str, patches: torch.Tensor) -> tuple[dict, int]:
+        if task == 0:  # tell the two earlier tasks apart
+            detector.flow.input_adapters["0"].beta_raw.data += 1
+        started[name] = detector.flow.task_state(task)
+        return {"loss": [0.0]}, 0
+
+    monkeypatch.setattr(trainer, "fit", untrained)
+    experiment.learn()
+    means = [experiment.features(task, "train").image_means().double().mean(dim=0) for task in experiment.tasks]
+    nearest = min((0, 1), key=lambda t: float((means[t] - means[2]).norm()))
+    flow = experiment.detector.flow
+    assert tensors_sha256(started["nut"]) == tensors_sha256(flow.task_state(0))
+    assert tensors_sha256(started["board"]) == tensors_sha256(flow.task_state(nearest))
+
+
+def test_a_warm_start_is_stored_by_what_it_started_from(tiny_config: Configs) -> None:
+    cold, warm = Experiment(tiny_config()), Experiment(tiny_config(warm_start=True))
+    assert not any(history.resumed for e in (cold, warm) for history in e.learn())
+    assert _hashes(cold)[:2] == _hashes(warm)[:2] and _hashes(cold)[2] != _hashes(warm)[2] and warm.unchanged()
+    assert all(history.resumed for history in Experiment(warm.config).learn())
 
 
 def test_a_moved_bit_is_noticed(tiny_config: Configs) -> None:

@@ -69,6 +69,17 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     # backbone and input
     "block norm": _switch("LayerNorm on each block's tokens before their mean", block_norm=True),
     "no block norm": _switch("plain mean of the blocks' tokens", block_norm=False),
+    "blocks 2, 4, 6, 8": _switch("other blocks of the transformer", blocks=(2, 4, 6, 8)),
+    "concatenated, PCA": _switch(
+        "blocks side by side, reduced to one block's width by the base task's principal components",
+        block_merge="concatenate", reduced_share=0.25, reduced_by="pca",
+    ),
+    "concatenated, drawn": _switch(
+        "blocks side by side, reduced to one block's width by a drawn orthonormal basis",
+        block_merge="concatenate", reduced_share=0.25, reduced_by="random",
+    ),
+    "448 pixels": _switch("a finer grid: larger images, position embedding interpolated", image_size=448),
+    "3×3 neighbours": _switch("each patch feature the mean of its 3×3 neighbourhood, as in PatchCore", neighbourhood=3),
     "no position": _switch("without positional encoding", _pixel(-1.8), part="position", use_position=False),
     "with position": _switch("with positional encoding", use_position=True),
     "position at a tenth": _switch("positional encoding times 0.1", position_scale=0.1),
@@ -90,6 +101,9 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "8 blocks": _switch("depth", coupling_layers=8),
     "12 blocks": _switch("depth", _COLLAPSE, coupling_layers=12),
     "16 blocks": _switch("depth", _COLLAPSE, coupling_layers=16),
+    "local context": _switch(
+        "the passive half's neighbours condition scale and shift (needs all patches)", local_context=True, patch_share=1.0,
+    ),
     # low-rank updates
     "no LoRA": _switch("without low-rank updates", _image(-0.1), _pixel(-0.5), part="lora", use_lora=False),
     "no task bias": _switch("without the bias per task", part="task_bias", use_task_bias=False),
@@ -109,6 +123,7 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "1 DIA block": _switch("depth of the invertible adapter", dia_blocks=1),
     "2 DIA blocks": _switch("depth of the invertible adapter", dia_blocks=2),
     "4 DIA blocks": _switch("depth of the invertible adapter", dia_blocks=4),
+    "DIA before the blocks": _switch("the invertible adapter in front of the shared flow", dia_place="before"),
     "DIA alone": _switch(
         "no coupling blocks at all", _image(0.05, "98.1 against 98.05 image AUROC"), _pixel(-2.5, "53.3 against 55.8 pixel AP"),
         part="base", coupling_layers=0,
@@ -140,6 +155,9 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "300 steps": _switch("step budget of each task", steps=300),
     "600 steps": _switch("step budget of each task", steps=600),
     "40 epochs": _switch("epochs in place of a step budget, so small tasks get fewer steps", steps=0, epochs=40),
+    "weight average": _switch("moving average of the weights, decay 0.98", weight_average=0.98),
+    "held-out stop": _switch("the weights that are best on a held-out sixth of the normal training images", held_out_share=1 / 6),
+    "warm start": _switch("a task starts from the parts of the nearest earlier one", warm_start=True),
     "half the patches": _switch("each step sees half of the grid", patch_share=0.5),
     "all patches": _switch("each step sees the whole grid", patch_share=1.0),
     # blurred density
@@ -147,6 +165,7 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "noise 0.1": _switch("density blurred by 0.1 standard deviations", feature_noise=0.1),
     "noise 0.3": _switch("density blurred by 0.3 standard deviations", feature_noise=0.3),
     "noise 0.5": _switch("density blurred by 0.5 standard deviations", feature_noise=0.5),
+    "noise of varying width": _switch("each patch blurred by a width of its own", noise_varies=True),
     # stored patches, nothing trained anew
     "no stored patches": _switch("the flow's score alone", part="stored_patches", memory_size=0),
     "256 stored patches": _switch("fewer stored patches", memory_size=256),
@@ -169,8 +188,14 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "top-3": _switch("image score from the 3 highest patches", score_mode="top_k", top_k=3),
     "top-10": _switch("image score from the 10 highest patches", score_mode="top_k", top_k=10),
     "mean score": _switch("image score from all patches", score_mode="mean"),
+    "compressed scores": _switch("logarithm of scores above the training mean", compress_scores=True),
+    "linear scores": _switch("scores as they are", compress_scores=False),
+    "scale per position": _switch("scores scaled by the training statistics of their position", score_scale="position"),
+    "half the log-det": _switch("½‖z‖² − ½ log-det", log_det_weight=0.5),
+    "energy alone": _switch("½‖z‖² without log-det", part="log-det in the score", log_det_weight=0.0),
     "no smoothing": _switch("raw pixel maps", part="smoothing", smoothing_sigma=0.0),
     "smoothing 4": _switch("pixel maps smoothed with σ = 4 pixels", smoothing_sigma=4.0),
+    "smoothing 8": _switch("pixel maps smoothed with σ = 8 pixels", smoothing_sigma=8.0),
 })
 
 # a field on the left says nothing while the one on the right is off (zero, false or the named value)
@@ -178,4 +203,5 @@ MOOT_WITHOUT: Mapping[str, str] = MappingProxyType({
     "lora_rank": "use_lora", "lora_alpha": "use_lora", "identity_weight": "use_whitening", "count_adapter_volume": "use_whitening",
     "tail_scope": "tail_weight", "tail_ratio": "tail_weight", "use_lora": "coupling_layers", "use_task_bias": "coupling_layers",
     "memory_weight": "memory_size", "memory_neighbours": "memory_size", "position_scale": "use_position",
+    "local_context": "coupling_layers", "dia_place": "dia_blocks", "noise_varies": "feature_noise",
 })
