@@ -13,8 +13,9 @@ from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.detector import ContinualDetector
 from moleflow_lib.extractor import PatchExtractor, build_extractor
 from moleflow_lib.memory import TaskMemory
+from moleflow_lib.prototype_distance import PrototypeDistance
 from moleflow_lib.router import TaskPrototype
-from moleflow_lib.scoring import image_scores, pixel_maps
+from moleflow_lib.scoring import pixel_maps
 
 __all__ = ["report_overheads"]
 
@@ -47,6 +48,7 @@ def _detector(extractor: PatchExtractor, config: ExperimentConfig) -> ContinualD
         detector.router.add(prototype)
         if config.memory_size:
             stored = torch.randn(config.memory_size, dim).half()
+            detector.prototype_distances.append(PrototypeDistance(prototype, torch.tensor([[0.0, 1.0], [0.0, 1.0]])))
             detector.memories.append(TaskMemory(stored, torch.tensor([[0.0, 1.0], [0.0, 1.0]]), config.memory_neighbours))
     detector.flow.train_only(None)
     detector.route(torch.zeros(1, dim))  # factors the covariances once, as a long run would
@@ -63,7 +65,7 @@ def _share(extractor: PatchExtractor, detector: ContinualDetector) -> float:
 def _score(detector: ContinualDetector, patches: torch.Tensor) -> None:
     detector.route(patches.mean(dim=(1, 2)))
     scores = detector.patch_scores(patches, 0)
-    image_scores(scores)
+    detector.image_scores(scores, patches.mean(dim=(1, 2)), 0)
     pixel_maps(scores, detector.config.eval_size)
 
 

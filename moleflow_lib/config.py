@@ -108,6 +108,7 @@ class ExperimentConfig:
     score_scale: str = _option("score", "task", choices=("task", "position"))
     compress_scores: bool = _option("score", False)
     log_det_weight: float = _option("score", 1.0, low=0)
+    prototype_weight: float = _option("score", 0.0, low=0, high=1)
     score_mode: str = _option("score", "top_k", choices=("top_k", "mean", "max"))
     top_k: int = _option("score", 3, low=1)
     smoothing_sigma: float = _option("score", 4.0, low=0)
@@ -181,8 +182,13 @@ class ExperimentConfig:
 
     @property
     def score_unit(self) -> str:
-        """Unit of patch and image scores: the flow's nats, unless they are put on the scale of training patches."""
+        """Unit of patch scores: the flow's nats, unless they are put on the scale of training patches."""
         return ("log standard deviations" if self.compress_scores else "standard deviations") if self.scaled_scores else "nats"
+
+    @property
+    def image_score_unit(self) -> str:
+        """Unit of image scores: that of patch scores, unless the distance to the prototype has a part in them."""
+        return "standard deviations of training images" if self.prototype_weight else self.score_unit
 
     @property
     def scaled_scores(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from moleflow_lib.config import ExperimentConfig
@@ -10,8 +12,10 @@ from moleflow_lib.flow import MoLESpatialAwareNF
 from moleflow_lib.losses import patch_nll
 from moleflow_lib.memory import TaskMemory
 from moleflow_lib.position import PositionalEmbeddingGenerator
+from moleflow_lib.prototype_distance import PrototypeDistance
 from moleflow_lib.router import PrototypeRouter
 from moleflow_lib.runtime import resolve_device
+from moleflow_lib.scoring import image_scores
 
 __all__ = ["ContinualDetector"]
 
@@ -30,6 +34,7 @@ class ContinualDetector:
         self.flow = MoLESpatialAwareNF(dim, config).to(self.device)
         self.router = PrototypeRouter(config.router_covariance, config.router_ridge)
         self.memories: list[TaskMemory] = []  # one a task, if the configuration scales its scores
+        self.prototype_distances: list[PrototypeDistance] = []  # one a task, if `prototype_weight` asks for it
 
     def route(self, image_means: torch.Tensor, known: int | None = None) -> torch.Tensor:
         """The task each image seems to belong to.
@@ -72,6 +77,36 @@ class ContinualDetector:
                 scores[index] = self._scores(patches[index].to(self.device).float(), task).cpu()
         return scores
 
+    @torch.inference_mode()
+    def training_scores(self, patches: torch.Tensor, images: Sequence[int], task: int) -> torch.Tensor:
+        """`patch_scores` (P, H, W) of training images (P, H, W, D), each without the patches stored from itself.
+
+        Args:
+            patches: their features.
+            images: which training image each is.
+            task: the task they belong to.
+        """
+        self.flow.set_active_task(task, merge=True)
+        x = patches.to(self.device).float()
+        nll = torch.cat([self._nll(chunk) for chunk in x.split(64)])
+        return (self.memories[task].blend_training(nll, x, images, self.config.memory_weight) if self.memories else nll).cpu()
+
+    def image_scores(self, patch_scores: torch.Tensor, image_means: torch.Tensor, task: int) -> torch.Tensor:
+        """One anomaly score an image.
+
+        Args:
+            patch_scores: (N, H, W), from `patch_scores`.
+            image_means: (N, D) mean patch features of the same images.
+            task: the task whose parts scored them.
+
+        Returns:
+            (N,), higher = more anomalous; with `prototype_weight` in standard deviations of training images.
+        """
+        of_patches = image_scores(patch_scores, self.config.score_mode, self.config.top_k)
+        if not self.config.prototype_weight:
+            return of_patches
+        return self.prototype_distances[task].blend(of_patches, image_means, self.config.prototype_weight)
+
     def memory_values(self) -> int:
         """Values of stored patches that a task keeps, the mean over tasks; float16."""
         return sum(memory.patches.numel() for memory in self.memories) // len(self.memories) if self.memories else 0
@@ -89,6 +124,9 @@ class ContinualDetector:
         return z.cpu(), log_det.cpu()
 
     def _scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
-        z, log_det = self.flow(self.position(patches))
-        nll = patch_nll(z, self.config.log_det_weight * log_det)
+        nll = self._nll(patches)
         return self.memories[task].blend(nll, patches, self.config.memory_weight) if task < len(self.memories) else nll
+
+    def _nll(self, patches: torch.Tensor) -> torch.Tensor:
+        z, log_det = self.flow(self.position(patches))
+        return patch_nll(z, self.config.log_det_weight * log_det)

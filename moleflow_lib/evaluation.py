@@ -30,7 +30,7 @@ from moleflow_lib.metrics import (
     routing_summary,
 )
 from moleflow_lib.router import PrototypeRouter
-from moleflow_lib.scoring import image_scores, pixel_maps
+from moleflow_lib.scoring import pixel_maps
 
 __all__ = ["ContinualResult", "MapSource", "Scorer", "TaskEvaluator", "evaluate_continual", "evaluate_states"]
 
@@ -45,6 +45,9 @@ class Scorer(Protocol):
 
     def patch_scores(self, patches: torch.Tensor, task: int, /) -> torch.Tensor:
         """Features (N, H, W, D) to scores (N, H, W) under one task's parts, on the CPU; higher = more anomalous."""
+
+    def image_scores(self, patch_scores: torch.Tensor, image_means: torch.Tensor, task: int, /) -> torch.Tensor:
+        """Patch scores (N, H, W) and mean features (N, D) of images to one score each (N,); higher = more anomalous."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +165,12 @@ class TaskEvaluator:
 
     def image_scores(self, tasks: torch.Tensor | int) -> np.ndarray:
         """(N,) anomaly score of each test image under the tasks named; higher = more anomalous."""
-        return image_scores(self.patch_scores(tasks), self.config.score_mode, self.config.top_k).numpy()
+        tasks = torch.as_tensor(tasks).expand(len(self.task.test))
+        patch_scores, result = self.patch_scores(tasks), torch.empty(len(tasks))
+        for task in tasks.unique().tolist():
+            own = tasks == task
+            result[own] = self.detector.image_scores(patch_scores[own], self.image_means[own], task)
+        return result.numpy()
 
     def mask(self, image: int) -> np.ndarray:
         """(S, S) bool defect mask of a test image at the evaluation size; empty without a defect."""
@@ -179,14 +187,13 @@ class TaskEvaluator:
 
     def _products(self, tasks: torch.Tensor) -> Iterator[tuple[str, np.ndarray, np.ndarray, MapSource | None]]:
         """Name, image scores, labels, and maps (None without masks) of each product's labelled images."""
-        everything = self.patch_scores(tasks)
+        everything, of_images = self.patch_scores(tasks), self.image_scores(tasks)
         for product in self.task.products:
             own = [n for n, r in enumerate(self.task.test) if r.product == product.name and r.label is not None]
             scores = everything[own]
             marked = any(self.task.test[n].mask is not None for n in own)
             maps = MapSource(scores, lambda n, own=own: self.mask(own[n]), self.config) if marked else None
-            images = image_scores(scores, self.config.score_mode, self.config.top_k).numpy()
-            yield product.name, images, self.labels[own], maps
+            yield product.name, of_images[own], self.labels[own], maps
 
     def _read_mask(self, image: int) -> np.ndarray:
         """The mask of an image, eight pixels a byte."""

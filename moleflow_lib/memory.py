@@ -7,6 +7,8 @@ test image takes part. Without stored patches the scale alone is kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 
@@ -25,6 +27,8 @@ class TaskMemory:
         patches: (K, D) float16, the stored patches; K may be 0, the score is then the flow's alone.
         scale: (2, 2) float32, rows: the flow's score (nats), distance; columns: mean, standard deviation; or
             (2, 2, H, W), the same for every position.
+        owner: (K,) which training image each stored patch comes from; what is measured on training images leaves an
+            image's own patches out. Not given: none of them.
         compress: put scores y above the training mean through log(1 + y), so that in a smoothed map one extreme
             patch does not drown its neighbours; the order of patches stays.
         neighbours: over how many nearest stored patches the distance is a mean. A coreset is picked for being far
@@ -35,8 +39,12 @@ class TaskMemory:
     tensor([[[3.]]])
     """
 
-    def __init__(self, patches: torch.Tensor, scale: torch.Tensor, neighbours: int = 1, compress: bool = False) -> None:
+    def __init__(
+        self, patches: torch.Tensor, scale: torch.Tensor, neighbours: int = 1, owner: torch.Tensor | None = None,
+        compress: bool = False,
+    ) -> None:
         self.patches, self.scale, self.neighbours, self.compress = patches, scale, neighbours, compress
+        self.owner = torch.full((len(patches),), -1, device=patches.device) if owner is None else owner
 
     def blend(self, nll: torch.Tensor, patches: torch.Tensor, weight: float) -> torch.Tensor:
         """The flow's score and the distance to the stored patches as one score.
@@ -49,16 +57,32 @@ class TaskMemory:
         Returns:
             (B, H, W), in standard deviations of training patches, or their logarithm; higher = more anomalous.
         """
+        return self._blend(nll, patches, weight, self.patches)
+
+    def blend_training(self, nll: torch.Tensor, patches: torch.Tensor, images: Sequence[int], weight: float) -> torch.Tensor:
+        """`blend` of training images, each without the patches stored from itself.
+
+        Args:
+            nll: (P, H, W) the flow's score, nats.
+            patches: (P, H, W, D) the features it was computed from.
+            images: which training image each is.
+            weight: see `blend`.
+        """
+        others = (self.patches[self.owner != image] for image in images)
+        rows = zip(nll, patches, others, strict=True)
+        return torch.stack([self._blend(own[None], x[None], weight, stored)[0] for own, x, stored in rows])
+
+    def _blend(self, nll: torch.Tensor, patches: torch.Tensor, weight: float, stored: torch.Tensor) -> torch.Tensor:
         (flow_mean, flow_std), (mean, std) = self.scale
         score = (nll - flow_mean) / flow_std
-        if len(self.patches):
-            distance = nearest_distances(patches.flatten(0, -2), self.patches.float(), self.neighbours).reshape(nll.shape)
+        if len(stored):
+            distance = nearest_distances(patches.flatten(0, -2), stored.float(), self.neighbours).reshape(nll.shape)
             score = torch.lerp(score, (distance - mean) / std, weight)
         return torch.where(score > 0, score.clamp_min(0).log1p(), score) if self.compress else score
 
     def state(self) -> dict[str, torch.Tensor]:
         """Tensors to store."""
-        return {"patches": self.patches, "scale": self.scale}
+        return {"patches": self.patches, "scale": self.scale, "owner": self.owner}
 
 
 def remember(
@@ -92,7 +116,7 @@ def remember(
         raise ConfigError(f"{name}: every stored patch is of one image, so none can set the scale; raise memory_size ({size})")
     distances = torch.stack([_from_others(patches[image].to(nll.device), stored[owner != image], neighbours) for image in measured])
     floor = 1e-3 * float(stored.float().norm(dim=1).mean())  # training images that are copies of one another differ by nothing
-    return TaskMemory(stored.half(), torch.stack([spread(nll, 1e-3), spread(distances, floor)]), neighbours)
+    return TaskMemory(stored.half(), torch.stack([spread(nll, 1e-3), spread(distances, floor)]), neighbours, owner)
 
 
 def probed(images: int) -> list[int]:

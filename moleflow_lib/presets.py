@@ -15,7 +15,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
         "recommended": MappingProxyType(
             {
                 "block_norm": True,
-                "coupling_layers": 6,
+                "coupling_layers": 4,
                 "lora_rank": 16,
                 "lora_alpha": 16.0,
                 "count_adapter_volume": True,
@@ -29,13 +29,28 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
                 "memory_size": 1024,
                 "memory_neighbours": 3,
                 "memory_weight": 0.7,
+                "compress_scores": True,
+                "prototype_weight": 0.3,
                 "router_covariance": "tied",
                 "ablation_switches": (
+                    # departures from v5_final, put back
                     "no block norm", "8 blocks", "published LoRA", "LoRA alpha 1", "volume left out", "40 epochs", "lr 1e-4",
                     "constant rate", "no clipping", "tail per batch", "no noise", "all patches", "no stored patches",
-                    "stored patches alone", "256 stored patches", "nearest stored patch", "evenly", "router ridge",
-                    "no LoRA", "no DIA", "no mixer", "no whitening", "no tail loss", "DIA alone",
-                    "noise 0.1", "noise 0.5", "position at a tenth", "4 blocks", "log-det penalty", "top-1", "top-10",
+                    "nearest stored patch", "evenly", "linear scores", "patches alone",
+                    "router ridge",
+                    # parts taken out
+                    "stored patches alone", "no LoRA", "no DIA", "no mixer", "no whitening", "no tail loss", "DIA alone",
+                    # leads: representation
+                    "blocks 2, 4, 6, 8", "concatenated, PCA", "concatenated, drawn", "448 pixels", "3×3 neighbours",
+                    "position at a tenth",
+                    # leads: flow
+                    "local context", "6 blocks", "rank 4", "rank 64", "1 DIA block", "DIA before the blocks", "warm start",
+                    # leads: training
+                    "150 steps", "600 steps", "tail 0.7", "log-det penalty", "weight average", "held-out stop",
+                    "noise 0.1", "noise 0.5", "noise of varying width",
+                    # leads: score
+                    "256 stored patches", "scale per position", "half the log-det", "energy alone", "mostly the flow",
+                    "half prototype", "top-1", "top-10", "smoothing 8",
                 ),
             }
         ),

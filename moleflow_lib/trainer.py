@@ -15,8 +15,10 @@ from moleflow_lib.feature_store import Features
 from moleflow_lib.fitting import fit
 from moleflow_lib.memory import TaskMemory, probed, remember
 from moleflow_lib.moments import RunningMoments
+from moleflow_lib.prototype_distance import PrototypeDistance
 from moleflow_lib.router import TaskPrototype
 from moleflow_lib.runtime import derive_seed
+from moleflow_lib.scoring import image_scores
 
 __all__ = ["METHOD_VERSION", "MoLEContinualTrainer", "TaskHistory"]
 
@@ -82,6 +84,8 @@ class MoLEContinualTrainer:
             memory, seconds = self._memory(index, name, train, key)
             self.detector.memories.append(memory)
             history = replace(history, seconds=history.seconds + seconds)
+        if self.config.prototype_weight:
+            self.detector.prototype_distances.append(self._prototype_distance(index, name, train))
         self._keys.append(key)
         self.histories.append(history)
         return history
@@ -131,8 +135,16 @@ class MoLEContinualTrainer:
 
         made_from = [key, size, neighbours, by_position, config.log_det_weight]
         tensors, facts = kept_artifact(self.folder.parent / "memories", name, made_from, make)
-        patches, scale = (tensors[part].to(self.detector.device) for part in ("patches", "scale"))
-        return TaskMemory(patches, scale, neighbours, config.compress_scores), facts["seconds"]
+        patches, scale, owner = (tensors[part].to(self.detector.device) for part in ("patches", "scale", "owner"))
+        return TaskMemory(patches, scale, neighbours, owner, config.compress_scores), facts["seconds"]
+
+    def _prototype_distance(self, index: int, name: str, train: Features) -> PrototypeDistance:
+        """The scale on which the distance to the task's prototype joins the image score."""
+        images, detector = probed(len(train.patches)), self.detector
+        scores = detector.training_scores(train.patches[images], images, index)
+        of_patches = image_scores(scores, self.config.score_mode, self.config.top_k)
+        seed = derive_seed(self.config.seed, "prototype distance", name)
+        return PrototypeDistance.measured(detector.router.prototypes[index], train.image_means(), of_patches, seed, name)
 
     def _store(self, index: int, path: Path, key: str, history: TaskHistory, prototype: TaskPrototype) -> None:
         flow = self.detector.flow

@@ -31,7 +31,7 @@ REASONS: Mapping[str, Reason] = MappingProxyType({
         "last one. LayerNorm on each block's tokens lets early, local blocks speak as loudly as late ones.",
     ),
     "coupling_layers": _reason(
-        "8 blocks", "A quarter less time in training and at inference, and values saved for the stored patches; a density that is "
+        "8 blocks", "Half the time in training and at inference, and values saved for the stored patches; a density that is "
         "blurred anyway has little fine detail for more blocks to fit.",
     ),
     "lora_rank": _reason(
@@ -76,6 +76,16 @@ REASONS: Mapping[str, Reason] = MappingProxyType({
     "memory_weight": _reason(
         "evenly", "How much of the score the distance to stored patches has; the flow has the rest. It is the larger share, told "
         "plainly: what the flow adds to it is the row `stored patches alone`, what it is worth without it `no stored patches`.",
+    ),
+    "compress_scores": _reason(
+        "linear scores", "A pixel map is a smoothed patch map. Where one patch scores many times the others, smoothing spreads it "
+        "over its neighbours and over the defect's edge, and the largest defects of a product drown the faint ones. The logarithm "
+        "of what lies above the training mean keeps the order of patches and evens that out; it does as much for a memory bank.",
+    ),
+    "prototype_weight": _reason(
+        "patches alone", "Patch scores ask whether one patch is strange. A defect that moves many patches a little stays below "
+        "that and still moves the image's mean, whose distance to the task's prototype the router computes anyway: nothing more "
+        "is stored. The task's own Ledoit-Wolf covariance is used, so that later tasks change no score.",
     ),
     "router_covariance": _reason(
         "router ridge", "The published ridge compares tasks with unlike numbers of images on unlike scales, and sends defective "

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
+
+from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.evaluation import Scorer
 from moleflow_lib.feature_store import Features
+from moleflow_lib.scoring import image_scores
 
-__all__ = ["Contender", "Footprint"]
+__all__ = ["Contender", "Footprint", "PatchesAlone"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +26,20 @@ class Footprint:
     per_task: int  # values of each task, the mean where tasks differ
     bytes_per_task: int
     shared: int  # values that all tasks have in common
+
+
+class PatchesAlone:
+    """Image scores of a method that knows nothing but patches: the configuration's rule, no prototype in it.
+
+    Attributes:
+        config: of the method.
+    """
+
+    config: ExperimentConfig
+
+    def image_scores(self, patch_scores: torch.Tensor, image_means: torch.Tensor, task: int) -> torch.Tensor:
+        """(N, H, W) → (N,), the unit kept."""
+        return image_scores(patch_scores, self.config.score_mode, self.config.top_k)
 
 
 class Contender(Scorer, Protocol):

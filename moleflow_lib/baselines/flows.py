@@ -35,6 +35,10 @@ class _WholeModels:
         """½‖z‖² − log-det (N, H, W), nats, of patches (N, H, W, D) under one of the models."""
         return self.models[task].patch_scores(patches, 0)
 
+    def image_scores(self, patch_scores: torch.Tensor, image_means: torch.Tensor, task: int) -> torch.Tensor:
+        """`ContinualDetector.image_scores` (N,) of one of the models."""
+        return self.models[task].image_scores(patch_scores, image_means, 0)
+
     def footprint(self) -> Footprint:
         """One whole model for each, with its stored patches if it has any."""
         values, stored = sum(kept_values(self.models[0].flow)), self.models[0].memory_values()
@@ -64,11 +68,12 @@ class FineTunedFlow(_WholeModels):
 
     A state is kept after every task, so that what is forgotten can be measured; a factory would keep the
     last. Each step has the loss, epochs and rate of the method's first task. It stores no patches: those
-    would be kept apart for each task, and nothing is here.
+    would be kept apart for each task, and nothing is here: no scale and no prototype enters its scores either.
     """
 
     def __init__(self, dim: int, config: ExperimentConfig, identity: dict[str, object], folder: Path) -> None:
-        super().__init__(dim, config.with_(memory_size=0), identity, folder)
+        plain = {"memory_size": 0, "compress_scores": False, "score_scale": "task", "prototype_weight": 0.0}
+        super().__init__(dim, config.with_(**plain), identity, folder)
         self._key = ""
 
     def learn(self, name: str, train: Features) -> float:
@@ -117,6 +122,10 @@ class AdapterOnly:
     def patch_scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
         """½‖z‖² − log-det (N, H, W), nats, of patches (N, H, W, D) under a task's adapters."""
         return self.detector.patch_scores(patches, task)
+
+    def image_scores(self, patch_scores: torch.Tensor, image_means: torch.Tensor, task: int) -> torch.Tensor:
+        """`ContinualDetector.image_scores` (N,) under a task's adapters."""
+        return self.detector.image_scores(patch_scores, image_means, task)
 
     def footprint(self) -> Footprint:
         """The mixer once, the adapters of each task."""

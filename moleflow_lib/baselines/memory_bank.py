@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from moleflow_lib.artifacts import kept_artifact
-from moleflow_lib.baselines.contender import Footprint
+from moleflow_lib.baselines.contender import Footprint, PatchesAlone
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.coreset import greedy_coreset, nearest_distances, projected
 from moleflow_lib.feature_store import Features
@@ -20,7 +20,7 @@ __all__ = ["MemoryBanks"]
 _VERSION = 1  # raise it when the same inputs give another bank
 
 
-class MemoryBanks:
+class MemoryBanks(PatchesAlone):
     """One bank of patches a task, chosen as a greedy coreset.
 
     Patches are taken as they are: PatchCore's mean over 3×3 neighbours is left out, because on a 14×14

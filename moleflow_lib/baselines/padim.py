@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from moleflow_lib.artifacts import kept_artifact
-from moleflow_lib.baselines.contender import Footprint
+from moleflow_lib.baselines.contender import Footprint, PatchesAlone
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.feature_store import Features
 from moleflow_lib.runtime import derive_seed, resolve_device
@@ -20,7 +20,7 @@ _CHANNELS = 100  # drawn at random from D, the paper's number for ResNet-18
 _RIDGE = 0.01  # the paper's
 
 
-class PositionGaussians:
+class PositionGaussians(PatchesAlone):
     """One Gaussian a task and position; a patch's score is its Mahalanobis distance.
 
     Args:

@@ -71,7 +71,7 @@ def score_histogram(evaluator: TaskEvaluator) -> go.Figure:
     figure.update_layout(barmode="overlay")
     decades = np.arange(int(heights.max()) + 1)
     figure.update_xaxes(
-        title=f"image score above the lowest one ({evaluator.config.score_unit} + 1, logarithmic; right = more anomalous)",
+        title=f"image score above the lowest one ({evaluator.config.image_score_unit} + 1, logarithmic; right = more anomalous)",
         tickvals=decades, ticktext=[f"{10.0**d:g}" for d in decades],
     )
     figure.update_yaxes(title="test images")

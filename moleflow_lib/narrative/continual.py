@@ -13,7 +13,6 @@ from moleflow_lib.inspection import reference_shift
 from moleflow_lib.metrics import METRICS, mean_defined
 from moleflow_lib.narrative.comparison import comparison_result, comparison_sentences
 from moleflow_lib.narrative.words import percent
-from moleflow_lib.scoring import image_scores
 from moleflow_lib.tables import number
 
 __all__ = ["class_rows", "continual_result", "continual_sentences", "task_rows", "unlabelled_rows"]
@@ -48,10 +47,10 @@ def unlabelled_rows(experiment: Experiment) -> list[dict[str, object]]:
     """Scores of the images whose truth nobody has told, most anomalous first.
 
     Returns:
-        `task` (the folder it lies in), `image`, `chosen` task, `score` (in `score_unit`), and `rank`, the share of
+        `task` (the folder it lies in), `image`, `chosen` task, `score` (in `image_score_unit`), and `rank`, the share of
         the chosen task's training images that score lower; normal images of a good fit lie below 1.
     """
-    config, rows = experiment.config, []
+    rows = []
     for evaluator in experiment.evaluators:
         if not (evaluator.labels == -1).any():
             continue
@@ -59,8 +58,9 @@ def unlabelled_rows(experiment: Experiment) -> list[dict[str, object]]:
         scores = evaluator.image_scores(chosen)
         for index in np.flatnonzero(evaluator.labels == -1):
             task = experiment.tasks[int(chosen[index])]
-            known = experiment.detector.patch_scores(experiment.features(task, "train").patches, task.index)
-            lower = image_scores(known, config.score_mode, config.top_k).numpy() < scores[index]
+            train = experiment.features(task, "train")
+            known = experiment.detector.patch_scores(train.patches, task.index)
+            lower = experiment.detector.image_scores(known, train.image_means(), task.index).numpy() < scores[index]
             rows.append({"task": evaluator.task.name, "image": evaluator.task.test[index].image.name, "chosen": task.name,
                          "score": float(scores[index]), "rank": float(lower.mean())})
     return sorted(rows, key=lambda row: -row["score"])
@@ -126,7 +126,13 @@ def _score_words(experiment: Experiment, aupro: float | None) -> list[str]:
     if config.memory_size:
         sentences.append(
             f"Scores blend the flow ({1 - config.memory_weight:.1f}) with the distance to at most {config.memory_size} stored "
-            f"patches a task ({config.memory_weight:.1f}), each in standard deviations of training patches; see notebook 05."
+            f"patches a task ({config.memory_weight:.1f}), each in standard deviations of training patches"
+            f"{', above their mean as a logarithm' if config.compress_scores else ''}; see notebook 05."
+        )
+    if config.prototype_weight:
+        sentences.append(
+            f"{config.prototype_weight:.1f} of an image's score is the distance of its mean patch feature to the task's prototype, "
+            "the rest its highest patches, each in standard deviations of training images."
         )
     return sentences
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from moleflow_lib.baselines.comparison import METHOD, Comparison, Estimate, compare
+from moleflow_lib.baselines.contender import PatchesAlone
 from moleflow_lib.baselines.flows import FineTunedFlow, FreshFlows
 from moleflow_lib.baselines.memory_bank import MemoryBanks
 from moleflow_lib.baselines.trial import Costs, Trial, try_baseline
@@ -166,7 +167,7 @@ def test_tables_and_figure_show_every_method(compared: Comparison) -> None:
 
 
 def test_every_image_is_scored_in_the_state_in_force(learned: Experiment) -> None:
-    class Steps:
+    class Steps(PatchesAlone):
         """Scores that follow from the state alone: state 1 turns the order of state 0 round."""
 
         config = learned.config
