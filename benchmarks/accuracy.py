@@ -1,4 +1,6 @@
-"""`python -m benchmarks.accuracy`: presets and the memory bank side by side, over task orders and seeds, as one table.
+"""`python -m benchmarks.accuracy`: presets and their memory banks side by side, over task orders and seeds, as one table.
+
+A preset may be varied: `recommended:memory_weight=1` is `recommended` with that option set; it gets no bank of its own.
 
 Every number is routed (nobody tells the task), after the last task. Finished tasks are read back from `--out`.
 """
@@ -42,9 +44,8 @@ def _report(planned: Sequence[tuple[str, Experiment]], orders: Sequence[str], se
     """Learn what is not there yet and print both tables."""
     trials: dict[tuple[str, str], list[list[Trial]]] = {}
     for preset, experiment in planned:
-        comparison = compare(experiment)
-        for name in (METHOD, BANK):
-            trials.setdefault((preset, name), []).append(list(comparison.trials[name]))
+        for name, runs in compare(experiment).trials.items():
+            trials.setdefault((preset, name), []).append(list(runs))
     print(f"Orders: {', '.join(orders)}; seeds {seeds}. Routed, means over orders and seeds; in brackets the 95 % interval over "
           "test images and seeds, orders averaged.\n")
     _print_means(trials)
@@ -52,10 +53,11 @@ def _report(planned: Sequence[tuple[str, Experiment]], orders: Sequence[str], se
 
 
 def _config(options: argparse.Namespace, preset: str, order: str, seeds: Sequence[int]) -> ExperimentConfig:
+    name, *varied = preset.split(":")
     return ExperimentConfig.from_params({
-        "preset": preset, "dataset_root": options.dataset_root, "backbone": options.backbone, "device": options.device,
-        "backbone_weights": options.backbone_weights, "classes": order.replace(">", ","), "baselines": BANK,
-        "comparison_seeds": list(seeds), "seed": seeds[0], "out_dir": options.out,
+        "preset": name, "dataset_root": options.dataset_root, "backbone": options.backbone, "device": options.device,
+        "backbone_weights": options.backbone_weights, "classes": order.replace(">", ","), "baselines": "none" if varied else BANK,
+        "comparison_seeds": list(seeds), "seed": seeds[0], "out_dir": options.out, **dict(text.split("=") for text in varied),
     })
 
 
@@ -70,7 +72,7 @@ def _print_means(trials: Trials) -> None:
 
 
 def _print_differences(trials: Trials) -> None:
-    (first, *others), last = list(trials), list(trials)[-2]  # the last preset's method against everything else
+    (first, *others), last = list(trials), [key for key in trials if key[1] == METHOD][-1]  # the last preset against everything else
     print(f"\n| {last[0]} minus | " + " | ".join(SHOWN.values()) + " |\n|---|" + "---|" * len(SHOWN))
     for other in [first, *others]:
         if other != last:
@@ -118,7 +120,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     parser.add_argument("--dataset-root", required=True)
     parser.add_argument("--orders", required=True, help="task orders, e.g. 'bottle>cable|cable>bottle'")
-    parser.add_argument("--presets", default="v5_final,recommended", help="the last one is compared with all others")
+    parser.add_argument(
+        "--presets", default="v5_final,recommended:memory_weight=1,recommended",
+        help="each may be varied, as in recommended:memory_weight=1; the last one is compared with all others",
+    )
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--backbone", default="")
     parser.add_argument("--backbone-weights", default="", metavar="FILE")
