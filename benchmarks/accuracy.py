@@ -72,7 +72,7 @@ def _print_means(trials: Trials) -> None:
 
 
 def _print_differences(trials: Trials) -> None:
-    (first, *others), last = list(trials), [key for key in trials if key[1] == METHOD][-1]  # the last preset against everything else
+    (first, *others), last = list(trials), [key for key in trials if key[1] == METHOD][-1]  # the last preset against all else
     print(f"\n| {last[0]} minus | " + " | ".join(SHOWN.values()) + " |\n|---|" + "---|" * len(SHOWN))
     for other in [first, *others]:
         if other != last:

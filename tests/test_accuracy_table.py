@@ -1,0 +1,56 @@
+"""The README's accuracy command on tiny products: every preset, bank and variation has rows, with the evaluation's numbers."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import accuracy
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.experiment import Experiment
+from moleflow_lib.metrics import mean_defined
+
+TINY = "image_size=56:eval_size=56:epochs=1:coupling_layers=2:lora_rank=4:control_backbone=none"
+
+
+def _table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    monkeypatch.setattr(sys, "argv", ["accuracy", *options])
+    accuracy.main()
+    return capsys.readouterr().out
+
+
+def test_rows_differences_and_numbers(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "accuracy"
+    presets = f"demo:{TINY}:baselines=memory_bank,demo:{TINY}:memory_size=20:memory_weight=1"
+    text = _table(
+        monkeypatch, capsys, "--dataset-root", str(tiny_data), "--out", str(out), "--seeds", "0", "--device", "cpu",
+        "--orders", "leather>nut|nut>leather", "--presets", presets,
+    )
+    rows = [[cell.strip() for cell in line.strip("| \n").split("|")] for line in text.splitlines() if line.startswith("| demo")]
+    values = {(row[0].count(":"), row[1], row[2]): row[3:] for row in rows if len(row) > 4}
+    assert {key[:2] for key in values} == {(7, "moleflow"), (7, "memory_bank"), (8, "moleflow")}
+    compared = [row for row in rows if len(row) == 4 and not row[0].endswith("minus")]
+    assert len(compared) == 2, "the last preset against the other and against the bank"
+    one = ExperimentConfig.from_params({
+        "preset": "demo", "dataset_root": str(tiny_data), "out_dir": str(out), "device": "cpu",
+        **dict(text.split("=") for text in TINY.split(":")),
+    })
+    final = [Experiment(one.with_(classes=order)).evaluate().final("image_auroc")
+             for order in (("leather", "nut"), ("nut", "leather"))]
+    leather = mean_defined([final[0][0], final[1][1]])
+    told = values[7, "moleflow", "image AUROC"]
+    assert float(told[0]) == pytest.approx(leather, abs=6e-4)
+    mean, low, high = map(float, re.findall(r"-?\d\.\d+", told[2]))
+    assert low <= mean <= high
+
+
+def test_orders_of_other_products_are_refused(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ["--dataset-root", str(tiny_data), "--out", str(tmp_path), "--orders", "leather>nut|nut>board"]
+    monkeypatch.setattr(sys, "argv", ["accuracy", *options])
+    with pytest.raises(SystemExit, match="the same products in every order"):
+        accuracy.main()
