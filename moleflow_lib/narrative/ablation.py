@@ -15,6 +15,7 @@ from moleflow_lib.ablation.tail import tail_gap
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.metrics import METRICS
 from moleflow_lib.narrative.flow_and_memory import flow_and_memory_sentences
+from moleflow_lib.narrative.settings import setting_sentences
 
 __all__ = ["ablation_results", "ablation_sentences", "with_interval"]
 
@@ -47,7 +48,8 @@ def ablation_sentences(rows: Sequence[Row], updates: Sequence[Row], config: Expe
     """
     flow = flow_and_memory_sentences(rows, with_interval)
     tail = _tail(rows, config.score_unit)
-    return [_how_sure(rows, config), *_parts(rows), *flow, *_lora(rows, updates), *_order(rows), *tail, *_record(rows)]
+    parts, settings = _parts(rows), setting_sentences(rows, with_interval)
+    return [_how_sure(rows, config), *parts, *flow, *settings, *_lora(rows, updates), *_order(rows), *tail, *_record(rows)]
 
 
 def with_interval(gap: Row) -> str:

@@ -47,6 +47,16 @@ def test_parts_are_sorted_by_what_their_intervals_say() -> None:
     assert "3 seeds" in first and "6 of 9 intervals exclude zero; 0.5 would by chance" in first
 
 
+def test_settings_are_sorted_by_what_their_intervals_say() -> None:
+    moved = {"top-1": (0.1, 0.11, 0.09), "top-10": (0.1, 0.11, 0.09)}
+    rows = _rows(**moved, warm_start=(-0.2, -0.21, -0.19), no_DIA=(0.3, 0.31, 0.29), lr_3e_4=(0.1, -0.1, 0.0))
+    rows = [{**row, "switch": "lr 3e-4"} if row["switch"] == "lr 3e 4" else row for row in rows]
+    words = _said(rows, "Settings, pixel AP")
+    assert "better than the preset `top-1` +0.100 [+0.075, +0.125], `top-10` +0.100" in words
+    assert "worse `warm start` -0.200" in words and "not told apart 1 of 4" in words and "DIA" not in words
+    assert not any("Settings" in sentence for sentence in ablation_sentences(_rows(warm_start=[0.1]), UPDATES, EIGHT))
+
+
 @pytest.mark.parametrize(("moved", "verdict"), [
     ((0.01, -0.01, 0.0), "LoRA has not been seen to do anything here"),
     ((-0.10, -0.11, -0.09), "LoRA earns its place"),
