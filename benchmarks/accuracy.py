@@ -16,7 +16,7 @@ import numpy as np
 from moleflow_lib.baselines.comparison import METHOD, Estimate, compare
 from moleflow_lib.baselines.trial import Trial
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.errors import MoLEFlowError
+from moleflow_lib.errors import ConfigError, MoLEFlowError
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import average, interval, mean_defined, over_seeds
 
@@ -57,8 +57,15 @@ def _config(options: argparse.Namespace, preset: str, order: str, seeds: Sequenc
     return ExperimentConfig.from_params({
         "preset": name, "dataset_root": options.dataset_root, "backbone": options.backbone, "device": options.device,
         "backbone_weights": options.backbone_weights, "classes": order.replace(">", ","), "baselines": "none" if varied else BANK,
-        "comparison_seeds": list(seeds), "seed": seeds[0], "out_dir": options.out, **dict(text.split("=") for text in varied),
+        "comparison_seeds": list(seeds), "seed": seeds[0], "out_dir": options.out, **dict(_option(text) for text in varied),
     })
+
+
+def _option(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise ConfigError(f"--presets: expected PRESET:NAME=VALUE, got {text!r}")
+    return name, value
 
 
 def _print_means(trials: Trials) -> None:

@@ -46,10 +46,13 @@ def _detector(extractor: PatchExtractor, config: ExperimentConfig) -> ContinualD
         prototype.update(torch.randn(50, dim))
         prototype.finalize()
         detector.router.add(prototype)
-        if config.memory_size:
-            stored = torch.randn(config.memory_size, dim).half()
-            detector.prototype_distances.append(PrototypeDistance(prototype, torch.tensor([[0.0, 1.0], [0.0, 1.0]])))
-            detector.memories.append(TaskMemory(stored, torch.tensor([[0.0, 1.0], [0.0, 1.0]]), config.memory_neighbours))
+        scale, stored = torch.tensor([[0.0, 1.0], [0.0, 1.0]]), torch.randn(config.memory_size, dim).half()
+        if config.scaled_scores:
+            detector.memories.append(
+                TaskMemory(stored, scale, config.memory_neighbours, compress=config.compress_scores)
+            )
+        if config.prototype_weight:
+            detector.prototype_distances.append(PrototypeDistance(prototype, scale.double(), torch.empty(0)))
     detector.flow.train_only(None)
     detector.route(torch.zeros(1, dim))  # factors the covariances once, as a long run would
     return detector

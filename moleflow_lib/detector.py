@@ -10,7 +10,7 @@ from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.flow import MoLESpatialAwareNF
 from moleflow_lib.losses import patch_nll
-from moleflow_lib.memory import TaskMemory
+from moleflow_lib.memory import TaskMemory, probed
 from moleflow_lib.position import PositionalEmbeddingGenerator
 from moleflow_lib.prototype_distance import PrototypeDistance
 from moleflow_lib.router import PrototypeRouter
@@ -79,17 +79,33 @@ class ContinualDetector:
 
     @torch.inference_mode()
     def training_scores(self, patches: torch.Tensor, images: Sequence[int], task: int) -> torch.Tensor:
-        """`patch_scores` (P, H, W) of training images (P, H, W, D), each without the patches stored from itself.
+        """`patch_scores` (P, H, W) of training images, each without the patches stored from itself.
 
         Args:
-            patches: their features.
-            images: which training image each is.
-            task: the task they belong to.
+            patches: (N, H, W, D) features of all training images of the task.
+            images: which of them are scored, at most a few dozen.
+            task: the task.
         """
         self.flow.set_active_task(task, merge=True)
-        x = patches.to(self.device).float()
-        nll = torch.cat([self._nll(chunk) for chunk in x.split(64)])
+        x = patches[list(images)].to(self.device).float()
+        nll = self._nll(x)
         return (self.memories[task].blend_training(nll, x, images, self.config.memory_weight) if self.memories else nll).cpu()
+
+    def training_scores_of_patches(self, patches: torch.Tensor, task: int) -> torch.Tensor:
+        """Image scores (P,) made of patches alone, of the training images (N, H, W, D) that `probed` names."""
+        scores = self.training_scores(patches, probed(len(patches)), task)
+        return image_scores(scores, self.config.score_mode, self.config.top_k)
+
+    def training_image_scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
+        """`image_scores` (P,) of the training images (N, H, W, D) that `probed` names, each as if it were new.
+
+        Its own stored patches are left out, and its distance is to a prototype made of the others.
+        """
+        of_patches = self.training_scores_of_patches(patches, task)
+        if not self.config.prototype_weight:
+            return of_patches
+        distance = self.prototype_distances[task]
+        return distance.blend(of_patches, distance.held_out[probed(len(patches))], self.config.prototype_weight)
 
     def image_scores(self, patch_scores: torch.Tensor, image_means: torch.Tensor, task: int) -> torch.Tensor:
         """One anomaly score an image.
@@ -105,7 +121,8 @@ class ContinualDetector:
         of_patches = image_scores(patch_scores, self.config.score_mode, self.config.top_k)
         if not self.config.prototype_weight:
             return of_patches
-        return self.prototype_distances[task].blend(of_patches, image_means, self.config.prototype_weight)
+        distance = self.prototype_distances[task]
+        return distance.blend(of_patches, distance.distances(image_means), self.config.prototype_weight)
 
     def memory_values(self) -> int:
         """Values of stored patches that a task keeps, the mean over tasks; float16."""

@@ -15,6 +15,7 @@ from moleflow_lib.errors import DataError, TrainingError, problem_list
 from moleflow_lib.evaluation import ContinualResult, TaskEvaluator, evaluate_continual
 from moleflow_lib.extractor import build_extractor
 from moleflow_lib.feature_store import Features, FeatureStore
+from moleflow_lib.prototype_distance import FEWEST_IMAGES
 from moleflow_lib.reduction import FeatureReduction, reduced_width
 from moleflow_lib.trainer import MoLEContinualTrainer, TaskHistory
 
@@ -38,19 +39,28 @@ class Experiment:
         self.tasks: tuple[Task, ...] = make_tasks(self.products, config.classes)
         problems = [f"{task.name}: expected images in test/good, test/<defect> or test/unlabelled, found none"
                     for task in self.tasks if not task.test]
-        problems += [f"{task.name}: a prototype needs at least 2 training images, found {len(task.train)}"
-                     for task in self.tasks if len(task.train) < 2]
+        fewest, what = (FEWEST_IMAGES, "prototype_weight") if config.prototype_weight else (2, "a prototype")
+        problems += [f"{task.name}: {what} needs at least {fewest} training images, found {len(task.train)}"
+                     for task in self.tasks if len(task.train) < fewest]
         if problems:
             raise DataError(problem_list(f"{config.dataset_root} cannot be used as it is:", problems))
         self.store = FeatureStore(self.folder / "features", build_extractor(config), config.resize)
         self.detector = ContinualDetector(reduced_width(self.store.extractor.feature_dim, config.reduced_share), config)
         self.trainer = MoLEContinualTrainer(self.detector, self.store.identity, self.folder / "tasks")
         self._learned_scores: list[torch.Tensor] = []
+        self._reduced: dict[tuple[str, str], Features] = {}
 
     def features(self, task: Task, split: str) -> Features:
         """Features of a task's `train` or `test` images, reduced if the configuration says so."""
-        features = self._backbone_features(task, split)
-        return self.reduction.features(features) if self.reduction else features
+        if not self.reduction:
+            return self.backbone_features(task, split)
+        if (task.name, split) not in self._reduced:
+            self._reduced[task.name, split] = self.reduction.features(self.backbone_features(task, split))
+        return self._reduced[task.name, split]
+
+    def backbone_features(self, task: Task, split: str) -> Features:
+        """Features as the backbone gave them."""
+        return self.store.features(task.train if split == "train" else task.test, f"{task.name}-{split}")
 
     @cached_property
     def reduction(self) -> FeatureReduction | None:
@@ -58,7 +68,7 @@ class Experiment:
         config, first, dim = self.config, self.tasks[0], self.detector.dim
         if config.reduced_share == 1:
             return None
-        train = self._backbone_features(first, "train")
+        train = self.backbone_features(first, "train")
         made_from = [train.key, dim, config.reduced_by, config.seed]
 
         def make() -> tuple[dict[str, torch.Tensor], dict[str, object]]:
@@ -110,24 +120,38 @@ class Experiment:
         return Experiment(self.config.with_(backbone=name, backbone_weights="", control_backbone=""))
 
     def stored_values(self) -> tuple[int, int, int]:
-        """Values kept: of the shared base, of each task's parts with its stored patches, of each task's prototype."""
+        """Values kept: of the shared base and reduction, of each task's parts with its stored patches, of each task's prototype."""
         counts, dim = self.detector.value_counts(), self.detector.dim
         base = counts["base"] + counts["global_affine"] + counts["mixer"]
-        base += sum(tensor.numel() for tensor in self.reduction.state().values()) if self.reduction else 0
-        return base, counts["per_task"], dim + dim * (dim + 1) // 2
+        return base + self.reduction_values(), counts["per_task"], dim + dim * (dim + 1) // 2
+
+    def reduction_values(self) -> int:
+        """Values of the projection that all methods on these features share."""
+        return sum(tensor.numel() for tensor in self.reduction.state().values()) if self.reduction else 0
+
+    def training_image_scores(self, task: Task) -> torch.Tensor:
+        """Image scores (P,) of at most 64 of a task's training images, each measured as if it had not been stored.
+
+        What such an image left behind, its stored patches and its share of the prototype, is taken out first: a new
+        normal image is met by neither.
+        """
+        train, detector = self.features(task, "train"), self.detector
+        return detector.training_image_scores(train.patches, task.index)
 
     def hashes(self) -> dict[str, str]:
         """What the results rest on: backbone weights, and the parts of each task learned so far (SHA-256)."""
         histories = self.trainer.histories
         parts = {f"parts of {history.name} (SHA-256)": history.state_sha256 for history in histories}
         base = {"shared base (SHA-256)": histories[0].base_sha256} if histories else {}
-        parts |= {f"stored patches of {history.name} (SHA-256)": tensors_sha256(memory.state())
-                  for history, memory in zip(histories, self.detector.memories, strict=False)}
+        scales = {"stored patches and scale": self.detector.memories, "image scale": self.detector.prototype_distances}
+        for what, kept in scales.items():
+            parts |= {f"{what} of {history.name} (SHA-256)": tensors_sha256(one.state())
+                      for history, one in zip(histories, kept, strict=False)}
         base |= {"shared reduction (SHA-256)": tensors_sha256(self.reduction.state())} if self.reduction else {}
         return {"backbone weights (SHA-256)": self.store.extractor.weights_sha256, **base, **parts}
 
-    def _backbone_features(self, task: Task, split: str) -> Features:
-        return self.store.features(task.train if split == "train" else task.test, f"{task.name}-{split}")
-
     def _probe(self, task: Task) -> torch.Tensor:
-        return self.detector.patch_scores(self.features(task, "train").patches[:16], task.index)
+        """Patch scores, then image scores, of a task's first training images."""
+        patches = self.features(task, "train").patches[:16]
+        scores, means = self.detector.patch_scores(patches, task.index), patches.float().mean(dim=(1, 2))
+        return torch.cat([scores.flatten(), self.detector.image_scores(scores, means, task.index)])

@@ -118,6 +118,8 @@ class ViTPatchCoreExtractor(PatchExtractor):
         data = timm.data.resolve_model_data_config(model)
         if hasattr(model, "set_input_size") and image_size != data["input_size"][-1]:
             model.set_input_size(img_size=image_size)
+        if block_merge == "concatenate" and not patch:
+            raise BackboneError(f"block_merge=concatenate is for transformers; stages of {tag} are concatenated anyway, leave it out")
         if not neighbourhood % 2:
             raise BackboneError(f"neighbourhood: expected an odd number, 3 for 3×3 patches, got {neighbourhood}")
         network = _Intermediates(model, blocks, block_norm, block_merge, neighbourhood, feature_dim)
@@ -178,9 +180,10 @@ def build_extractor(config: ExperimentConfig) -> PatchExtractor:
     """
     name, device = config.backbone, resolve_device(config.device)
     if name == "filterbank":
-
         if config.backbone_weights:
             raise BackboneError("backbone=filterbank takes no weights; drop backbone_weights or name a timm tag")
+        if config.block_merge != "mean" or config.neighbourhood > 1:
+            raise BackboneError("block_merge and neighbourhood are for timm backbones; leave them out with backbone=filterbank")
         return PatchExtractor(FilterBank(config.image_size), "filterbank", config.image_size).to(device)
     tag = name.removeprefix("random:")
     if tag != name and config.backbone_weights:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 import torch
+from torch import nn
 
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.detector import ContinualDetector
@@ -18,7 +19,6 @@ from moleflow_lib.runtime import derive_seed, progress, seeded
 __all__ = ["fit"]
 
 _CURVES = ("loss", "nll", "log_det", "energy")
-_CHECKED_EVERY = 25  # steps between two looks at the held-out images
 
 
 def fit(detector: ContinualDetector, task: int, name: str, patches: torch.Tensor) -> tuple[dict[str, list[float]], int]:
@@ -55,8 +55,7 @@ def fit(detector: ContinualDetector, task: int, name: str, patches: torch.Tensor
     total = config.steps or max(config.epochs, math.ceil(config.min_steps / per_epoch)) * per_epoch
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, total, config))
     curves: dict[str, list[float]] = {curve: [] for curve in _CURVES}
-    average = WeightAverage(trainable, config.weight_average) if config.weight_average else None
-    best = BestWeights(trainable) if len(held_out) else None
+    kept = _kept_weights(detector, trainable, held_out, total)
     with seeded(derive_seed(config.seed, "draws", name)):
         for epoch in progress(range(math.ceil(total / per_epoch)), f"training {name}"):
             rows = []
@@ -70,14 +69,23 @@ def fit(detector: ContinualDetector, task: int, name: str, patches: torch.Tensor
                 optimiser.step()
                 scheduler.step()
                 rows.append(row)
-                if average:
-                    average.update(scheduler.last_epoch - 1)
-                if best and (scheduler.last_epoch % _CHECKED_EVERY == 0 or scheduler.last_epoch == total):
-                    best.offer(_held_out_loss(detector, held_out))
+                if kept:
+                    kept.after_step()
             _record(curves, torch.stack(rows), name, epoch)
-    for kept in filter(None, (average, best)):
+    if kept:
         kept.restore()
     return curves, total
+
+
+def _kept_weights(
+    detector: ContinualDetector, trainable: list[nn.Parameter], held_out: torch.Tensor, total: int
+) -> WeightAverage | BestWeights | None:
+    """What chooses the weights left behind; None leaves the last ones."""
+    if detector.config.weight_average:
+        return WeightAverage(trainable, detector.config.weight_average)
+    if len(held_out):
+        return BestWeights(trainable, lambda: _held_out_loss(detector, held_out), total)
+    return None
 
 
 def _split(patches: torch.Tensor, config: ExperimentConfig, name: str) -> tuple[torch.Tensor, torch.Tensor]:

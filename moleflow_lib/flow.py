@@ -48,6 +48,7 @@ class MoLESpatialAwareNF(nn.Module):
                 use_lora=config.use_lora, use_task_bias=config.use_task_bias, local_context=config.local_context,
             )
             self.mixer = SpatialContextMixer(dim) if config.use_mixer else None
+        self.register_buffer("_like", torch.empty(0), persistent=False)  # where new parts go, and in which precision
         self.input_adapters = nn.ModuleDict()
         self.dia_adapters = nn.ModuleDict()
 
@@ -57,7 +58,7 @@ class MoLESpatialAwareNF(nn.Module):
         Args:
             name: what its initial values are drawn from besides the seed; its index if not given.
         """
-        task, like = self.tasks, next(self.flow.parameters(), torch.empty(0))
+        task, like = self.tasks, self._like
         with seeded(derive_seed(self.config.seed, "task", task if name is None else name)):
             for layer in self._lora_layers():
                 layer.add_task(task)

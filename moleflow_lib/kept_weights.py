@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 
 __all__ = ["BestWeights", "WeightAverage"]
+
+_LOOKED_AT_EVERY = 25  # steps between two looks at the loss
 
 
 class WeightAverage:
@@ -21,22 +23,23 @@ class WeightAverage:
         decay: in (0, 1).
 
     >>> weight = nn.Parameter(torch.zeros(1))
-    >>> average = WeightAverage([weight], decay=0.5)
+    >>> average = WeightAverage([weight], decay=0.01)
     >>> with torch.no_grad():
     ...     _ = weight.fill_(1.0)
-    >>> average.update(step=1000); average.restore(); weight.item()
-    0.5
+    >>> average.after_step(); average.restore(); round(weight.item(), 2)
+    0.99
     """
 
     def __init__(self, weights: Sequence[nn.Parameter], decay: float) -> None:
-        self.weights, self.decay = list(weights), decay
+        self.weights, self.decay, self.steps = list(weights), decay, 0
         self.average = [weight.detach().clone() for weight in self.weights]
 
     @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Take in the weights after a step, counted from 0."""
-        share = 1 - min(self.decay, (1 + step) / (10 + step))
+    def after_step(self) -> None:
+        """Take in the weights as they are after a step."""
+        share = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
         torch._foreach_lerp_(self.average, self.weights, share)
+        self.steps += 1
 
     @torch.no_grad()
     def restore(self) -> None:
@@ -45,30 +48,38 @@ class WeightAverage:
 
 
 class BestWeights:
-    """The weights with the lowest loss seen so far.
+    """The weights with the lowest loss among those looked at: every 25th step, and the last.
 
     Args:
         weights: trained in place elsewhere.
+        loss: the loss of the weights as they are.
+        total: number of steps that will be made.
 
-    >>> weight = nn.Parameter(torch.ones(1))
-    >>> best = BestWeights([weight])
-    >>> best.offer(3.0)
-    >>> with torch.no_grad():
-    ...     _ = weight.zero_()
-    >>> best.offer(4.0); best.restore(); weight.item()
-    1.0
+    >>> weight = nn.Parameter(torch.zeros(1))
+    >>> best = BestWeights([weight], lambda: abs(weight.item() - 25), total=60)
+    >>> for step in range(1, 61):
+    ...     with torch.no_grad():
+    ...         _ = weight.fill_(step)
+    ...     best.after_step()
+    >>> best.restore(); weight.item()
+    25.0
     """
 
-    def __init__(self, weights: Sequence[nn.Parameter]) -> None:
-        self.weights, self.loss, self.best = list(weights), math.inf, []
+    def __init__(self, weights: Sequence[nn.Parameter], loss: Callable[[], float], total: int) -> None:
+        self.weights, self.loss, self.total, self.steps = list(weights), loss, total, 0
+        self.lowest, self.best = math.inf, []
 
-    def offer(self, loss: float) -> None:
-        """Keep the weights as they are if this loss, theirs, is the lowest."""
-        if loss < self.loss:
-            self.loss, self.best = loss, [weight.detach().clone() for weight in self.weights]
+    def after_step(self) -> None:
+        """Look at the weights if it is time, and keep them if their loss is the lowest."""
+        self.steps += 1
+        if self.steps % _LOOKED_AT_EVERY and self.steps != self.total:
+            return
+        loss = self.loss()
+        if loss < self.lowest:
+            self.lowest, self.best = loss, [weight.detach().clone() for weight in self.weights]
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Put the best in place of the weights; none was offered a finite loss: leave them."""
+        """Put the best in place of the weights; no loss was a number: leave them."""
         if self.best:
             torch._foreach_copy_(self.weights, self.best)

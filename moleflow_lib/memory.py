@@ -135,6 +135,7 @@ def _spread(values: torch.Tensor, floor: float) -> torch.Tensor:
 
 def _spread_by_position(values: torch.Tensor, floor: float) -> torch.Tensor:
     """(2, H, W) mean and standard deviation over images (N, H, W), each over a position's 3×3 neighbours too."""
-    moments = torch.stack([values, values.square()]).mean(dim=1)
+    level = values.mean()  # taken off before squaring, which float32 would not survive otherwise
+    moments = torch.stack([values - level, (values - level).square()]).mean(dim=1)
     mean, square = F.avg_pool2d(moments, 3, 1, 1, count_include_pad=False)
-    return torch.stack([mean, (square - mean.square()).clamp_min(0).sqrt().clamp_min(floor)])
+    return torch.stack([mean + level, (square - mean.square()).clamp_min(0).sqrt().clamp_min(floor)])

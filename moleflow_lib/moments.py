@@ -25,6 +25,14 @@ class RunningMoments:
         self.mean = torch.zeros(dim, dtype=torch.float64)
         self.scatter = torch.zeros(dim, dim, dtype=torch.float64)
 
+    @classmethod
+    def of_patches(cls, patches: torch.Tensor) -> RunningMoments:
+        """Moments over all patches (N, H, W, D) of some images."""
+        moments = cls(patches.shape[-1])
+        for chunk in patches.split(16):
+            moments.update(chunk.reshape(-1, chunk.shape[-1]))
+        return moments
+
     def update(self, vectors: torch.Tensor) -> None:
         """Take in vectors (N, D)."""
         batch = vectors.detach().cpu().double()

@@ -52,10 +52,7 @@ class FeatureReduction:
             kind: `pca` its principal components; `random` an orthonormal basis drawn from the seed.
             seed: of the drawn basis.
         """
-        width = patches.shape[-1]
-        moments = RunningMoments(width)
-        for chunk in patches.split(16):
-            moments.update(chunk.reshape(-1, width))
+        width, moments = patches.shape[-1], RunningMoments.of_patches(patches)
         if kind == "pca":
             basis = torch.linalg.eigh(moments.covariance()).eigenvectors.flip(1)[:, :dim]
         else:
@@ -67,9 +64,8 @@ class FeatureReduction:
         return torch.cat([((chunk.float() - self.mean) @ self.basis).half() for chunk in patches.split(64)])
 
     def features(self, features: Features) -> Features:
-        """Stored features with reduced patches, under a key of their own."""
-        patches = self.reduced(features.patches)
-        return replace(features, patches=patches, bytes=patches.nbytes, key=digest(features.key, tensors_sha256(self.state())))
+        """Stored features with reduced patches, in memory, under a key of their own."""
+        return replace(features, patches=self.reduced(features.patches), key=digest(features.key, tensors_sha256(self.state())))
 
     def state(self) -> dict[str, torch.Tensor]:
         """Tensors to store."""

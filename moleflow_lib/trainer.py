@@ -18,7 +18,6 @@ from moleflow_lib.moments import RunningMoments
 from moleflow_lib.prototype_distance import PrototypeDistance
 from moleflow_lib.router import TaskPrototype
 from moleflow_lib.runtime import derive_seed
-from moleflow_lib.scoring import image_scores
 
 __all__ = ["METHOD_VERSION", "MoLEContinualTrainer", "TaskHistory"]
 
@@ -69,23 +68,19 @@ class MoLEContinualTrainer:
             ArtifactError: the stored task is damaged.
         """
         index, flow = len(self.histories), self.detector.flow
-        model = self._nearest(train) if self.config.warm_start and index else None
-        starts_from = [] if model is None else [self._keys[model]]
+        nearest = self._nearest(train) if self.config.warm_start and index else None
+        starts_from = [] if nearest is None else [self._keys[nearest]]
         made_by = [METHOD_VERSION, self.detector.device.type, *starts_from]
         base_key = self._keys[0] if self._keys else ""
         key = digest(made_by, self.identity, self.config.group("flow", "train"), base_key, name, train.key)
         path = self.folder / f"{name}-{key[:16]}"
         flow.add_task(name)
-        if model is not None:
-            flow.load_task_state(index, flow.task_state(model))
+        if nearest is not None:
+            flow.load_task_state(index, flow.task_state(nearest))
         history = self._restore(index, path, key) if artifact_exists(path) else self._train(index, name, train, path, key)
         flow.train_only(None)
-        if self.config.scaled_scores:
-            memory, seconds = self._memory(index, name, train, key)
-            self.detector.memories.append(memory)
-            history = replace(history, seconds=history.seconds + seconds)
-        if self.config.prototype_weight:
-            self.detector.prototype_distances.append(self._prototype_distance(index, name, train))
+        seconds = self._measure(index, name, train, key)
+        history = replace(history, seconds=history.seconds + seconds)
         self._keys.append(key)
         self.histories.append(history)
         return history
@@ -106,7 +101,7 @@ class MoLEContinualTrainer:
         curves, steps = fit(self.detector, index, name, train.patches)
         prototype = self._prototype(train)
         if index == 0:
-            self.reference = _moments(train.patches)
+            self.reference = RunningMoments.of_patches(train.patches)
         seconds = time.perf_counter() - start
         state, base = self.state_sha256(index)
         history = TaskHistory(
@@ -121,6 +116,19 @@ class MoLEContinualTrainer:
         prototype.finalize()
         self.detector.router.add(prototype)
         return prototype
+
+    def _measure(self, index: int, name: str, train: Features, key: str) -> float:
+        """Give the detector what puts the task's scores on the scale of its training images; the seconds it took."""
+        total = 0.0
+        if self.config.scaled_scores:
+            memory, seconds = self._memory(index, name, train, key)
+            self.detector.memories.append(memory)
+            total += seconds
+        if self.config.prototype_weight:
+            distance, seconds = self._prototype_distance(index, name, train, key)
+            self.detector.prototype_distances.append(distance)
+            total += seconds
+        return total
 
     def _memory(self, index: int, name: str, train: Features, key: str) -> tuple[TaskMemory, float]:
         """The task's stored patches and scale, made now or read back, and the seconds it took to make them."""
@@ -138,13 +146,19 @@ class MoLEContinualTrainer:
         patches, scale, owner = (tensors[part].to(self.detector.device) for part in ("patches", "scale", "owner"))
         return TaskMemory(patches, scale, neighbours, owner, config.compress_scores), facts["seconds"]
 
-    def _prototype_distance(self, index: int, name: str, train: Features) -> PrototypeDistance:
-        """The scale on which the distance to the task's prototype joins the image score."""
-        images, detector = probed(len(train.patches)), self.detector
-        scores = detector.training_scores(train.patches[images], images, index)
-        of_patches = image_scores(scores, self.config.score_mode, self.config.top_k)
-        seed = derive_seed(self.config.seed, "prototype distance", name)
-        return PrototypeDistance.measured(detector.router.prototypes[index], train.image_means(), of_patches, seed, name)
+    def _prototype_distance(self, index: int, name: str, train: Features, key: str) -> tuple[PrototypeDistance, float]:
+        """How the distance to the task's prototype joins the image score, and the seconds it took to measure that."""
+        prototype, seed = self.detector.router.prototypes[index], derive_seed(self.config.seed, "prototype distance", name)
+
+        def make() -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+            start = time.perf_counter()
+            of_patches = self.detector.training_scores_of_patches(train.patches, index)
+            measured = PrototypeDistance.measured(prototype, train.image_means(), of_patches, seed)
+            return measured.state(), {"kind": "image scale", "seconds": time.perf_counter() - start}
+
+        made_from = [key, {**self.config.group("score"), "prototype_weight": 1.0}]  # its share decides nothing here
+        tensors, facts = kept_artifact(self.folder.parent / "image_scales", name, made_from, make)
+        return PrototypeDistance(prototype, tensors["scale"], tensors["held_out"]), facts["seconds"]
 
     def _store(self, index: int, path: Path, key: str, history: TaskHistory, prototype: TaskPrototype) -> None:
         flow = self.detector.flow
@@ -171,10 +185,3 @@ class MoLEContinualTrainer:
 
 def _group(tensors: dict[str, torch.Tensor], group: str) -> dict[str, torch.Tensor]:
     return {name.removeprefix(f"{group}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{group}/")}
-
-
-def _moments(patches: torch.Tensor) -> RunningMoments:
-    moments = RunningMoments(patches.shape[-1])
-    for chunk in patches.split(16):
-        moments.update(chunk.reshape(-1, chunk.shape[-1]))
-    return moments

@@ -49,6 +49,13 @@ def test_rows_differences_and_numbers(
     assert low <= mean <= high
 
 
+def test_a_variation_without_a_value_is_refused(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ["--dataset-root", str(tiny_data), "--out", str(tmp_path), "--orders", "leather>nut", "--presets", "demo:memory_size"]
+    monkeypatch.setattr(sys, "argv", ["accuracy", *options])
+    with pytest.raises(SystemExit, match="expected PRESET:NAME=VALUE, got 'memory_size'"):
+        accuracy.main()
+
+
 def test_orders_of_other_products_are_refused(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = ["--dataset-root", str(tiny_data), "--out", str(tmp_path), "--orders", "leather>nut|nut>board"]
     monkeypatch.setattr(sys, "argv", ["accuracy", *options])

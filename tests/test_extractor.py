@@ -72,6 +72,14 @@ def test_concatenated_blocks_are_the_single_ones_side_by_side(weights: Path) -> 
     assert joined.identity["tag"].endswith("[1,3]+norm+concatenated")
 
 
+def test_options_of_transformers_are_refused_elsewhere() -> None:
+    with pytest.raises(BackboneError, match="stages of resnet18 are concatenated anyway, leave it out"):
+        ViTPatchCoreExtractor("resnet18", blocks=(2, 3), image_size=64, random_seed=0, block_merge="concatenate")
+    for changes in ({"block_merge": "concatenate"}, {"neighbourhood": 3}):
+        with pytest.raises(BackboneError, match="leave them out with backbone=filterbank"):
+            build_extractor(ExperimentConfig(backbone="filterbank", image_size=56, **changes))
+
+
 def test_neighbourhoods_are_means_of_those_patches_that_exist(weights: Path) -> None:
     plain = ViTPatchCoreExtractor(TINY, weights=weights, image_size=64)(IMAGES)
     extractor = ViTPatchCoreExtractor(TINY, weights=weights, image_size=64, neighbourhood=3)

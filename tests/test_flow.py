@@ -69,6 +69,14 @@ def test_context_and_place_keep_volume_and_inverse_exact(context: bool, place: s
     assert (jacobian[:4, 4:].abs().max() > 0) == context
 
 
+@pytest.mark.parametrize("changes", [{"coupling_layers": 0}, {"coupling_layers": 0, "use_mixer": False}, {}])
+def test_new_parts_come_in_the_precision_and_place_of_the_flow(changes: dict) -> None:
+    model = MoLESpatialAwareNF(8, SMALL.with_(**changes)).double()
+    model.add_task()
+    assert {tensor.dtype for tensor in model.task_state(0).values()} == {torch.float64}
+    assert "_like" not in model.state_dict()
+
+
 def test_the_adapters_place_decides_what_it_sees() -> None:
     behind, before = _model(SMALL), _model(SMALL.with_(dia_place="before"))
     before.load_state_dict(behind.state_dict())

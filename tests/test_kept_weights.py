@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -11,18 +12,18 @@ from torch import nn
 from moleflow_lib.kept_weights import BestWeights, WeightAverage
 
 
-def _train(values: list[float]) -> tuple[nn.Parameter, WeightAverage]:
+def _averaged(values: Sequence[float]) -> tuple[nn.Parameter, WeightAverage]:
     weight = nn.Parameter(torch.zeros(1))
     average = WeightAverage([weight], decay=0.9)
-    for step, value in enumerate(values):
+    for value in values:
         weight.data.fill_(value)
-        average.update(step)
+        average.after_step()
     return weight, average
 
 
 def test_the_average_by_hand() -> None:
     values = [float(v) for v in range(200)]
-    weight, average = _train(values)
+    weight, average = _averaged(values)
     expected = 0.0
     for step, value in enumerate(values):
         decay = min(0.9, (1 + step) / (10 + step))
@@ -33,22 +34,32 @@ def test_the_average_by_hand() -> None:
 
 
 def test_the_start_is_forgotten() -> None:
-    weight, average = _train([5.0] * 60)
+    weight, average = _averaged([5.0] * 60)
     average.restore()
     assert weight.item() == pytest.approx(5.0, rel=1e-2)
 
 
 def test_the_best_is_the_lowest_and_a_loss_that_is_no_number_never_is() -> None:
-    weight = nn.Parameter(torch.zeros(2))
-    best = BestWeights([weight])
-    for loss in (3.0, 1.0, 2.0, math.nan):
-        weight.data.fill_(loss)
-        best.offer(loss)
+    weight, losses = nn.Parameter(torch.zeros(2)), {25: 3.0, 50: 1.0, 75: 2.0, 80: math.nan}
+    best = BestWeights([weight], lambda: losses[int(weight[0])], total=80)
+    for step in range(1, 81):
+        weight.data.fill_(step)
+        best.after_step()
     best.restore()
-    assert weight.tolist() == [1.0, 1.0]
+    assert weight.tolist() == [50.0, 50.0]
 
 
-def test_nothing_offered_leaves_the_weights() -> None:
+def test_the_last_step_is_looked_at() -> None:
+    weight, looks = nn.Parameter(torch.zeros(1)), []
+    best = BestWeights([weight], lambda: looks.append(best.steps) or 1.0, total=30)
+    for _ in range(30):
+        best.after_step()
+    assert looks == [25, 30]
+
+
+def test_no_finite_loss_leaves_the_weights() -> None:
     weight = nn.Parameter(torch.ones(1))
-    BestWeights([weight]).restore()
+    best = BestWeights([weight], lambda: math.nan, total=1)
+    best.after_step()
+    best.restore()
     assert weight.item() == 1.0

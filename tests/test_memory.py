@@ -128,7 +128,7 @@ def test_memories_are_read_back_bit_by_bit_and_training_is_not_repeated(tiny_con
     counted = same.detector.flow.parameter_counts(1)["per_task"]
     assert same.stored_values()[1] == counted + 20 * same.detector.dim, "stored patches count as values kept"
     assert same.detector.value_counts(1)["stored_patches"] == 20 * same.detector.dim
-    assert len([name for name in same.hashes() if name.startswith("stored patches of")]) == 2
+    assert len([name for name in same.hashes() if name.startswith("stored patches and scale of")]) == 2
 
 
 def test_patches_of_one_image_alone_cannot_set_the_scale() -> None:

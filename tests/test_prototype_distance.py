@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
+from data_prep.draw import draw_demo
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.errors import ConfigError
+from moleflow_lib.errors import DataError
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.prototype_distance import PrototypeDistance
 from moleflow_lib.router import PrototypeRouter, TaskPrototype
@@ -30,28 +32,57 @@ def _images(count: int = 30, dim: int = 4) -> torch.Tensor:
 
 def test_the_blend_by_hand() -> None:
     prototype = _prototype(_images())
-    distance = PrototypeDistance(prototype, torch.tensor([[10.0, 2.0], [1.0, 0.5]]).double())
+    distance = PrototypeDistance(prototype, torch.tensor([[10.0, 2.0], [1.0, 0.5]]).double(), torch.empty(0))
     offset = torch.tensor([[3.0, 0.0, 0.0, 1.0]]).double()
     covariance = prototype.covariance("ledoit_wolf")
     far = (offset @ torch.linalg.inv(covariance) @ offset.T).sqrt().item()
-    score = distance.blend(torch.tensor([14.0]), prototype.moments.mean + offset, 0.25)
-    assert score.item() == pytest.approx(0.75 * 2 + 0.25 * (far - 1) / 0.5, rel=1e-6)
-    assert distance.blend(torch.tensor([14.0]), offset, 0.0).item() == 2.0
+    distances = distance.distances(prototype.moments.mean + offset)
+    assert distances.item() == pytest.approx(far)
+    assert distance.blend(torch.tensor([14.0]), distances, 0.25).item() == pytest.approx(0.75 * 2 + 0.25 * (far - 1) / 0.5)
+    assert distance.blend(torch.tensor([14.0]), distances, 0.0).item() == 2.0
 
 
 def test_the_scale_is_that_of_held_out_images() -> None:
     """Fewer images than channels: a prototype that saw an image finds it near, and any new one far."""
     images, prototype = _images(20, 40), _prototype(_images(20, 40))
-    measured = PrototypeDistance.measured(prototype, images, torch.arange(20.0), seed=0, name="few")
+    measured = PrototypeDistance.measured(prototype, images, torch.arange(20.0), seed=0)
     router = PrototypeRouter("ledoit_wolf")
     router.add(prototype)
     assert measured.scale[1, 0] > 1.1 * router.distances(images).mean()
     assert measured.scale[0].tolist() == pytest.approx([9.5, torch.arange(20.0).std().item()])
+    without_first = _prototype(images[_part_of(0, 20) != _part_of(0, 20)[0]])
+    alone = PrototypeRouter("ledoit_wolf")
+    alone.add(without_first)
+    assert measured.held_out[0].item() == pytest.approx(alone.distances(images[:1]).item(), rel=1e-6)
 
 
-def test_too_few_images_are_told_what_to_do() -> None:
-    with pytest.raises(ConfigError, match="two: prototype_weight needs at least 3 training images, found 2; set it to 0"):
-        PrototypeDistance.measured(_prototype(_images(2)), _images(2), torch.zeros(2), seed=0, name="two")
+def _part_of(seed: int, count: int) -> torch.Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed)) % 5
+
+
+def test_copies_of_one_image_do_not_divide_by_zero() -> None:
+    images = torch.ones(8, 4).double()
+    measured = PrototypeDistance.measured(_prototype(images), images, torch.zeros(8), seed=0)
+    assert measured.blend(torch.zeros(8), measured.distances(images), 0.3).abs().max() < 10
+
+
+def test_too_few_images_are_told_before_anything_runs(tiny_config: Configs) -> None:
+    few = draw_demo(Path(tiny_config().out_dir) / "few", train=4, test_good=1, test_defect=4, size=64)
+    with pytest.raises(DataError, match="leather: prototype_weight needs at least 5 training images, found 4"):
+        Experiment(tiny_config(dataset_root=str(few), prototype_weight=0.3))
+
+
+def test_training_images_rank_as_new_ones_do(tiny_config: Configs) -> None:
+    """Scored as they were stored, all training images would lie below any new one."""
+    experiment = Experiment(tiny_config(classes=("leather",), prototype_weight=0.3, memory_size=10_000, compress_scores=True))
+    experiment.learn()
+    task, detector = experiment.tasks[0], experiment.detector
+    train = experiment.features(task, "train")
+    as_new = experiment.training_image_scores(task)
+    as_stored = detector.image_scores(detector.patch_scores(train.patches, 0), train.image_means(), 0)
+    evaluator = experiment.evaluators[0]
+    normal = evaluator.image_scores(0)[evaluator.labels == 0]
+    assert len(as_new) == 6 and as_stored.max() < as_new.min() and as_stored.max() < normal.min() < as_new.max()
 
 
 def test_the_detector_blends_and_later_tasks_change_nothing(tiny_config: Configs) -> None:
@@ -65,7 +96,8 @@ def test_the_detector_blends_and_later_tasks_change_nothing(tiny_config: Configs
     experiment.learn()
     assert torch.equal(detector.image_scores(detector.patch_scores(test.patches, 0), means, 0), early)
     of_patches = image_scores(patch_scores, "top_k", 3)
-    assert torch.equal(early, detector.prototype_distances[0].blend(of_patches, means, 0.3))
+    distance = detector.prototype_distances[0]
+    assert torch.equal(early, distance.blend(of_patches, distance.distances(means), 0.3))
     evaluator = experiment.evaluators[0]
     assert evaluator.image_scores(0).tolist() == early.tolist()
     mixed = torch.tensor([0, 1] * (len(means) // 2))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
+from moleflow_lib.ablation.measuring import input_keys
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.reduction import FeatureReduction
@@ -50,6 +51,14 @@ def test_the_first_task_settles_it_for_all_and_router_and_memory_see_reduced_fea
     assert features.key != wide.key and features.patches.shape[-1] == experiment.detector.dim == 16
     assert experiment.detector.memories[1].patches.shape[1] == len(experiment.detector.router.prototypes[1].moments.mean) == 16
     assert experiment.unchanged() and experiment.evaluate().final("image_auroc")[1] is not None
+
+
+def test_a_plan_fits_every_seed(tiny_config: Configs) -> None:
+    """Runs of a grid share their inputs, also where the seed draws the basis."""
+    configs = [tiny_config(classes=("leather", "nut"), reduced_share=0.125, reduced_by="random", seed=seed) for seed in (0, 1)]
+    first, second = (Experiment(config) for config in configs)
+    assert input_keys(first) == input_keys(second)
+    assert first.features(first.tasks[0], "test").key != second.features(second.tasks[0], "test").key
 
 
 def test_it_is_read_back_counted_and_named(tiny_config: Configs) -> None:

@@ -84,8 +84,8 @@ REASONS: Mapping[str, Reason] = MappingProxyType({
     ),
     "prototype_weight": _reason(
         "patches alone", "Patch scores ask whether one patch is strange. A defect that moves many patches a little stays below "
-        "that and still moves the image's mean, whose distance to the task's prototype the router computes anyway: nothing more "
-        "is stored. The task's own Ledoit-Wolf covariance is used, so that later tasks change no score.",
+        "that and still moves the image's mean. Its distance to the task's prototype, which the router keeps anyway, tells; with "
+        "the task's own Ledoit-Wolf covariance, so that later tasks change no score.",
     ),
     "router_covariance": _reason(
         "router ridge", "The published ridge compares tasks with unlike numbers of images on unlike scales, and sends defective "

@@ -127,8 +127,9 @@ def _acts(base: ExperimentConfig, switch: str) -> bool:
     """Whether a switch changes anything that matters under the base configuration."""
     changes = SWITCHES[switch].changes
     changed = base.with_(**changes)
-    moot = {"blocks", "block_norm", "block_merge", "neighbourhood"} if base.backbone == "filterbank" else set()
-    moot |= {"blocks"} if base.blocks != ExperimentConfig().blocks else set()  # of a CNN, or the user's own choice
+    merging = {"blocks", "block_merge", "reduced_share", "reduced_by"}  # questions about the four blocks of the preset
+    moot = {*merging, "block_norm", "neighbourhood"} if base.backbone == "filterbank" else set()
+    moot |= merging if base.blocks != ExperimentConfig().blocks else set()  # of a CNN, or the user's own choice
     moot |= {name for name, needed in MOOT_WITHOUT.items() if not getattr(changed, needed)}
     return any(getattr(base, name) != value for name, value in changes.items() if name not in moot)
 

@@ -71,11 +71,11 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "no block norm": _switch("plain mean of the blocks' tokens", block_norm=False),
     "blocks 2, 4, 6, 8": _switch("other blocks of the transformer", blocks=(2, 4, 6, 8)),
     "concatenated, PCA": _switch(
-        "blocks side by side, reduced to one block's width by the base task's principal components",
+        "four blocks side by side, reduced to one block's width by the base task's principal components",
         block_merge="concatenate", reduced_share=0.25, reduced_by="pca",
     ),
     "concatenated, drawn": _switch(
-        "blocks side by side, reduced to one block's width by a drawn orthonormal basis",
+        "four blocks side by side, reduced to one block's width by a drawn orthonormal basis",
         block_merge="concatenate", reduced_share=0.25, reduced_by="random",
     ),
     "448 pixels": _switch("a finer grid: larger images, position embedding interpolated", image_size=448),
@@ -102,7 +102,8 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "12 blocks": _switch("depth", _COLLAPSE, coupling_layers=12),
     "16 blocks": _switch("depth", _COLLAPSE, coupling_layers=16),
     "local context": _switch(
-        "the passive half's neighbours condition scale and shift (needs all patches)", local_context=True, patch_share=1.0,
+        "the passive half's neighbours condition scale and shift; every step needs all patches, so compare with `all patches`",
+        local_context=True, patch_share=1.0,
     ),
     # low-rank updates
     "no LoRA": _switch("without low-rank updates", _image(-0.1), _pixel(-0.5), part="lora", use_lora=False),
@@ -155,10 +156,12 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "300 steps": _switch("step budget of each task", steps=300),
     "600 steps": _switch("step budget of each task", steps=600),
     "40 epochs": _switch("epochs in place of a step budget, so small tasks get fewer steps", steps=0, epochs=40),
-    "weight average": _switch("moving average of the weights, decay 0.98", weight_average=0.98),
-    "held-out stop": _switch("the weights that are best on a held-out sixth of the normal training images", held_out_share=1 / 6),
+    "weight average": _switch("moving average of the weights, decay 0.98", weight_average=0.98, held_out_share=0.0),
+    "held-out stop": _switch(
+        "the weights that are best on a held-out sixth of the normal training images", held_out_share=1 / 6, weight_average=0.0,
+    ),
     "warm start": _switch("a task starts from the parts of the nearest earlier one", warm_start=True),
-    "half the patches": _switch("each step sees half of the grid", patch_share=0.5),
+    "half the patches": _switch("each step sees half of the grid", patch_share=0.5, local_context=False),
     "all patches": _switch("each step sees the whole grid", patch_share=1.0),
     # blurred density
     "no noise": _switch("the density of the patches as they are", part="feature noise", feature_noise=0.0),

@@ -32,7 +32,7 @@ class _WholeModels:
         self.models: list[ContinualDetector] = []
 
     def patch_scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
-        """½‖z‖² − log-det (N, H, W), nats, of patches (N, H, W, D) under one of the models."""
+        """`ContinualDetector.patch_scores` (N, H, W) of patches (N, H, W, D) under one of the models."""
         return self.models[task].patch_scores(patches, 0)
 
     def image_scores(self, patch_scores: torch.Tensor, image_means: torch.Tensor, task: int) -> torch.Tensor:
@@ -120,7 +120,7 @@ class AdapterOnly:
         return self.trainer.learn(name, train).seconds
 
     def patch_scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
-        """½‖z‖² − log-det (N, H, W), nats, of patches (N, H, W, D) under a task's adapters."""
+        """`ContinualDetector.patch_scores` (N, H, W) of patches (N, H, W, D) under a task's adapters."""
         return self.detector.patch_scores(patches, task)
 
     def image_scores(self, patch_scores: torch.Tensor, image_means: torch.Tensor, task: int) -> torch.Tensor:

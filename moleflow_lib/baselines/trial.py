@@ -69,6 +69,7 @@ def try_method(experiment: Experiment) -> Trial:
     seconds = sum(history.seconds for history in experiment.learn())
     shared, per_task, _ = experiment.stored_values()  # what is kept is known once it was learned
     stored = experiment.detector.memory_values()
+    shared -= experiment.reduction_values()  # which every method is charged with
     footprint = Footprint(per_task=per_task, bytes_per_task=4 * per_task - 2 * stored, shared=shared)  # patches are float16
     return _trial(experiment, experiment.evaluators, footprint, seconds, states=None)
 
@@ -126,7 +127,8 @@ def _trial(
         footprint = Footprint(per_task=0, bytes_per_task=0, shared=footprint.per_task + footprint.shared)
     costs = Costs(
         values_per_task=footprint.per_task + prototype, bytes_per_task=footprint.bytes_per_task + 4 * prototype,
-        shared_values=footprint.shared, learn_seconds=seconds, score_seconds=_score_seconds(evaluators, told),
+        shared_values=footprint.shared + experiment.reduction_values(), learn_seconds=seconds,
+        score_seconds=_score_seconds(evaluators, told),
     )
     ways = {"oracle": _replicates(evaluators, told), "routed": _replicates(evaluators, routed)}
     replicates = {metric: {way: [own[metric] for own in rows] for way, rows in ways.items()} for metric in METRICS}
@@ -142,11 +144,11 @@ def _score_seconds(evaluators: Sequence[TaskEvaluator], parts: Sequence[int]) ->
     images, seconds = 0, 0.0
     for evaluator, part in zip(evaluators, parts, strict=True):
         batch, scorer = evaluator.features.patches[:32].clone(), evaluator.detector
-        seconds, images = seconds + _timed(scorer, batch, part), images + len(batch)
+        seconds, images = seconds + _timed(scorer, batch, evaluator.image_means[:32], part), images + len(batch)
     return seconds / images
 
 
-def _timed(scorer: Scorer, patches: torch.Tensor, part: int) -> float:
+def _timed(scorer: Scorer, patches: torch.Tensor, image_means: torch.Tensor, part: int) -> float:
     start = time.perf_counter()
-    scorer.patch_scores(patches, part)
+    scorer.image_scores(scorer.patch_scores(patches, part), image_means, part)
     return time.perf_counter() - start

@@ -29,7 +29,8 @@ ABLATIONS = (
     Definition(
         name="reach", title="reach of the score tail", source="definition of this project",
         text="Distance of the 99.9 % quantile of the patch scores of normal test images from their median, in units of the "
-        "distance of the 95 % quantile. 1.88 for a normal distribution; higher = a longer tail.",
+        "distance of the 95 % quantile. 1.88 for a normal distribution, less where compress_scores takes logarithms; higher = a "
+        "longer tail.",
     ),
     Definition(
         name="beyond", title="defect patches beyond the tail", source="definition of this project",

@@ -66,7 +66,7 @@ def task_cost(histories: Sequence[TaskHistory], base: int, per_task: int, protot
     figure.update_xaxes(title="task, in order of arrival")
     return captioned(
         figure, "What each task costs",
-        "Left: all values kept after each task (LoRA, biases, adapters; a prototype is a mean and a covariance). Right: "
+        "Left: all values kept after each task (LoRA, biases, adapters, stored patches; a prototype: mean and covariance). Right: "
         "seconds of training on this machine, features already cached; a task read from disk shows the time of its first run.",
     )
 

@@ -48,9 +48,10 @@ def unlabelled_rows(experiment: Experiment) -> list[dict[str, object]]:
 
     Returns:
         `task` (the folder it lies in), `image`, `chosen` task, `score` (in `image_score_unit`), and `rank`, the share of
-        the chosen task's training images that score lower; normal images of a good fit lie below 1.
+        the chosen task's training images (at most 64) that score lower, each measured as if it were new; normal images
+        are spread evenly between 0 and 1.
     """
-    rows = []
+    rows, known = [], [None] * len(experiment.tasks)
     for evaluator in experiment.evaluators:
         if not (evaluator.labels == -1).any():
             continue
@@ -58,9 +59,9 @@ def unlabelled_rows(experiment: Experiment) -> list[dict[str, object]]:
         scores = evaluator.image_scores(chosen)
         for index in np.flatnonzero(evaluator.labels == -1):
             task = experiment.tasks[int(chosen[index])]
-            train = experiment.features(task, "train")
-            known = experiment.detector.patch_scores(train.patches, task.index)
-            lower = experiment.detector.image_scores(known, train.image_means(), task.index).numpy() < scores[index]
+            if known[task.index] is None:
+                known[task.index] = experiment.training_image_scores(task).numpy()
+            lower = known[task.index] < scores[index]
             rows.append({"task": evaluator.task.name, "image": evaluator.task.test[index].image.name, "chosen": task.name,
                          "score": float(scores[index]), "rank": float(lower.mean())})
     return sorted(rows, key=lambda row: -row["score"])
@@ -125,14 +126,20 @@ def _score_words(experiment: Experiment, aupro: float | None) -> list[str]:
         )
     if config.memory_size:
         sentences.append(
-            f"Scores blend the flow ({1 - config.memory_weight:.1f}) with the distance to at most {config.memory_size} stored "
-            f"patches a task ({config.memory_weight:.1f}), each in standard deviations of training patches"
-            f"{', above their mean as a logarithm' if config.compress_scores else ''}; see notebook 05."
+            f"Patch scores blend the flow ({1 - config.memory_weight:.1f}) with the distance to at most {config.memory_size} "
+            f"stored patches a task ({config.memory_weight:.1f}), each in standard deviations of training patches; see notebook 05."
         )
+    if config.compress_scores:
+        sentences.append("Patch scores above the mean of training patches are taken as logarithms.")
     if config.prototype_weight:
         sentences.append(
             f"{config.prototype_weight:.1f} of an image's score is the distance of its mean patch feature to the task's prototype, "
-            "the rest its highest patches, each in standard deviations of training images."
+            "the rest is made of its patches, each in standard deviations of training images."
+        )
+    if config.compress_scores or config.prototype_weight:
+        sentences.append(
+            "Memory bank and PaDiM score by their distances as they are, without either; what is left of this preset without the "
+            "flow and with both is the switch `stored patches alone` of notebook 05."
         )
     return sentences
 
