@@ -119,7 +119,7 @@ class ViTPatchCoreExtractor(PatchExtractor):
         if hasattr(model, "set_input_size") and image_size != data["input_size"][-1]:
             model.set_input_size(img_size=image_size)
         if block_merge == "concatenate" and not patch:
-            raise BackboneError(f"block_merge=concatenate is for transformers; stages of {tag} are concatenated anyway, leave it out")
+            raise BackboneError(f"block_merge=concatenate is for transformers; stages of {tag} are joined anyway, leave it out")
         if not neighbourhood % 2:
             raise BackboneError(f"neighbourhood: expected an odd number, 3 for 3×3 patches, got {neighbourhood}")
         network = _Intermediates(model, blocks, block_norm, block_merge, neighbourhood, feature_dim)

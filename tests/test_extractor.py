@@ -73,7 +73,7 @@ def test_concatenated_blocks_are_the_single_ones_side_by_side(weights: Path) -> 
 
 
 def test_options_of_transformers_are_refused_elsewhere() -> None:
-    with pytest.raises(BackboneError, match="stages of resnet18 are concatenated anyway, leave it out"):
+    with pytest.raises(BackboneError, match="stages of resnet18 are joined anyway, leave it out"):
         ViTPatchCoreExtractor("resnet18", blocks=(2, 3), image_size=64, random_seed=0, block_merge="concatenate")
     for changes in ({"block_merge": "concatenate"}, {"neighbourhood": 3}):
         with pytest.raises(BackboneError, match="leave them out with backbone=filterbank"):
