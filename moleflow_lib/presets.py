@@ -41,7 +41,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
                     # parts taken out
                     "stored patches alone", "no LoRA", "no DIA", "no mixer", "no whitening", "no tail loss", "DIA alone",
                     # leads: representation
-                    "blocks 2, 4, 6, 8", "concatenated, PCA", "concatenated, drawn", "448 pixels", "3×3 neighbours",
+                    "even blocks", "concatenated by PCA", "concatenated at random", "448 pixels", "3×3 neighbours",
                     "position at a tenth",
                     # leads: flow
                     "local context", "6 blocks", "rank 4", "rank 64", "1 DIA block", "DIA before the blocks", "warm start",

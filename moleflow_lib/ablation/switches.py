@@ -69,12 +69,12 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     # backbone and input
     "block norm": _switch("LayerNorm on each block's tokens before their mean", block_norm=True),
     "no block norm": _switch("plain mean of the blocks' tokens", block_norm=False),
-    "blocks 2, 4, 6, 8": _switch("other blocks of the transformer", blocks=(2, 4, 6, 8)),
-    "concatenated, PCA": _switch(
+    "even blocks": _switch("blocks 2, 4, 6 and 8 of the transformer", blocks=(2, 4, 6, 8)),
+    "concatenated by PCA": _switch(
         "four blocks side by side, reduced to one block's width by the base task's principal components",
         block_merge="concatenate", reduced_share=0.25, reduced_by="pca",
     ),
-    "concatenated, drawn": _switch(
+    "concatenated at random": _switch(
         "four blocks side by side, reduced to one block's width by a drawn orthonormal basis",
         block_merge="concatenate", reduced_share=0.25, reduced_by="random",
     ),
