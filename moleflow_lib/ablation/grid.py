@@ -91,14 +91,14 @@ def plan_rows(runs: Sequence[AblationRun]) -> list[dict[str, object]]:
     first = {run.switch: run for run in reversed(runs)}
     return [
         {"switch": name, "what": SWITCHES[name].question if name in SWITCHES else "the preset, its tasks in another order",
-         "changes": ", ".join(f"{field} = {_plainly(value)}" for field, value in first[name].changes.items()),
+         "changes": ", ".join(f"{field} = {_plainly(field, value)}" for field, value in first[name].changes.items()),
          "seeds": ", ".join(str(run.seed) for run in runs if run.switch == name)}
         for name in dict.fromkeys(run.switch for run in runs)
     ]
 
 
-def _plainly(value: object) -> str:
-    return " > ".join(value) if isinstance(value, tuple) else str(value)
+def _plainly(field: str, value: object) -> str:
+    return (" > " if field == "classes" else ", ").join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def waves(runs: Sequence[AblationRun]) -> list[list[AblationRun]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from moleflow_lib.ablation.grid import Grid, planned_runs, waves
+from moleflow_lib.ablation.grid import Grid, plan_rows, planned_runs, waves
 from moleflow_lib.ablation.switches import SWITCHES
 from moleflow_lib.config import PRESETS, ExperimentConfig
 from moleflow_lib.errors import ConfigError
@@ -70,3 +70,12 @@ def test_no_wave_trains_a_task_twice() -> None:
     assert sorted(run.name for wave in parts for run in wave) == sorted(run.name for run in runs)
     first = {run.switch for run in parts[0]}
     assert {"preset", "no DIA", "order 2"} <= first and not {"top-1", "router tied", "order 1"} & first
+
+
+@pytest.mark.parametrize("preset", ["v5_final", "recommended", "demo"])
+def test_every_plan_can_be_shown(preset: str) -> None:
+    two = {"classes": "nut,grid", "ablation_classes": "nut,grid", "ablation_orders": "grid>nut"}
+    rows = plan_rows(planned_runs(ExperimentConfig.from_params({"preset": preset, **two})))
+    assert all(row["what"] and (row["changes"] or row["switch"] == "preset") for row in rows)
+    shown = {row["switch"]: row["changes"] for row in rows}
+    assert shown["order 1"] == "classes = grid > nut" and shown.get("even blocks", "blocks = 2, 4, 6, 8") == "blocks = 2, 4, 6, 8"
