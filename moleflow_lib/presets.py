@@ -44,7 +44,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
                     "even blocks", "concatenated by PCA", "concatenated at random", "448 pixels", "3×3 neighbours",
                     "position at a tenth",
                     # leads: flow
-                    "local context", "6 blocks", "rank 4", "rank 64", "1 DIA block", "DIA before the blocks", "warm start",
+                    "local context", "rank 4", "DIA before the blocks", "warm start",
                     # leads: training
                     "150 steps", "600 steps", "tail 0.7", "log-det penalty", "weight average", "held-out stop",
                     "noise 0.1", "noise 0.5", "noise of varying width",
