@@ -1,6 +1,7 @@
 """`python -m benchmarks.accuracy`: presets and their memory banks side by side, over task orders and seeds, as one table.
 
-A preset may be varied: `recommended:memory_weight=1` is `recommended` with that option set; it gets no bank of its own.
+A preset may be varied: `recommended:memory_weight=1` is `recommended` with that option set; it gets no bank of
+its own unless `baselines=memory_bank` is among its options.
 
 Every number is routed (nobody tells the task), after the last task. Finished tasks are read back from `--out`.
 """
@@ -22,6 +23,7 @@ from moleflow_lib.metrics import average, interval, mean_defined, over_seeds
 
 SHOWN = {"image_auroc": "image AUROC", "pixel_ap": "pixel AP", "aupro": "AUPRO"}
 BANK = "memory_bank"
+_OWN = ("preset", "seed", "comparison_seeds", "classes", "dataset_root", "out_dir", "backbone", "backbone_weights", "device")
 Runs = Sequence[Sequence[Trial]]  # one row an order, one trial a seed
 Trials = Mapping[tuple[str, str], Runs]  # (preset, method) → its runs
 
@@ -29,12 +31,12 @@ Trials = Mapping[tuple[str, str], Runs]  # (preset, method) → its runs
 def main() -> None:
     """Read the options, learn what is not there yet, print the tables."""
     options = _parser().parse_args()
-    orders, seeds = options.orders.split("|"), tuple(int(seed) for seed in options.seeds.split(","))
+    orders, presets = options.orders.split("|"), [preset.strip() for preset in options.presets.split("|")]
     if len({frozenset(order.split(">")) for order in orders}) > 1:
         sys.exit(f"--orders: expected the same products in every order, got {options.orders}")
     try:
-        planned = [(preset, Experiment(_config(options, preset, order, seeds)))
-                   for preset in options.presets.split(",") for order in orders]
+        seeds = ExperimentConfig.from_params({"comparison_seeds": options.seeds}).comparison_seeds
+        planned = [(preset, Experiment(_config(options, preset, order, seeds))) for preset in presets for order in orders]
         _report(planned, orders, options.seeds)
     except MoLEFlowError as error:
         sys.exit(f"benchmarks.accuracy: {error}")
@@ -63,8 +65,8 @@ def _config(options: argparse.Namespace, preset: str, order: str, seeds: Sequenc
 
 def _option(text: str) -> tuple[str, str]:
     name, sign, value = text.partition("=")
-    if not sign:
-        raise ConfigError(f"--presets: expected PRESET:NAME=VALUE, got {text!r}")
+    if not sign or name in _OWN:
+        raise ConfigError(f"--presets: expected PRESET:NAME=VALUE with none of {', '.join(_OWN)}, got {text!r}")
     return name, value
 
 
@@ -80,6 +82,8 @@ def _print_means(trials: Trials) -> None:
 
 def _print_differences(trials: Trials) -> None:
     (first, *others), last = list(trials), [key for key in trials if key[1] == METHOD][-1]  # the last preset against all else
+    if not others:
+        return
     print(f"\n| {last[0]} minus | " + " | ".join(SHOWN.values()) + " |\n|---|" + "---|" * len(SHOWN))
     for other in [first, *others]:
         if other != last:
@@ -128,8 +132,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset-root", required=True)
     parser.add_argument("--orders", required=True, help="task orders, e.g. 'bottle>cable|cable>bottle'")
     parser.add_argument(
-        "--presets", default="v5_final,recommended:memory_weight=1,recommended",
-        help="each may be varied, as in recommended:memory_weight=1; the last one is compared with all others",
+        "--presets", default="v5_final|recommended:memory_weight=1|recommended",
+        help="separated by |; each may be varied, as in recommended:memory_weight=1; the last one is compared with all others",
     )
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--backbone", default="")

@@ -134,7 +134,7 @@ class ExperimentConfig:
     def __post_init__(self) -> None:
         problems = [text for spec in fields(self) if (text := _range_problem(spec, getattr(self, spec.name)))]
         if self.local_context and self.patch_share < 1:
-            problems.append(f"local_context needs every patch's neighbours: expected patch_share 1, got {self.patch_share:g}")
+            problems.append(f"local_context needs all patches: expected patch_share 1, got {self.patch_share:g}; set it as well")
         if self.weight_average and self.held_out_share:
             problems.append("weight_average and held_out_share both choose the weights that are kept; set one of them to 0")
         if problems:

@@ -40,7 +40,8 @@ class Experiment:
         problems = [f"{task.name}: expected images in test/good, test/<defect> or test/unlabelled, found none"
                     for task in self.tasks if not task.test]
         fewest, what = (FEWEST_IMAGES, "prototype_weight") if config.prototype_weight else (2, "a prototype")
-        problems += [f"{task.name}: {what} needs at least {fewest} training images, found {len(task.train)}"
+        remedy = "; add some or set prototype_weight to 0" if config.prototype_weight else ""
+        problems += [f"{task.name}: {what} needs at least {fewest} training images, found {len(task.train)}{remedy}"
                      for task in self.tasks if len(task.train) < fewest]
         if problems:
             raise DataError(problem_list(f"{config.dataset_root} cannot be used as it is:", problems))

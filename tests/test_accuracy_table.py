@@ -26,7 +26,7 @@ def test_rows_differences_and_numbers(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "accuracy"
-    presets = f"demo:{TINY}:baselines=memory_bank,demo:{TINY}:memory_size=20:memory_weight=1"
+    presets = f"demo:{TINY}:baselines=memory_bank|demo:{TINY}:memory_size=20:memory_weight=1"
     text = _table(
         monkeypatch, capsys, "--dataset-root", str(tiny_data), "--out", str(out), "--seeds", "0", "--device", "cpu",
         "--orders", "leather>nut|nut>leather", "--presets", presets,
@@ -49,10 +49,17 @@ def test_rows_differences_and_numbers(
     assert low <= mean <= high
 
 
-def test_a_variation_without_a_value_is_refused(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = ["--dataset-root", str(tiny_data), "--out", str(tmp_path), "--orders", "leather>nut", "--presets", "demo:memory_size"]
-    monkeypatch.setattr(sys, "argv", ["accuracy", *options])
-    with pytest.raises(SystemExit, match="expected PRESET:NAME=VALUE, got 'memory_size'"):
+@pytest.mark.parametrize(("options", "message"), [
+    (["--presets", "demo:memory_size"], "expected PRESET:NAME=VALUE with none of .*, got 'memory_size'"),
+    (["--presets", "demo:seed=5"], "got 'seed=5'"),
+    (["--seeds", "a"], "comparison_seeds: expected a list of whole numbers, got 'a'"),
+])
+def test_wrong_options_are_told(
+    options: list[str], message: str, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ["--dataset-root", str(tiny_data), "--out", str(tmp_path), "--orders", "leather>nut", *options]
+    monkeypatch.setattr(sys, "argv", ["accuracy", *given])
+    with pytest.raises(SystemExit, match=message):
         accuracy.main()
 
 

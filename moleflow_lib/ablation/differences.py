@@ -11,6 +11,7 @@ from moleflow_lib.metrics import mean_defined, t_interval
 __all__ = ["class_differences", "metric_differences", "paired_differences", "paired_gap"]
 
 Row = Mapping[str, object]
+_SAME = 1e-12  # differences of the same size, to rounding
 
 
 def paired_differences(rows: Sequence[Row], metric: str) -> list[dict[str, object]]:
@@ -54,17 +55,21 @@ def paired_gap(own: Mapping[object, float | None], base: Mapping[object, float |
 
     Returns:
         `difference` (own − base), its Student-t 95 % interval `low`, `high` over seeds (None for one
-        seed: a single difference says nothing about the next), `spread` (sample standard deviation),
-        `sign`: 1 or −1 where the interval excludes zero, 0 where it holds it, None without one; `seeds`.
+        seed: a single difference says nothing about the next; and where all seeds differ by the same, as
+        they do when few test images change places: an interval without width would claim certainty),
+        `spread` (sample standard deviation), `sign`: 1 or −1 where the interval excludes zero, 0 where
+        it holds it, None without one; `seeds`.
 
-    >>> paired_gap({0: 0.9, 1: 0.8}, {0: 0.8, 1: 0.7})["sign"]
-    1
+    >>> paired_gap({0: 0.9, 1: 0.81}, {0: 0.8, 1: 0.7})["sign"], paired_gap({0: 0.9, 1: 0.9}, {0: 0.8, 1: 0.8})["sign"]
+    (1, None)
     """
     gaps = [value - base[seed] for seed, value in own.items() if value is not None and base.get(seed) is not None]
-    low, high = t_interval(gaps) or (None, None)
+    spread = float(np.std(gaps, ddof=1)) if len(gaps) > 1 else None
+    one_step = spread is not None and spread < _SAME and any(abs(gap) > _SAME for gap in gaps)
+    low, high = (None if one_step else t_interval(gaps)) or (None, None)
     return {
         "difference": mean_defined(gaps), "low": low, "high": high, "sign": None if low is None else int(low > 0) - int(high < 0),
-        "spread": float(np.std(gaps, ddof=1)) if len(gaps) > 1 else None, "seeds": len(gaps),
+        "spread": spread, "seeds": len(gaps),
     }
 
 

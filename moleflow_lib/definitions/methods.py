@@ -17,7 +17,8 @@ METHODS = (
         name="memory_bank", title="memory bank", source="Roth et al. 2022 (PatchCore)",
         text="A share of each task's training patches (bank_share, at most bank_limit), chosen as a greedy k-centre coreset in 128 "
         "random projections; a patch scores its Euclidean distance to the nearest one kept. Patches are not averaged with their "
-        "neighbours, scores are neither compressed nor joined by a prototype. Routed like the method.",
+        "neighbours (unless neighbourhood averages the features), scores are neither compressed nor joined by a prototype. Routed "
+        "like the method.",
     ),
     Definition(
         name="padim", title="PaDiM", source="Defard et al. 2021",

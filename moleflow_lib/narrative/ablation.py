@@ -72,9 +72,11 @@ def _how_sure(rows: Sequence[Row], config: ExperimentConfig) -> str:
     seeds = max((row["seeds"] for row in gaps), default=1)
     length = f"{config.steps} steps a task" if config.steps else f"{config.epochs} epochs"
     start = f"{len(rows)} runs of {length} on {', '.join(rows[0]['order'])}, {seeds} seed{'s' * (seeds > 1)}"
-    if seeds < 2:
-        return f"{start}: one seed gives differences without intervals, which decide nothing; the rest describes this run alone."
-    clear, wide = sum(bool(row["sign"]) for row in gaps), median(row["high"] - row["low"] for row in gaps if row["low"] is not None)
+    widths = [row["high"] - row["low"] for row in gaps if row["low"] is not None]
+    if not widths:
+        given = "one seed gives" if seeds < 2 else "seeds that all take the same step give"
+        return f"{start}: {given} differences without intervals, which decide nothing; the rest describes this run alone."
+    clear, wide = sum(bool(row["sign"]) for row in gaps), median(widths)
     return (
         f"{start}; differences are to the preset of the same seed, in brackets their Student-t 95 % interval over seeds. Its "
         f"middle width is {wide:.3f}: smaller effects stay in the dark. {clear} of {len(gaps)} intervals exclude zero; "
@@ -129,7 +131,7 @@ def _lora(rows: Sequence[Row], updates: Sequence[Row]) -> list[str]:
 
 def _lora_verdict(signs: Sequence[int | None]) -> str:
     if None in signs:
-        return "one seed, no verdict"
+        return "one seed, or the same step in all of them: no verdict"
     if not any(signs):
         return "nothing that these seeds can tell from zero; LoRA has not been seen to do anything here"
     if min(signs) < 0 < max(signs):

@@ -48,8 +48,8 @@ def unlabelled_rows(experiment: Experiment) -> list[dict[str, object]]:
 
     Returns:
         `task` (the folder it lies in), `image`, `chosen` task, `score` (in `image_score_unit`), and `rank`, the share of
-        the chosen task's training images (at most 64) that score lower, each measured as if it were new; normal images
-        are spread evenly between 0 and 1.
+        the chosen task's training images (at most 64) that score lower. Each of those is measured without the stored
+        patches and the prototype it had a part in, but by the flow that was trained on it: a guide, not a probability.
     """
     rows, known = [], [None] * len(experiment.tasks)
     for evaluator in experiment.evaluators:
@@ -126,20 +126,22 @@ def _score_words(experiment: Experiment, aupro: float | None) -> list[str]:
         )
     if config.memory_size:
         sentences.append(
-            f"Patch scores blend the flow ({1 - config.memory_weight:.1f}) with the distance to at most {config.memory_size} "
-            f"stored patches a task ({config.memory_weight:.1f}), each in standard deviations of training patches; see notebook 05."
+            f"Patch scores blend the flow ({1 - config.memory_weight:.2g}) with the mean distance to the "
+            f"{config.memory_neighbours} nearest of at most {config.memory_size} stored patches a task "
+            f"({config.memory_weight:.2g}), each in standard deviations of training patches; see notebook 05."
         )
     if config.compress_scores:
-        sentences.append("Patch scores above the mean of training patches are taken as logarithms.")
+        sentences.append("A patch score y above the mean of training patches becomes log(1 + y).")
     if config.prototype_weight:
         sentences.append(
-            f"{config.prototype_weight:.1f} of an image's score is the distance of its mean patch feature to the task's prototype, "
+            f"{config.prototype_weight:.2g} of an image's score is the distance of its mean patch feature to the task's prototype, "
             "the rest is made of its patches, each in standard deviations of training images."
         )
-    if config.compress_scores or config.prototype_weight:
+    if config.baselines and (config.scaled_scores or config.prototype_weight):
         sentences.append(
-            "Memory bank and PaDiM score by their distances as they are, without either; what is left of this preset without the "
-            "flow and with both is the switch `stored patches alone` of notebook 05."
+            "Of the plainer methods, separate flows and adapters alone make their scores the same way, the joint flow without a "
+            "prototype, the fine-tuned flow by its likelihood alone, memory bank and PaDiM by their distances as they are. What is "
+            "left of the method without its flow is the switch `stored patches alone` of notebook 05."
         )
     return sentences
 
