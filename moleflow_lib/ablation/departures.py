@@ -75,7 +75,7 @@ REASONS: Mapping[str, Reason] = MappingProxyType({
     ),
     "memory_weight": _reason(
         "evenly", "How much of the score the distance to stored patches has; the flow has the rest. It is the larger share, told "
-        "plainly: what the flow adds to it is the row `stored patches alone`, what it is worth without it `no stored patches`.",
+        "plainly: what the flow adds to it is the row “stored patches alone”, what it is worth without it “no stored patches”.",
     ),
     "compress_scores": _reason(
         "linear scores", "A pixel map is a smoothed patch map. Where one patch scores many times the others, smoothing spreads it "

@@ -20,6 +20,7 @@ from moleflow_lib.narrative.settings import setting_sentences
 __all__ = ["ablation_results", "ablation_sentences", "with_interval"]
 
 Row = Mapping[str, object]
+_NEGLIGIBLE = 0.005  # of a metric: a part that does less is not worth its values, however sure
 _METRICS = ("image_auroc", "pixel_ap", "aupro")
 _PARTS = {"lora": "LoRA", "dia": "DIA", "base": "coupling blocks", "task_bias": "task bias", "stored_patches": "stored patches"}
 
@@ -126,14 +127,17 @@ def _lora(rows: Sequence[Row], updates: Sequence[Row]) -> list[str]:
     if not gaps:
         return [size + "Training without them was not run, so what they do for detection is open."]
     moves = ", ".join(f"{metric} {with_interval(gap)}" for metric, gap in gaps.items())
-    return [f"{size}Training without them moves {moves}: {_lora_verdict([gap['sign'] for gap in gaps.values()])}."]
+    return [f"{size}Training without them moves {moves}: {_lora_verdict(list(gaps.values()))}."]
 
 
-def _lora_verdict(signs: Sequence[int | None]) -> str:
+def _lora_verdict(gaps: Sequence[Row]) -> str:
+    signs, sure = [gap["sign"] for gap in gaps], [abs(gap["difference"]) for gap in gaps if gap["sign"]]
     if None in signs:
         return "one seed, or the same step in all of them: no verdict"
     if not any(signs):
         return "nothing that these seeds can tell from zero; LoRA has not been seen to do anything here"
+    if max(sure) < _NEGLIGIBLE:
+        return f"sure, and less than {_NEGLIGIBLE:g}: nothing that would justify it"
     if min(signs) < 0 < max(signs):
         return "it helps one metric and hurts another"
     return "LoRA earns its place" if min(signs) < 0 else "the preset is better without LoRA"

@@ -61,6 +61,7 @@ def test_settings_are_sorted_by_what_their_intervals_say() -> None:
 @pytest.mark.parametrize(("moved", "verdict"), [
     ((0.01, -0.01, 0.0), "LoRA has not been seen to do anything here"),
     ((-0.10, -0.11, -0.09), "LoRA earns its place"),
+    ((-0.0010, -0.0011, -0.0009), "sure, and less than 0.005: nothing that would justify it"),
     ((0.10, 0.11, 0.09), "better without LoRA"),
 ])
 def test_whether_lora_does_anything(moved: tuple[float, ...], verdict: str) -> None:
