@@ -97,9 +97,10 @@ class ContinualDetector:
         return image_scores(scores, self.config.score_mode, self.config.top_k)
 
     def training_image_scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
-        """`image_scores` (P,) of the training images (N, H, W, D) that `probed` names, each as if it were new.
+        """`image_scores` (P,) of the training images (N, H, W, D) that `probed` names, without what they left behind.
 
-        Its own stored patches are left out, and its distance is to a prototype made of the others.
+        An image's own stored patches are left out, and its distance is to a prototype made of others; the flow was
+        trained on it all the same.
         """
         of_patches = self.training_scores_of_patches(patches, task)
         if not self.config.prototype_weight:

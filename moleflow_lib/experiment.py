@@ -131,10 +131,10 @@ class Experiment:
         return sum(tensor.numel() for tensor in self.reduction.state().values()) if self.reduction else 0
 
     def training_image_scores(self, task: Task) -> torch.Tensor:
-        """Image scores (P,) of at most 64 of a task's training images, each measured as if it had not been stored.
+        """Image scores (P,) of at most 64 of a task's training images, a guide to how new ones score.
 
-        What such an image left behind, its stored patches and its share of the prototype, is taken out first: a new
-        normal image is met by neither.
+        What such an image left behind, its stored patches and its share of the prototype, is taken out first; the
+        flow was trained on it all the same.
         """
         train, detector = self.features(task, "train"), self.detector
         return detector.training_image_scores(train.patches, task.index)
