@@ -61,6 +61,8 @@ class ExperimentConfig:
     block_norm: bool = _option("backbone", False)
     block_merge: str = _option("backbone", "mean", choices=("mean", "concatenate"))
     neighbourhood: int = _option("backbone", 1, low=1, high=9)
+    overlap: int = _option("backbone", 1, low=1, high=8)
+    further_sizes: tuple[int, ...] = _option("backbone", (), low=32)
     feature_dim: int = _option("backbone", 0, low=0)
     reduced_share: float = _option("backbone", 1.0, low=1e-3, high=1)
     reduced_by: str = _option("backbone", "pca", choices=("pca", "random"))
@@ -69,6 +71,7 @@ class ExperimentConfig:
     affine_clamping: float = _option("flow", 1.9, low=1e-3)
     lora_rank: int = _option("flow", 64, low=1)
     lora_alpha: float = _option("flow", 1.0, low=0)
+    full_rank_images: int = _option("flow", 0, low=0)
     dia_blocks: int = _option("flow", 2, low=0)
     dia_place: str = _option("flow", "behind", choices=("behind", "before"))
     use_lora: bool = _option("flow", True)
@@ -108,6 +111,7 @@ class ExperimentConfig:
     score_scale: str = _option("score", "task", choices=("task", "position"))
     compress_scores: bool = _option("score", False)
     log_det_weight: float = _option("score", 1.0, low=0)
+    calibrated_tails: bool = _option("score", False)
     prototype_weight: float = _option("score", 0.0, low=0, high=1)
     score_mode: str = _option("score", "top_k", choices=("top_k", "mean", "max"))
     top_k: int = _option("score", 3, low=1)
@@ -137,6 +141,10 @@ class ExperimentConfig:
             problems.append(f"local_context needs all patches: expected patch_share 1, got {self.patch_share:g}; set it as well")
         if self.weight_average and self.held_out_share:
             problems.append("weight_average and held_out_share both choose the weights that are kept; set one of them to 0")
+        if self.warm_start and self.full_rank_images:
+            problems.append(
+                "warm_start takes over an earlier task's LoRA, whose rank may differ with full_rank_images; set one of them to 0"
+            )
         if problems:
             raise ConfigError("; ".join(problems))
 
@@ -188,7 +196,8 @@ class ExperimentConfig:
     @property
     def image_score_unit(self) -> str:
         """Unit of image scores: that of patch scores, unless the distance to the prototype has a part in them."""
-        return "standard deviations of training images" if self.prototype_weight else self.score_unit
+        of_patches = "nats of tail probability" if self.calibrated_tails else self.score_unit
+        return "standard deviations of training images" if self.prototype_weight else of_patches
 
     @property
     def scaled_scores(self) -> bool:

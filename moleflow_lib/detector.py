@@ -16,6 +16,7 @@ from moleflow_lib.prototype_distance import PrototypeDistance
 from moleflow_lib.router import PrototypeRouter
 from moleflow_lib.runtime import resolve_device
 from moleflow_lib.scoring import image_scores
+from moleflow_lib.tails import TailCalibration
 
 __all__ = ["ContinualDetector"]
 
@@ -34,6 +35,7 @@ class ContinualDetector:
         self.flow = MoLESpatialAwareNF(dim, config).to(self.device)
         self.router = PrototypeRouter(config.router_covariance, config.router_ridge)
         self.memories: list[TaskMemory] = []  # one a task, if the configuration scales its scores
+        self.tails: list[TailCalibration] = []  # one a task, if `calibrated_tails` asks for it
         self.prototype_distances: list[PrototypeDistance] = []  # one a task, if `prototype_weight` asks for it
 
     def route(self, image_means: torch.Tensor, known: int | None = None) -> torch.Tensor:
@@ -93,8 +95,7 @@ class ContinualDetector:
 
     def training_scores_of_patches(self, patches: torch.Tensor, task: int) -> torch.Tensor:
         """Image scores (P,) made of patches alone, of the training images (N, H, W, D) that `probed` names."""
-        scores = self.training_scores(patches, probed(len(patches)), task)
-        return image_scores(scores, self.config.score_mode, self.config.top_k)
+        return self._of_patches(self.training_scores(patches, probed(len(patches)), task), task)
 
     def training_image_scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
         """`image_scores` (P,) of the training images (N, H, W, D) that `probed` names, without what they left behind.
@@ -119,7 +120,7 @@ class ContinualDetector:
         Returns:
             (N,), higher = more anomalous; with `prototype_weight` in standard deviations of training images.
         """
-        of_patches = image_scores(patch_scores, self.config.score_mode, self.config.top_k)
+        of_patches = self._of_patches(patch_scores, task)
         if not self.config.prototype_weight:
             return of_patches
         distance = self.prototype_distances[task]
@@ -140,6 +141,10 @@ class ContinualDetector:
         self.flow.set_active_task(task, merge=True)
         z, log_det = self.flow(self.position(patches.to(self.device).float()))
         return z.cpu(), log_det.cpu()
+
+    def _of_patches(self, patch_scores: torch.Tensor, task: int) -> torch.Tensor:
+        calibrated = self.tails[task].surprise(patch_scores) if self.config.calibrated_tails else patch_scores
+        return image_scores(calibrated, self.config.score_mode, self.config.top_k)
 
     def _scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
         nll = self._nll(patches)

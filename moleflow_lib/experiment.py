@@ -121,10 +121,14 @@ class Experiment:
         return Experiment(self.config.with_(backbone=name, backbone_weights="", control_backbone=""))
 
     def stored_values(self) -> tuple[int, int, int]:
-        """Values kept: of the shared base and reduction, of each task's parts with its stored patches, of each task's prototype."""
-        counts, dim = self.detector.value_counts(), self.detector.dim
-        base = counts["base"] + counts["global_affine"] + counts["mixer"]
-        return base + self.reduction_values(), counts["per_task"], dim + dim * (dim + 1) // 2
+        """Values kept: of the shared base and reduction, of a task's parts with its stored patches, of a task's prototype.
+
+        Where `full_rank_images` gives tasks different ranks, their mean.
+        """
+        tasks, dim = [self.detector.value_counts(task) for task in range(self.detector.flow.tasks)], self.detector.dim
+        base = tasks[0]["base"] + tasks[0]["global_affine"] + tasks[0]["mixer"]
+        per_task = sum(counts["per_task"] for counts in tasks) // len(tasks)
+        return base + self.reduction_values(), per_task, dim + dim * (dim + 1) // 2
 
     def reduction_values(self) -> int:
         """Values of the projection that all methods on these features share."""
@@ -144,7 +148,8 @@ class Experiment:
         histories = self.trainer.histories
         parts = {f"parts of {history.name} (SHA-256)": history.state_sha256 for history in histories}
         base = {"shared base (SHA-256)": histories[0].base_sha256} if histories else {}
-        scales = {"stored patches and scale": self.detector.memories, "image scale": self.detector.prototype_distances}
+        found = self.detector
+        scales = {"stored patches and scale": found.memories, "tails": found.tails, "image scale": found.prototype_distances}
         for what, kept in scales.items():
             parts |= {f"{what} of {history.name} (SHA-256)": tensors_sha256(one.state())
                       for history, one in zip(histories, kept, strict=False)}

@@ -20,6 +20,7 @@ from moleflow_lib.artifacts import tensors_sha256
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import BackboneError
 from moleflow_lib.filterbank import FilterBank
+from moleflow_lib.passes import ONE_LOOK, Passes
 from moleflow_lib.runtime import resolve_device, seeded
 
 __all__ = ["PatchExtractor", "ViTPatchCoreExtractor", "build_extractor"]
@@ -35,18 +36,29 @@ class PatchExtractor(nn.Module):
         mean: of each colour channel, images in [0, 1].
         std: of each colour channel.
         interpolation: how images are resized to S.
+        passes: how often the network looks at an image.
+
+    Raises:
+        BackboneError: patches cannot be divided as `passes` asks.
     """
 
     def __init__(
         self, network: nn.Module, tag: str, image_size: int,
         mean: Sequence[float] = (0.0, 0.0, 0.0), std: Sequence[float] = (1.0, 1.0, 1.0), interpolation: str = "bicubic",
+        passes: Passes = ONE_LOOK,
     ) -> None:
         super().__init__()
-        self.network, self.tag, self.image_size, self.interpolation = network, tag, image_size, interpolation
+        self.network, self.tag, self.image_size, self.interpolation = network, tag + passes.name, image_size, interpolation
+        self.passes = passes
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
         self.weights_sha256 = tensors_sha256(network.state_dict())
         self.eval().requires_grad_(False)
+        with torch.inference_mode():
+            self.patch = image_size // network(torch.zeros(1, 3, image_size, image_size)).shape[1]
+        if self.patch % passes.overlap:
+            raise BackboneError(f"overlap: {self.patch}-pixel patches of {tag} cannot be stepped {passes.overlap} times; "
+                                "expected a divisor")
         probe = self(np.zeros((1, image_size, image_size, 3), dtype=np.uint8))
         self.grid, self.feature_dim = tuple(probe.shape[1:3]), probe.shape[3]
 
@@ -65,7 +77,7 @@ class PatchExtractor(nn.Module):
             (B, H, W, D) float32 on the extractor's device.
         """
         x = torch.from_numpy(np.ascontiguousarray(images)).to(self.mean.device).permute(0, 3, 1, 2).float() / 255
-        return self.network((x - self.mean) / self.std)
+        return self.passes.features(self.network, (x - self.mean) / self.std, self.patch)
 
     @property
     def identity(self) -> dict[str, object]:
@@ -93,6 +105,7 @@ class ViTPatchCoreExtractor(PatchExtractor):
         block_merge: `mean`, or `concatenate`: D is then as many times wider as there are blocks.
         neighbourhood: odd; each patch becomes the mean of this many by this many patches (3 in PatchCore).
         feature_dim: D for CNNs; 0 takes 768. Transformers keep their own width.
+        passes: how often the network looks at an image; further sizes are for transformers.
         random_seed: draw untrained weights with this seed instead of loading any.
 
     Raises:
@@ -102,21 +115,23 @@ class ViTPatchCoreExtractor(PatchExtractor):
     def __init__(
         self, tag: str, *, blocks: Sequence[int] = (1, 3, 5, 11), image_size: int = 224, weights: str | Path = "",
         block_norm: bool = False, block_merge: str = "mean", neighbourhood: int = 1, feature_dim: int = 0,
-        random_seed: int | None = None,
+        passes: Passes = ONE_LOOK, random_seed: int | None = None,
     ) -> None:
-        model = _load_timm(tag, weights, random_seed)
+        model = _load_timm(tag, weights, random_seed, any_size=bool(passes.sizes))
         depth = len(model.feature_info)
         if not blocks or max(blocks) >= depth:
             raise BackboneError(
                 f"{tag} has layers 0 … {depth - 1}; blocks asked for: {list(blocks)}. Set blocks, e.g. 2,3 for a CNN"
             )
         patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
-        if patch and image_size % patch[0]:
-            raise BackboneError(f"image_size {image_size} is no multiple of the {patch[0]}-pixel patches of {tag}")
+        for name, sizes in {"image_size": [image_size], "further_sizes": passes.sizes}.items():
+            if patch and any(size % patch[0] for size in sizes):
+                found = ", ".join(map(str, sizes))
+                raise BackboneError(f"{name} {found}: expected multiples of the {patch[0]}-pixel patches of {tag}")
         if patch and feature_dim:
             raise BackboneError(f"feature_dim is for CNNs; {tag} keeps its own width, leave feature_dim out")
         data = timm.data.resolve_model_data_config(model)
-        if hasattr(model, "set_input_size") and image_size != data["input_size"][-1]:
+        if hasattr(model, "set_input_size") and image_size != data["input_size"][-1] and not passes.sizes:
             model.set_input_size(img_size=image_size)
         if block_merge == "concatenate" and not patch:
             raise BackboneError(f"block_merge=concatenate is for transformers; stages of {tag} are joined anyway, leave it out")
@@ -127,7 +142,7 @@ class ViTPatchCoreExtractor(PatchExtractor):
         name = f"random:{tag}" if random_seed is not None else resolved
         layers = f"[{','.join(map(str, blocks))}]" + ("+norm" if block_norm else "")
         layers += ("+concatenated" if block_merge == "concatenate" else "") + (f"+mean{neighbourhood}" if neighbourhood > 1 else "")
-        super().__init__(network, name + layers, image_size, data["mean"], data["std"], data["interpolation"])
+        super().__init__(network, name + layers, image_size, data["mean"], data["std"], data["interpolation"], passes)
 
 
 class _Intermediates(nn.Module):
@@ -182,8 +197,11 @@ def build_extractor(config: ExperimentConfig) -> PatchExtractor:
     if name == "filterbank":
         if config.backbone_weights:
             raise BackboneError("backbone=filterbank takes no weights; drop backbone_weights or name a timm tag")
-        if config.block_merge != "mean" or config.neighbourhood > 1:
-            raise BackboneError("block_merge and neighbourhood are for timm backbones; leave them out with backbone=filterbank")
+        if config.block_merge != "mean" or config.neighbourhood > 1 or config.overlap > 1 or config.further_sizes:
+            raise BackboneError(
+                "block_merge, neighbourhood, overlap and further_sizes are for timm backbones; "
+                "leave them out with backbone=filterbank"
+            )
         return PatchExtractor(FilterBank(config.image_size), "filterbank", config.image_size).to(device)
     tag = name.removeprefix("random:")
     if tag != name and config.backbone_weights:
@@ -192,22 +210,24 @@ def build_extractor(config: ExperimentConfig) -> PatchExtractor:
         tag, blocks=config.blocks, image_size=config.image_size, block_norm=config.block_norm,
         block_merge=config.block_merge, neighbourhood=config.neighbourhood,
         feature_dim=config.feature_dim, weights="" if tag != name else config.backbone_weights,
-        random_seed=0 if tag != name else None,
+        passes=Passes(config.overlap, config.further_sizes), random_seed=0 if tag != name else None,
     ).to(device)
 
 
-def _load_timm(tag: str, weights: str | Path, random_seed: int | None) -> nn.Module:
+def _load_timm(tag: str, weights: str | Path, random_seed: int | None, any_size: bool) -> nn.Module:
     """Create a timm model without its classifier, with local, downloaded or (if asked) random weights."""
     if not timm.is_model(tag.split(".")[0]):
         near = ", ".join(timm.list_models(f"*{tag.split('.')[0].split('_')[0]}*")[:5]) or "see timm.list_models()"
         raise BackboneError(f"timm knows no model {tag!r}; similar: {near}; or use backbone=filterbank, which needs no weights")
     if random_seed is not None:
         with seeded(random_seed):
-            return timm.create_model(tag, pretrained=False, num_classes=0)
+            return _create(tag, False, any_size)
     if weights:
-        return _load_local(tag, Path(weights))
+        return _load_local(tag, Path(weights), any_size)
     try:
-        return timm.create_model(tag, pretrained=True, num_classes=0)
+        return _create(tag, True, any_size)
+    except BackboneError:
+        raise
     except Exception as error:  # timm and the hub raise many kinds when offline
         raise BackboneError(
             f"the weights of {tag} could not be downloaded ({type(error).__name__}: {error}). Without a network, fetch "
@@ -216,7 +236,18 @@ def _load_timm(tag: str, weights: str | Path, random_seed: int | None) -> nn.Mod
         ) from error
 
 
-def _load_local(tag: str, path: Path) -> nn.Module:
+def _create(tag: str, pretrained: bool, any_size: bool) -> nn.Module:
+    """A timm model; a transformer is told if it has to take images of any size, CNNs do so anyway."""
+    fixed = any_size and timm.models.get_pretrained_cfg(tag, allow_unregistered=True).fixed_input_size
+    try:
+        return timm.create_model(tag, pretrained=pretrained, num_classes=0, **({"dynamic_img_size": True} if fixed else {}))
+    except TypeError as error:
+        if not fixed:
+            raise
+        raise BackboneError(f"{tag} takes images of one size alone ({error}); leave further_sizes out") from error
+
+
+def _load_local(tag: str, path: Path, any_size: bool) -> nn.Module:
     """Load a local file strictly: every tensor of the backbone must be there and fit."""
     if not path.is_file():
         raise BackboneError(f"backbone_weights: no file {path}; expected model.safetensors of timm/{tag}")
@@ -224,7 +255,7 @@ def _load_local(tag: str, path: Path) -> nn.Module:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the two readers raise a dozen kinds on damaged files
         raise BackboneError(f"{path} cannot be read as weights ({error}); expected a .safetensors file of {tag}") from error
-    model = timm.create_model(tag, pretrained=False, num_classes=0)
+    model = _create(tag, False, any_size)
     heads = model.pretrained_cfg.get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     state = {name: tensor for name, tensor in state.items() if not name.startswith(tuple(f"{head}." for head in heads))}

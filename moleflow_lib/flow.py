@@ -52,16 +52,17 @@ class MoLESpatialAwareNF(nn.Module):
         self.input_adapters = nn.ModuleDict()
         self.dia_adapters = nn.ModuleDict()
 
-    def add_task(self, name: object = None) -> None:
+    def add_task(self, name: object = None, images: int = 0) -> None:
         """Add the next task's parts, make it the active one, and let only what it may train be trained.
 
         Args:
             name: what its initial values are drawn from besides the seed; its index if not given.
+            images: how many it is trained on; decides its LoRA rank where `full_rank_images` says so.
         """
         task, like = self.tasks, self._like
         with seeded(derive_seed(self.config.seed, "task", task if name is None else name)):
             for layer in self._lora_layers():
-                layer.add_task(task)
+                layer.add_task(task, self._rank(images))
             if self.config.use_whitening:
                 self.input_adapters[str(task)] = WhiteningAdapter(self.dim, first=task == 0).to(like)
             if self.config.dia_blocks:
@@ -191,6 +192,11 @@ class MoLESpatialAwareNF(nn.Module):
     def _noise(self, x: torch.Tensor, width: float) -> torch.Tensor:
         widths = 2 * width * torch.rand_like(x[..., :1]) if self.config.noise_varies else width
         return widths * torch.randn_like(x)
+
+    def _rank(self, images: int) -> int:
+        """LoRA rank of a task: the full one, or its share for a task with fewer images than that asks for; at least 1."""
+        full, enough = self.config.lora_rank, self.config.full_rank_images
+        return max(1, min(full, round(full * images / enough))) if enough and images else full
 
     def _lora_layers(self) -> list[LoRALinear]:
         return [module for module in self.flow.modules() if isinstance(module, LoRALinear)]

@@ -21,7 +21,7 @@ class LoRALinear(nn.Module):
     Args:
         in_features: width of x.
         out_features: width of h.
-        rank: r.
+        rank: r, the most a task gets.
         alpha: α; the update is scaled by α/r.
         use_lora: whether tasks get A and B.
         use_task_bias: whether tasks get b_t.
@@ -44,13 +44,18 @@ class LoRALinear(nn.Module):
         self._active: str | None = None
         self._merged: tuple[torch.Tensor, torch.Tensor] | None = None
 
-    def add_task(self, task: int) -> None:
-        """Give a task its A (Xavier uniform), B (zero) and bias (zero): at first it changes nothing."""
-        like = self.base.weight
+    def add_task(self, task: int, rank: int = 0) -> None:
+        """Give a task its A (Xavier uniform), B (zero) and bias (zero): at first it changes nothing.
+
+        Args:
+            task: its index.
+            rank: of its A and B; r if 0. The scale α/r is the same for every task.
+        """
+        like, rank = self.base.weight, rank or self.rank
         if self.use_lora:
-            down = nn.Parameter(like.new_empty(self.rank, self.base.in_features))
+            down = nn.Parameter(like.new_empty(rank, self.base.in_features))
             self.lora_A[str(task)] = nn.Parameter(nn.init.xavier_uniform_(down))
-            self.lora_B[str(task)] = nn.Parameter(like.new_zeros(self.base.out_features, self.rank))
+            self.lora_B[str(task)] = nn.Parameter(like.new_zeros(self.base.out_features, rank))
         if self.use_task_bias:
             self.task_bias[str(task)] = nn.Parameter(like.new_zeros(self.base.out_features))
 

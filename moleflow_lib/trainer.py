@@ -18,6 +18,7 @@ from moleflow_lib.moments import RunningMoments
 from moleflow_lib.prototype_distance import PrototypeDistance
 from moleflow_lib.router import TaskPrototype
 from moleflow_lib.runtime import derive_seed
+from moleflow_lib.tails import TailCalibration
 
 __all__ = ["METHOD_VERSION", "MoLEContinualTrainer", "TaskHistory"]
 
@@ -74,7 +75,7 @@ class MoLEContinualTrainer:
         base_key = self._keys[0] if self._keys else ""
         key = digest(made_by, self.identity, self.config.group("flow", "train"), base_key, name, train.key)
         path = self.folder / f"{name}-{key[:16]}"
-        flow.add_task(name)
+        flow.add_task(name, len(train.patches))
         if nearest is not None:
             flow.load_task_state(index, flow.task_state(nearest))
         history = self._restore(index, path, key) if artifact_exists(path) else self._train(index, name, train, path, key)
@@ -124,6 +125,10 @@ class MoLEContinualTrainer:
             memory, seconds = self._memory(index, name, train, key)
             self.detector.memories.append(memory)
             total += seconds
+        if self.config.calibrated_tails:
+            tails, seconds = self._tails(index, name, train, key)
+            self.detector.tails.append(tails)
+            total += seconds
         if self.config.prototype_weight:
             distance, seconds = self._prototype_distance(index, name, train, key)
             self.detector.prototype_distances.append(distance)
@@ -145,6 +150,18 @@ class MoLEContinualTrainer:
         tensors, facts = kept_artifact(self.folder.parent / "memories", name, made_from, make)
         patches, scale, owner = (tensors[part].to(self.detector.device) for part in ("patches", "scale", "owner"))
         return TaskMemory(patches, scale, neighbours, owner, config.compress_scores), facts["seconds"]
+
+    def _tails(self, index: int, name: str, train: Features, key: str) -> tuple[TailCalibration, float]:
+        """The tail probabilities of the task's patch scores, and the seconds it took to measure them."""
+
+        def make() -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+            start = time.perf_counter()
+            scores = self.detector.training_scores(train.patches, probed(len(train.patches)), index)
+            return TailCalibration.measured(scores).state(), {"kind": "tails", "seconds": time.perf_counter() - start}
+
+        made_from = [key, {**self.config.group("score"), "prototype_weight": 0.0}]  # it has no part in patch scores
+        tensors, facts = kept_artifact(self.folder.parent / "tails", name, made_from, make)
+        return TailCalibration(tensors["quantiles"], tensors["tail"]), facts["seconds"]
 
     def _prototype_distance(self, index: int, name: str, train: Features, key: str) -> tuple[PrototypeDistance, float]:
         """How the distance to the task's prototype joins the image score, and the seconds it took to measure that."""

@@ -158,6 +158,15 @@ def test_initial_values_depend_on_seed_and_name_only() -> None:
     assert tensors_sha256(MoLESpatialAwareNF(8, SMALL.with_(seed=1)).base_state()) != tensors_sha256(first.base_state())
 
 
+@pytest.mark.parametrize(
+    ("enough", "images", "rank"), [(0, 5, 8), (200, 200, 8), (200, 900, 8), (200, 50, 2), (200, 1, 1), (200, 0, 8)]
+)
+def test_the_rank_follows_the_number_of_images(enough: int, images: int, rank: int) -> None:
+    model = MoLESpatialAwareNF(8, SMALL.with_(lora_rank=8, full_rank_images=enough))
+    model.add_task("task", images)
+    assert {len(A) for name, A in model.task_state(0).items() if "lora_A" in name} == {rank}
+
+
 def test_states_round_trip_and_refuse_another_model() -> None:
     source, target = _model(), _model(shaken=False)
     target.load_base_state(source.base_state())

@@ -61,6 +61,15 @@ def test_a_warm_start_is_stored_by_what_it_started_from(tiny_config: Configs) ->
     assert all(history.resumed for history in Experiment(warm.config).learn())
 
 
+def test_smaller_tasks_keep_lower_ranks(tiny_config: Configs) -> None:
+    experiment = Experiment(tiny_config(full_rank_images=12, lora_rank=8))
+    histories = experiment.learn()
+    rank, flow = max(1, round(8 * len(experiment.tasks[0].train) / 12)), experiment.detector.flow
+    assert len(histories) == 3 and {len(A) for name, A in flow.task_state(1).items() if "lora_A" in name} == {rank}
+    again = Experiment(experiment.config)
+    assert all(history.resumed for history in again.learn()) and again.unchanged()
+
+
 def test_a_moved_bit_is_noticed(tiny_config: Configs) -> None:
     experiment = Experiment(tiny_config())
     experiment.learn()

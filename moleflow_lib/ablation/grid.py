@@ -128,7 +128,7 @@ def _acts(base: ExperimentConfig, switch: str) -> bool:
     changes = SWITCHES[switch].changes
     changed = base.with_(**changes)
     merging = {"blocks", "block_merge", "reduced_share", "reduced_by"}  # questions about the four blocks of the preset
-    moot = {*merging, "block_norm", "neighbourhood"} if base.backbone == "filterbank" else set()
+    moot = {*merging, "block_norm", "neighbourhood", "overlap", "further_sizes"} if base.backbone == "filterbank" else set()
     moot |= merging if base.blocks != ExperimentConfig().blocks else set()  # of a CNN, or the user's own choice
     moot |= {name for name, needed in MOOT_WITHOUT.items() if not getattr(changed, needed)}
     return any(getattr(base, name) != value for name, value in changes.items() if name not in moot)

@@ -86,7 +86,7 @@ def _update(task: int, name: str, layer: LoRALinear) -> dict[str, object]:
     block = next(int(part) for part in name.split(".") if part.isdigit())
     return {
         "task": task, "block": block + 1, "layer": name.split(".")[-1], "scale": layer.scaling,
-        "rank": min(layer.rank, *layer.base.weight.shape),
+        "rank": min(len(down), *layer.base.weight.shape),
         "effective_rank": effective_rank(values), "stable_rank": stable_rank(values),
         "relative_norm": float(values.norm() / layer.base.weight.detach().double().norm()),
     }

@@ -80,6 +80,11 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     ),
     "448 pixels": _switch("a finer grid: larger images, position embedding interpolated", image_size=448),
     "3×3 neighbours": _switch("each patch feature the mean of its 3×3 neighbourhood, as in PatchCore", neighbourhood=3),
+    "overlapping patches": _switch("patches half a patch apart: four passes of the backbone, a grid twice as fine", overlap=2),
+    "two sizes": _switch("mean of the features at full size and, resized to their grid, at 112 pixels", further_sizes=(112,)),
+    "two sizes, finer grid": _switch(
+        "mean of the features at 448 and, resized to their grid, 224 pixels", image_size=448, further_sizes=(224,),
+    ),
     "no position": _switch("without positional encoding", _pixel(-1.8), part="position", use_position=False),
     "with position": _switch("with positional encoding", use_position=True),
     "position at a tenth": _switch("positional encoding times 0.1", position_scale=0.1),
@@ -109,6 +114,9 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "no LoRA": _switch("without low-rank updates", _image(-0.1), _pixel(-0.5), part="lora", use_lora=False),
     "no task bias": _switch("without the bias per task", part="task_bias", use_task_bias=False),
     "no LoRA or bias": _switch("the base subnets as they are", use_lora=False, use_task_bias=False),
+    "rank by task size": _switch(
+        "LoRA rank in proportion to a task's training images, full from 200 on; α/r stays", full_rank_images=200, warm_start=False,
+    ),
     "rank 4": _switch("LoRA rank, α fixed, so α/r moves too", lora_rank=4),
     "rank 8": _switch("LoRA rank, α fixed", lora_rank=8),
     "rank 16": _switch("LoRA rank, α fixed", *_FLAT, lora_rank=16),
@@ -193,6 +201,9 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "mean score": _switch("image score from all patches", score_mode="mean"),
     "compressed scores": _switch("logarithm of scores above the training mean", compress_scores=True),
     "linear scores": _switch("scores as they are", compress_scores=False),
+    "calibrated tails": _switch(
+        "image score from the patches' tail probabilities among training patches (generalised Pareto)", calibrated_tails=True,
+    ),
     "patches alone": _switch("image score without the distance to the prototype", part="prototype distance", prototype_weight=0.0),
     "prototype distance": _switch("distance to the router's prototype has 0.3 of the image score", prototype_weight=0.3),
     "half prototype": _switch("distance to the router's prototype has 0.5 of the image score", prototype_weight=0.5),
@@ -206,7 +217,8 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
 
 # a field on the left says nothing while the one on the right is off (zero, false or the named value)
 MOOT_WITHOUT: Mapping[str, str] = MappingProxyType({
-    "lora_rank": "use_lora", "lora_alpha": "use_lora", "identity_weight": "use_whitening", "count_adapter_volume": "use_whitening",
+    "lora_rank": "use_lora", "lora_alpha": "use_lora", "full_rank_images": "use_lora", "identity_weight": "use_whitening",
+    "count_adapter_volume": "use_whitening",
     "tail_scope": "tail_weight", "tail_ratio": "tail_weight", "use_lora": "coupling_layers", "use_task_bias": "coupling_layers",
     "memory_weight": "memory_size", "memory_neighbours": "memory_size", "position_scale": "use_position",
     "local_context": "coupling_layers", "dia_place": "dia_blocks", "noise_varies": "feature_noise",
