@@ -17,11 +17,14 @@ class WhiteningAdapter(nn.Module):
     Args:
         dim: D.
         first: whether this is task 0.
+        norm: whether LayerNorm comes first. Without it the adapter is invertible.
     """
 
-    def __init__(self, dim: int, first: bool, gamma_range: tuple[float, float] = (0.5, 2.0), beta_max: float = 2.0) -> None:
+    def __init__(
+        self, dim: int, first: bool, gamma_range: tuple[float, float] = (0.5, 2.0), beta_max: float = 2.0, norm: bool = True
+    ) -> None:
         super().__init__()
-        self.gamma_range, self.beta_max = gamma_range, beta_max
+        self.gamma_range, self.beta_max, self.norm = gamma_range, beta_max, norm
         self.gamma_raw = nn.Parameter(torch.full((dim,), -0.7 if first else 0.0))
         self.beta_raw = nn.Parameter(torch.zeros(dim))
 
@@ -40,10 +43,9 @@ class WhiteningAdapter(nn.Module):
         """Σ log γ, the log-determinant of x → γ·x for one patch, nats."""
         return self.gamma.log().sum()
 
-    @staticmethod
-    def standardised(features: torch.Tensor) -> torch.Tensor:
-        """Each patch (..., D) with mean 0 and standard deviation 1 over its channels."""
-        return F.layer_norm(features, features.shape[-1:])
+    def standardised(self, features: torch.Tensor) -> torch.Tensor:
+        """Each patch (..., D) with mean 0 and standard deviation 1 over its channels; without `norm` as it comes."""
+        return F.layer_norm(features, features.shape[-1:]) if self.norm else features
 
     def scaled(self, x: torch.Tensor) -> torch.Tensor:
         """γ·x + β of standardised patches (..., D)."""

@@ -77,6 +77,7 @@ class ExperimentConfig:
     use_lora: bool = _option("flow", True)
     use_task_bias: bool = _option("flow", True)
     use_whitening: bool = _option("flow", True)
+    whitening_norm: bool = _option("flow", True)
     use_mixer: bool = _option("flow", True)
     local_context: bool = _option("flow", False)
     use_position: bool = _option("flow", True)

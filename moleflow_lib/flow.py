@@ -64,7 +64,8 @@ class MoLESpatialAwareNF(nn.Module):
             for layer in self._lora_layers():
                 layer.add_task(task, self._rank(images))
             if self.config.use_whitening:
-                self.input_adapters[str(task)] = WhiteningAdapter(self.dim, first=task == 0).to(like)
+                adapter = WhiteningAdapter(self.dim, first=task == 0, norm=self.config.whitening_norm)
+                self.input_adapters[str(task)] = adapter.to(like)
             if self.config.dia_blocks:
                 self.dia_adapters[str(task)] = DeepInvertibleAdapter(self.dim, self.config.dia_blocks).to(like)
         self.tasks += 1
@@ -101,8 +102,8 @@ class MoLESpatialAwareNF(nn.Module):
         Args:
             features: (B, H, W, D), positional encoding added.
             noise: standard deviation of Gaussian noise, of which each patch gets its own; its unit is that
-                of the whitened patch, whose channels have a standard deviation of 1. With `noise_varies` each
-                patch's width is drawn evenly between 0 and twice that.
+                of the whitened patch, whose channels have a standard deviation of 1, or of the features themselves
+                without `whitening_norm`. With `noise_varies` each patch's width is drawn evenly between 0 and twice that.
         """
         adapter = self.input_adapters[str(self.active)] if self.config.use_whitening else None
         x = features if adapter is None else adapter.standardised(features)
@@ -126,7 +127,7 @@ class MoLESpatialAwareNF(nn.Module):
     def inverse(self, z: torch.Tensor) -> torch.Tensor:
         """From the latent back to the flow's input: the inverse steps in reverse order.
 
-        LayerNorm has no inverse, so this ends at `flow_input(features)`, not at the features. With `local_context`
+        LayerNorm and the mixer are not undone, so this ends at `flow_input(features)`, not at the features. With `local_context`
         a block is undone as exactly, because the halves that condition it are known when it is.
 
         Args:

@@ -24,6 +24,11 @@ def test_whitening_starts_where_the_method_says(first: bool, gamma: float) -> No
     assert torch.allclose(adapter(x), gamma * F.layer_norm(x, (8,)), atol=1e-6)
 
 
+def test_without_its_norm_whitening_scales_patches_as_they_come() -> None:
+    adapter, x = WhiteningAdapter(8, first=False, norm=False), torch.randn(2, 3, 3, 8) * 5 + 2
+    assert torch.equal(adapter(x), 1.25 * x)
+
+
 def test_whitening_stays_in_its_bounds_and_counts_its_volume() -> None:
     adapter = _shaken(WhiteningAdapter(8, first=False), 50.0)
     assert 0.5 <= adapter.gamma.min() and adapter.gamma.max() <= 2 and adapter.beta.abs().max() <= 2

@@ -47,9 +47,12 @@ def test_inverse_gives_the_flow_input(dtype: torch.dtype, limit: float, task: in
     assert (model.inverse(z) - model.flow_input(features)).abs().max() < limit
 
 
-@pytest.mark.parametrize("changes", [{}, {"dia_blocks": 0}, {"coupling_layers": 0}, {"use_lora": False}])
+_WITHOUT_NORM = {"use_whitening": True, "whitening_norm": False, "count_adapter_volume": True}
+
+
+@pytest.mark.parametrize("changes", [{}, {"dia_blocks": 0}, {"coupling_layers": 0}, {"use_lora": False}, _WITHOUT_NORM])
 def test_log_det_is_the_jacobian(changes: dict) -> None:
-    model = _model(SMALL.with_(use_mixer=False, use_whitening=False, **changes)).double()
+    model = _model(SMALL.with_(**{"use_mixer": False, "use_whitening": False, **changes})).double()
     x = torch.randn(8, dtype=torch.float64)
     jacobian = torch.autograd.functional.jacobian(lambda v: model(v.view(1, 1, 1, 8))[0].flatten(), x)
     assert torch.allclose(model(x.view(1, 1, 1, 8))[1].squeeze(), torch.linalg.slogdet(jacobian).logabsdet)

@@ -90,8 +90,12 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "position at a tenth": _switch("positional encoding times 0.1", position_scale=0.1),
     # before the flow
     "no whitening": _switch(
-        "without the whitening adapter; feature noise, if any, is then in raw units", _pixel(-7.0), part="whitening",
+        "without the whitening adapter; feature noise, if any, is then in the features' units", _pixel(-7.0), part="whitening",
         use_whitening=False,
+    ),
+    "LayerNorm in the whitening": _switch("each patch standardised over its channels before γ, β", whitening_norm=True),
+    "no LayerNorm in the whitening": _switch(
+        "γ, β on patches as they come; feature noise is then in their units", whitening_norm=False,
     ),
     "volume counted": _switch("log γ in the log-determinant", count_adapter_volume=True),
     "volume left out": _switch("log γ left out of the log-determinant", count_adapter_volume=False),
@@ -218,7 +222,7 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
 # a field on the left says nothing while the one on the right is off (zero, false or the named value)
 MOOT_WITHOUT: Mapping[str, str] = MappingProxyType({
     "lora_rank": "use_lora", "lora_alpha": "use_lora", "full_rank_images": "use_lora", "identity_weight": "use_whitening",
-    "count_adapter_volume": "use_whitening",
+    "count_adapter_volume": "use_whitening", "whitening_norm": "use_whitening",
     "tail_scope": "tail_weight", "tail_ratio": "tail_weight", "use_lora": "coupling_layers", "use_task_bias": "coupling_layers",
     "memory_weight": "memory_size", "memory_neighbours": "memory_size", "position_scale": "use_position",
     "local_context": "coupling_layers", "dia_place": "dia_blocks", "noise_varies": "feature_noise",
