@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset-root", required=True)
     parser.add_argument("--orders", required=True, help="task orders, e.g. 'bottle>cable|cable>bottle'")
     parser.add_argument(
-        "--presets", default="v5_final|recommended:memory_weight=1|recommended",
+        "--presets", default="v5_final|recommended:memory_weight=1:memory_size=4096|recommended:memory_weight=1|recommended",
         help="separated by |; each may be varied, as in recommended:memory_weight=1; the last one is compared with all others",
     )
     parser.add_argument("--seeds", default="0,1,2")

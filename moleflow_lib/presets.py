@@ -15,9 +15,10 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
         "recommended": MappingProxyType(
             {
                 "block_norm": True,
-                "coupling_layers": 4,
+                "coupling_layers": 2,
                 "lora_rank": 16,
                 "lora_alpha": 16.0,
+                "whitening_norm": False,
                 "count_adapter_volume": True,
                 "steps": 300,
                 "lr": 1e-3,
@@ -34,23 +35,23 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
                 "router_covariance": "tied",
                 "ablation_switches": (
                     # departures from v5_final, put back
-                    "no block norm", "8 blocks", "published LoRA", "LoRA alpha 1", "volume left out", "40 epochs", "lr 1e-4",
-                    "constant rate", "no clipping", "tail per batch", "no noise", "all patches", "no stored patches",
-                    "nearest stored patch", "evenly", "linear scores", "patches alone",
+                    "no block norm", "8 blocks", "published LoRA", "LoRA alpha 1", "LayerNorm in the whitening",
+                    "volume left out", "40 epochs", "lr 1e-4", "constant rate", "no clipping", "tail per batch", "no noise",
+                    "all patches", "no stored patches", "nearest stored patch", "evenly", "linear scores", "patches alone",
                     "router ridge",
                     # parts taken out
                     "stored patches alone", "no LoRA", "no DIA", "no mixer", "no whitening", "no tail loss", "DIA alone",
                     # leads: representation
-                    "even blocks", "concatenated by PCA", "concatenated at random", "448 pixels", "3×3 neighbours",
-                    "position at a tenth",
+                    "even blocks", "concatenated by PCA", "concatenated at random", "448 pixels", "448 and 224 pixels",
+                    "also at 112 pixels", "overlapping patches", "3×3 neighbours", "position at a tenth",
                     # leads: flow
-                    "local context", "rank 4", "DIA before the blocks", "warm start",
+                    "4 blocks", "local context", "rank 4", "rank by task size", "DIA before the blocks", "warm start",
                     # leads: training
                     "150 steps", "600 steps", "tail 0.7", "log-det penalty", "weight average", "held-out stop",
                     "noise 0.1", "noise 0.5", "noise of varying width",
                     # leads: score
                     "256 stored patches", "scale per position", "half the log-det", "energy alone", "mostly the flow",
-                    "half prototype", "top-1", "top-10", "smoothing 8",
+                    "half prototype", "calibrated tails", "top-1", "top-10", "smoothing 8",
                 ),
             }
         ),

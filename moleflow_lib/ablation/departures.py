@@ -31,14 +31,19 @@ REASONS: Mapping[str, Reason] = MappingProxyType({
         "last one. LayerNorm on each block's tokens lets early, local blocks speak as loudly as late ones.",
     ),
     "coupling_layers": _reason(
-        "8 blocks", "Half the time in training and at inference, and values saved for the stored patches; a density that is "
-        "blurred anyway has little fine detail for more blocks to fit.",
+        "8 blocks", "A fraction of the time in training and at inference, and values saved for the stored patches; a density that "
+        "is blurred anyway has little fine detail for more blocks to fit.",
     ),
     "lora_rank": _reason(
         "published LoRA", "Rank and scale belong together: at α = 1 and rank 64 an update is divided by 64 and hardly acts. "
         "Rank 16 at α = 16 has scale 1 and a quarter of the values; what is saved pays for the stored patches.",
     ),
     "lora_alpha": _reason("LoRA alpha 1", "α/r is 1, so that an update acts at the rate it is learned."),
+    "whitening_norm": _reason(
+        "LayerNorm in the whitening", "LayerNorm takes away each patch's mean and spread over the channels. A defect may show in "
+        "just these, and what is left is no density of the patch: LayerNorm has no inverse. Blocks are normalised already, so γ "
+        "and β find all patches on one scale.",
+    ),
     "count_adapter_volume": _reason(
         "volume left out", "Scaling by γ changes volume. Left out of the log-determinant, the likelihood rewards shrinking γ; "
         "counted, the score is a density.",
@@ -56,7 +61,7 @@ REASONS: Mapping[str, Reason] = MappingProxyType({
     ),
     "feature_noise": _reason(
         "no noise", "A likelihood is ruled by the directions in which normal patches hardly vary: tiny deviations there cost "
-        "more than a visible defect elsewhere. Noise on whitened patches during training blurs the density to the width of "
+        "more than a visible defect elsewhere. Noise on patches during training blurs the density to the width of "
         "the noise, the Parzen estimate of that width, whose log is a soft distance to the nearest training patches. "
         "The flow becomes a compressed memory bank that is continuous, and does not overfit small products.",
     ),

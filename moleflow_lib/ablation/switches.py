@@ -81,7 +81,9 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "448 pixels": _switch("a finer grid: larger images, position embedding interpolated", image_size=448),
     "3×3 neighbours": _switch("each patch feature the mean of its 3×3 neighbourhood, as in PatchCore", neighbourhood=3),
     "overlapping patches": _switch("patches half a patch apart: four passes of the backbone, a grid twice as fine", overlap=2),
-    "also at 112 pixels": _switch("mean of the features at full size and, resized to their grid, at 112 pixels", further_sizes=(112,)),
+    "also at 112 pixels": _switch(
+        "mean of the features at full size and, resized to their grid, at 112 pixels", further_sizes=(112,),
+    ),
     "448 and 224 pixels": _switch(
         "mean of the features at 448 and, resized to their grid, 224 pixels", image_size=448, further_sizes=(224,),
     ),
