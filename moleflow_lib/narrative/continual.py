@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from moleflow_lib.baselines.comparison import Comparison
 from moleflow_lib.evaluation import ContinualResult
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.inspection import reference_shift
 from moleflow_lib.metrics import METRICS, mean_defined
 from moleflow_lib.narrative.comparison import comparison_result, comparison_sentences
+from moleflow_lib.narrative.unlabelled import unlabelled_rows
 from moleflow_lib.narrative.words import percent
 from moleflow_lib.tables import number
 
-__all__ = ["class_rows", "continual_result", "continual_sentences", "task_rows", "unlabelled_rows"]
+__all__ = ["class_rows", "continual_result", "continual_sentences", "task_rows"]
 
 
 def task_rows(experiment: Experiment) -> list[dict[str, object]]:
@@ -41,30 +40,6 @@ def class_rows(evaluation: ContinualResult) -> list[dict[str, object]]:
     means = {key: mean_defined([row[key] for row in rows]) for key in rows[0] if key != "task"}
     marked = len(evaluation.classes_with_masks())
     return [*rows, {"task": f"mean (pixel metrics over {marked} of {len(rows)})", **means}]
-
-
-def unlabelled_rows(experiment: Experiment) -> list[dict[str, object]]:
-    """Scores of the images whose truth nobody has told, most anomalous first.
-
-    Returns:
-        `task` (the folder it lies in), `image`, `chosen` task, `score` (in `image_score_unit`), and `rank`, the share of
-        the chosen task's training images (at most 64) that score lower. Each of those is measured without the stored
-        patches and the prototype it had a part in, but by the flow that was trained on it: a guide, not a probability.
-    """
-    rows, known = [], [None] * len(experiment.tasks)
-    for evaluator in experiment.evaluators:
-        if not (evaluator.labels == -1).any():
-            continue
-        chosen = experiment.detector.route(evaluator.image_means)
-        scores = evaluator.image_scores(chosen)
-        for index in np.flatnonzero(evaluator.labels == -1):
-            task = experiment.tasks[int(chosen[index])]
-            if known[task.index] is None:
-                known[task.index] = experiment.training_image_scores(task).numpy()
-            lower = known[task.index] < scores[index]
-            rows.append({"task": evaluator.task.name, "image": evaluator.task.test[index].image.name, "chosen": task.name,
-                         "score": float(scores[index]), "rank": float(lower.mean())})
-    return sorted(rows, key=lambda row: -row["score"])
 
 
 def continual_result(
