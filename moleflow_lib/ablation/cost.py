@@ -11,6 +11,7 @@ from moleflow_lib.metrics import mean_defined
 __all__ = ["part_costs"]
 
 _SHARED = ("base", "mixer")
+_JOINT = {"the flow's score": ("lora", "task_bias", "whitening", "dia")}  # parts that stand for several counted ones
 _EFFECTS = ("image_auroc", "pixel_ap", "aupro")
 
 
@@ -21,7 +22,8 @@ def part_costs(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
         rows: from `run_ablation`.
 
     Returns:
-        `part`, `switch` that takes it out, `values` and whether they are `kept` per task or shared,
+        `part`, `switch` that takes it out, `values` and whether they are `kept` per task or shared (of the flow as a
+        whole what each task adds to it),
         `share` of all values kept per task (None for shared ones), training `seconds with` and
         `without` it a task, and for image AUROC, pixel AP and AUPRO what it `brings`: the preset minus
         the preset without it, with the interval `low`, `high`.
@@ -36,7 +38,7 @@ def part_costs(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
 
 def _cost(rows: Sequence[Mapping[str, object]], switch: str, part: str) -> dict[str, object]:
     preset = next(row for row in rows if row["switch"] == "preset")
-    values = preset["parameters"].get(part, 0)
+    values = sum(preset["parameters"].get(name, 0) for name in _JOINT.get(part, (part,)))
     kept = None if not values else "shared" if part in _SHARED else "per task"
     return {
         "part": part, "switch": switch, "values": values, "kept": kept,
