@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from statistics import mean
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def main() -> None:
 
 
 def _report(planned: Sequence[tuple[str, Experiment]], orders: Sequence[str], seeds: str) -> None:
-    """Learn what is not there yet and print both tables."""
+    """Learn what is not there yet and print the tables."""
     trials: dict[tuple[str, str], list[list[Trial]]] = {}
     for preset, experiment in planned:
         for name, runs in compare(experiment).trials.items():
@@ -52,6 +53,7 @@ def _report(planned: Sequence[tuple[str, Experiment]], orders: Sequence[str], se
           "test images and seeds, orders averaged.\n")
     _print_means(trials)
     _print_differences(trials)
+    _print_costs(trials)
 
 
 def _config(options: argparse.Namespace, preset: str, order: str, seeds: Sequence[int]) -> ExperimentConfig:
@@ -88,6 +90,18 @@ def _print_differences(trials: Trials) -> None:
     for other in [first, *others]:
         if other != last:
             print(f"| {other[0]}, {other[1]} | " + " | ".join(_words(_gap(trials, last, other, m), "+") for m in SHOWN) + " |")
+
+
+def _print_costs(trials: Trials) -> None:
+    """What is kept and how long it takes, means over orders, seeds and tasks; a task keeps its prototype too."""
+    print("\n| preset | method | k values a task | MB a task | k values shared | s to learn a task | ms to score an image |")
+    print("|---|---|---|---|---|---|---|")
+    for (preset, name), runs in trials.items():
+        costs, tasks = [run.costs for row in runs for run in row], len(runs[0][0].result.classes)
+        kept = [mean(c.values_per_task for c in costs) / 1e3, mean(c.bytes_per_task for c in costs) / 1e6]
+        shared, seconds = mean(c.shared_values for c in costs) / 1e3, mean(c.learn_seconds for c in costs) / tasks
+        print(f"| {preset} | {name} | {kept[0]:,.0f} | {kept[1]:.1f} | {shared:,.0f} | {seconds:.1f} | "
+              f"{1e3 * mean(c.score_seconds for c in costs):.2f} |")
 
 
 def _gap(trials: Trials, one: tuple[str, str], other: tuple[str, str], metric: str) -> Estimate:

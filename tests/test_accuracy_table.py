@@ -32,7 +32,9 @@ def test_rows_differences_and_numbers(
         "--orders", "leather>nut|nut>leather", "--presets", presets,
     )
     rows = [[cell.strip() for cell in line.strip("| \n").split("|")] for line in text.splitlines() if line.startswith("| demo")]
-    values = {(row[0].count(":"), row[1], row[2]): row[3:] for row in rows if len(row) > 4}
+    values = {(row[0].count(":"), row[1], row[2]): row[3:] for row in rows if len(row) == 6}
+    costs = {(row[0].count(":"), row[1]): row[2:] for row in rows if len(row) == 7}
+    assert set(costs) == {(7, "moleflow"), (7, "memory_bank"), (8, "moleflow")}
     assert {key[:2] for key in values} == {(7, "moleflow"), (7, "memory_bank"), (8, "moleflow")}
     compared = [row for row in rows if len(row) == 4 and not row[0].endswith("minus")]
     assert len(compared) == 2, "the last preset against the other and against the bank"
@@ -42,6 +44,11 @@ def test_rows_differences_and_numbers(
     })
     final = [Experiment(one.with_(classes=order)).evaluate().final("image_auroc")
              for order in (("leather", "nut"), ("nut", "leather"))]
+    experiment = Experiment(one.with_(classes=("leather", "nut")))
+    experiment.learn()
+    shared, parts, prototype = experiment.stored_values()
+    assert costs[7, "moleflow"][0] == f"{(parts + prototype) / 1e3:,.0f}" and costs[7, "moleflow"][2] == f"{shared / 1e3:,.0f}"
+    assert float(costs[7, "moleflow"][3]) > 0 and float(costs[7, "memory_bank"][4]) > 0
     leather = mean_defined([final[0][0], final[1][1]])
     told = values[7, "moleflow", "image AUROC"]
     assert float(told[0]) == pytest.approx(leather, abs=6e-4)
