@@ -94,7 +94,8 @@ def _print_differences(trials: Trials) -> None:
 
 def _print_costs(trials: Trials) -> None:
     """What is kept and how long it takes, means over orders, seeds and tasks; a task keeps its prototype too."""
-    print("\n| preset | method | k values a task | MB a task | k values shared | s to learn a task | ms to score an image |")
+    print("\nA variation is charged for all that it trains, also where its weight is 0; ms without backbone and router.\n")
+    print("| preset | method | k values a task | MB a task | k values shared | s to learn a task | ms to score an image |")
     print("|---|---|---|---|---|---|---|")
     for (preset, name), runs in trials.items():
         costs, tasks = [run.costs for row in runs for run in row], len(runs[0][0].result.classes)

@@ -10,7 +10,7 @@ __all__ = ["AffineCoupling", "DeepInvertibleAdapter", "SpatialContextMixer", "Wh
 
 
 class WhiteningAdapter(nn.Module):
-    """LayerNorm without parameters, then a bounded scale γ ∈ [0.5, 2] and shift β ∈ [−2, 2] per task.
+    """LayerNorm without parameters (with `norm`), then a bounded scale γ ∈ [0.5, 2] and shift β ∈ [−2, 2] per task.
 
     Task 0 starts at γ ≈ 1 and anchors the base flow; later tasks start at the midpoint γ = 1.25.
 
@@ -48,11 +48,11 @@ class WhiteningAdapter(nn.Module):
         return F.layer_norm(features, features.shape[-1:]) if self.norm else features
 
     def scaled(self, x: torch.Tensor) -> torch.Tensor:
-        """γ·x + β of standardised patches (..., D)."""
+        """γ·x + β of patches (..., D) from `standardised`."""
         return self.gamma * x + self.beta
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(B, H, W, D) → (B, H, W, D), each patch standardised over its channels, then scaled and shifted."""
+        """(B, H, W, D) → (B, H, W, D), each patch standardised over its channels (with `norm`), then scaled and shifted."""
         return self.scaled(self.standardised(features))
 
 

@@ -130,9 +130,15 @@ class ContinualDetector:
         """Values of stored patches that a task keeps, the mean over tasks; float16."""
         return sum(memory.patches.numel() for memory in self.memories) // len(self.memories) if self.memories else 0
 
-    def value_counts(self, task: int = 0) -> dict[str, int]:
-        """What is kept: `MoLESpatialAwareNF.parameter_counts`, and `stored_patches`, which `per_task` then includes."""
-        counts, stored = self.flow.parameter_counts(task), self.memory_values()
+    def value_counts(self, task: int | None = None) -> dict[str, int]:
+        """What is kept: `MoLESpatialAwareNF.parameter_counts`, and `stored_patches`, which `per_task` then includes.
+
+        Args:
+            task: of which task; the mean over tasks if None (`full_rank_images` makes them differ).
+        """
+        tasks = range(max(1, self.flow.tasks)) if task is None else [task]
+        each, stored = [self.flow.parameter_counts(one) for one in tasks], self.memory_values()
+        counts = {name: sum(own[name] for own in each) // len(each) for name in each[0]}
         return {**counts, "stored_patches": stored, "per_task": counts["per_task"] + stored}
 
     @torch.inference_mode()

@@ -13,7 +13,7 @@ from moleflow_lib.datasets import Product, Task, make_tasks, open_dataset
 from moleflow_lib.detector import ContinualDetector
 from moleflow_lib.errors import DataError, TrainingError, problem_list
 from moleflow_lib.evaluation import ContinualResult, TaskEvaluator, evaluate_continual
-from moleflow_lib.extractor import build_extractor
+from moleflow_lib.extractor import PLAIN_LOOK, build_extractor
 from moleflow_lib.feature_store import Features, FeatureStore
 from moleflow_lib.prototype_distance import FEWEST_IMAGES
 from moleflow_lib.reduction import FeatureReduction, reduced_width
@@ -118,17 +118,14 @@ class Experiment:
         name = self.config.control_backbone
         if not name:
             return None
-        return Experiment(self.config.with_(backbone=name, backbone_weights="", control_backbone=""))
+        config = self.config.with_(backbone=name, backbone_weights="", control_backbone="")
+        return Experiment(config.with_(**PLAIN_LOOK) if name == "filterbank" else config)
 
     def stored_values(self) -> tuple[int, int, int]:
-        """Values kept: of the shared base and reduction, of a task's parts with its stored patches, of a task's prototype.
-
-        Where `full_rank_images` gives tasks different ranks, their mean.
-        """
-        tasks, dim = [self.detector.value_counts(task) for task in range(self.detector.flow.tasks)], self.detector.dim
-        base = tasks[0]["base"] + tasks[0]["global_affine"] + tasks[0]["mixer"]
-        per_task = sum(counts["per_task"] for counts in tasks) // len(tasks)
-        return base + self.reduction_values(), per_task, dim + dim * (dim + 1) // 2
+        """Values kept: of the shared base and reduction, of each task's parts with its stored patches, of each task's prototype."""
+        counts, dim = self.detector.value_counts(), self.detector.dim
+        base = counts["base"] + counts["global_affine"] + counts["mixer"]
+        return base + self.reduction_values(), counts["per_task"], dim + dim * (dim + 1) // 2
 
     def reduction_values(self) -> int:
         """Values of the projection that all methods on these features share."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import nn
 
 from moleflow_lib.artifacts import tensors_sha256
@@ -21,9 +21,13 @@ from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import BackboneError
 from moleflow_lib.filterbank import FilterBank
 from moleflow_lib.passes import ONE_LOOK, Passes
-from moleflow_lib.runtime import resolve_device, seeded
+from moleflow_lib.runtime import resolve_device
+from moleflow_lib.timm_models import load_timm
 
-__all__ = ["PatchExtractor", "ViTPatchCoreExtractor", "build_extractor"]
+__all__ = ["PLAIN_LOOK", "PatchExtractor", "ViTPatchCoreExtractor", "build_extractor"]
+
+# all that a filter bank can
+PLAIN_LOOK = MappingProxyType({"block_merge": "mean", "neighbourhood": 1, "overlap": 1, "further_sizes": ()})
 
 
 class PatchExtractor(nn.Module):
@@ -55,10 +59,13 @@ class PatchExtractor(nn.Module):
         self.weights_sha256 = tensors_sha256(network.state_dict())
         self.eval().requires_grad_(False)
         with torch.inference_mode():
-            self.patch = image_size // network(torch.zeros(1, 3, image_size, image_size)).shape[1]
-        if self.patch % passes.overlap:
-            raise BackboneError(f"overlap: {self.patch}-pixel patches of {tag} cannot be stepped {passes.overlap} times; "
-                                "expected a divisor")
+            grid = network(torch.zeros(1, 3, image_size, image_size)).shape[1]
+        self.patch = image_size // grid
+        if passes.overlap > 1 and image_size % (grid * passes.overlap):
+            raise BackboneError(
+                f"overlap {passes.overlap}: {tag} gives {grid}×{grid} patches of {image_size} pixels; "
+                f"expected an image_size that is a multiple of {grid * passes.overlap}"
+            )
         probe = self(np.zeros((1, image_size, image_size, 3), dtype=np.uint8))
         self.grid, self.feature_dim = tuple(probe.shape[1:3]), probe.shape[3]
 
@@ -105,7 +112,7 @@ class ViTPatchCoreExtractor(PatchExtractor):
         block_merge: `mean`, or `concatenate`: D is then as many times wider as there are blocks.
         neighbourhood: odd; each patch becomes the mean of this many by this many patches (3 in PatchCore).
         feature_dim: D for CNNs; 0 takes 768. Transformers keep their own width.
-        passes: how often the network looks at an image; further sizes are for transformers.
+        passes: how often the network looks at an image.
         random_seed: draw untrained weights with this seed instead of loading any.
 
     Raises:
@@ -117,7 +124,7 @@ class ViTPatchCoreExtractor(PatchExtractor):
         block_norm: bool = False, block_merge: str = "mean", neighbourhood: int = 1, feature_dim: int = 0,
         passes: Passes = ONE_LOOK, random_seed: int | None = None,
     ) -> None:
-        model = _load_timm(tag, weights, random_seed, any_size=bool(passes.sizes))
+        model = load_timm(tag, weights, random_seed, any_size=bool(passes.sizes))
         depth = len(model.feature_info)
         if not blocks or max(blocks) >= depth:
             raise BackboneError(
@@ -197,11 +204,8 @@ def build_extractor(config: ExperimentConfig) -> PatchExtractor:
     if name == "filterbank":
         if config.backbone_weights:
             raise BackboneError("backbone=filterbank takes no weights; drop backbone_weights or name a timm tag")
-        if config.block_merge != "mean" or config.neighbourhood > 1 or config.overlap > 1 or config.further_sizes:
-            raise BackboneError(
-                "block_merge, neighbourhood, overlap and further_sizes are for timm backbones; "
-                "leave them out with backbone=filterbank"
-            )
+        if any(getattr(config, name) != plain for name, plain in PLAIN_LOOK.items()):
+            raise BackboneError(f"{', '.join(PLAIN_LOOK)} are for timm backbones; leave them out with backbone=filterbank")
         return PatchExtractor(FilterBank(config.image_size), "filterbank", config.image_size).to(device)
     tag = name.removeprefix("random:")
     if tag != name and config.backbone_weights:
@@ -212,55 +216,3 @@ def build_extractor(config: ExperimentConfig) -> PatchExtractor:
         feature_dim=config.feature_dim, weights="" if tag != name else config.backbone_weights,
         passes=Passes(config.overlap, config.further_sizes), random_seed=0 if tag != name else None,
     ).to(device)
-
-
-def _load_timm(tag: str, weights: str | Path, random_seed: int | None, any_size: bool) -> nn.Module:
-    """Create a timm model without its classifier, with local, downloaded or (if asked) random weights."""
-    if not timm.is_model(tag.split(".")[0]):
-        near = ", ".join(timm.list_models(f"*{tag.split('.')[0].split('_')[0]}*")[:5]) or "see timm.list_models()"
-        raise BackboneError(f"timm knows no model {tag!r}; similar: {near}; or use backbone=filterbank, which needs no weights")
-    if random_seed is not None:
-        with seeded(random_seed):
-            return _create(tag, False, any_size)
-    if weights:
-        return _load_local(tag, Path(weights), any_size)
-    try:
-        return _create(tag, True, any_size)
-    except BackboneError:
-        raise
-    except Exception as error:  # timm and the hub raise many kinds when offline
-        raise BackboneError(
-            f"the weights of {tag} could not be downloaded ({type(error).__name__}: {error}). Without a network, fetch "
-            f"model.safetensors of timm/{tag} on another machine and give it with --backbone-weights FILE, "
-            "or use --backbone filterbank, which needs no weights"
-        ) from error
-
-
-def _create(tag: str, pretrained: bool, any_size: bool) -> nn.Module:
-    """A timm model; a transformer is told if it has to take images of any size, CNNs do so anyway."""
-    fixed = any_size and timm.models.get_pretrained_cfg(tag, allow_unregistered=True).fixed_input_size
-    try:
-        return timm.create_model(tag, pretrained=pretrained, num_classes=0, **({"dynamic_img_size": True} if fixed else {}))
-    except TypeError as error:
-        if not fixed:
-            raise
-        raise BackboneError(f"{tag} takes images of one size alone ({error}); leave further_sizes out") from error
-
-
-def _load_local(tag: str, path: Path, any_size: bool) -> nn.Module:
-    """Load a local file strictly: every tensor of the backbone must be there and fit."""
-    if not path.is_file():
-        raise BackboneError(f"backbone_weights: no file {path}; expected model.safetensors of timm/{tag}")
-    try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the two readers raise a dozen kinds on damaged files
-        raise BackboneError(f"{path} cannot be read as weights ({error}); expected a .safetensors file of {tag}") from error
-    model = _create(tag, False, any_size)
-    heads = model.pretrained_cfg.get("classifier") or ()
-    heads = (heads,) if isinstance(heads, str) else tuple(heads)
-    state = {name: tensor for name, tensor in state.items() if not name.startswith(tuple(f"{head}." for head in heads))}
-    try:
-        model.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        raise BackboneError(f"{path} holds weights of another model than {tag}: {str(error)[:600]}") from error
-    return model

@@ -19,7 +19,7 @@ run (0,1), (0,2), (1,2), (0,3), (1,3), (2,3), on luminance; a turn is the angle 
 folded to 0, π/8 … π/2 and averaged over the first angle. Dividing the second order by the first (Andén &
 Mallat 2014) keeps it from repeating the contrast; L₁ is the mean of log(1 + m₁) over the angles at scale j₁.
 
-What comes next is a LayerNorm over the channels, so they must be of one scale without being fitted to
+What comes next is a LayerNorm over the channels (or nothing at all), so they must be of one scale without being fitted to
 any data. Counting in grey levels does it: natural images have about the same contrast in every octave
 (Field 1987), so the log of a wavelet of unit peak gain varies alike at all scales, and contrast below
 one grey level, where 8-bit rounding and compression live, stays near 0. The factor 2 of the means brings

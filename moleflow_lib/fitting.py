@@ -28,9 +28,10 @@ def fit(detector: ContinualDetector, task: int, name: str, patches: torch.Tensor
     noise and the patches drawn follow from the seed and the name alone. `steps` is a budget that does
     not depend on the number of images; 0 counts epochs instead.
 
-    With `feature_noise` σ the flow learns the density of whitened patches blurred by a Gaussian of width
-    σ, which is the Parzen estimate of that density: in place of ever finer detail of the directions in
-    which training patches hardly vary, it learns distance to the training patches (Vincent 2011).
+    With `feature_noise` σ the flow learns the density of whitened patches (or of patches as they come, without
+    `whitening_norm`) blurred by a Gaussian of width σ, which is the Parzen estimate of that density: in place of
+    ever finer detail of the directions in which training patches hardly vary, it learns distance to the training
+    patches (Vincent 2011).
 
     What is left behind are the last weights, with `weight_average` their moving average, with `held_out_share`
     those with the lowest loss on normal training images that are held out of the training.

@@ -41,7 +41,7 @@ class Passes:
         if self.overlap == 1:
             return self._of_all_sizes(network, images)
         side, step, margin = images.shape[-1], patch // self.overlap, patch // 2
-        starts = [margin + i * step - (patch - step) // 2 for i in range(self.overlap)]  # the finer grid stays centred
+        starts = [margin + i * step - (patch - step) // 2 for i in range(self.overlap)]  # centred, to half a pixel
         padded = F.pad(images, (margin, margin, margin, margin), mode="reflect")
         looks = [[self._of_all_sizes(network, padded[..., y : y + side, x : x + side]) for x in starts] for y in starts]
         fine = torch.stack([torch.stack(row, dim=3) for row in looks], dim=2)  # (B, H, overlap, W, overlap, D)

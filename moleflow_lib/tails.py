@@ -1,8 +1,8 @@
-"""Patch scores as tail probabilities: how rarely a normal patch of the task scores as much.
+"""Patch scores as tail probabilities: how rarely a normal patch of the task scores more.
 
 Up to the 99th percentile the training patches themselves tell; above it a generalised Pareto tail does, the limit
-law of what exceeds a high threshold (Balkema & de Haan 1974, Pickands 1975). The order of patches stays; what changes
-is how far apart they are when an image's highest ones are averaged.
+law of what exceeds a high threshold (Balkema & de Haan 1974, Pickands 1975). The order of patches stays, except that all
+below the lowest training patch are alike; what changes is how far apart they are when an image's highest are averaged.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ import torch
 __all__ = ["TailCalibration"]
 
 _LEVELS = torch.arange(100).double() / 100
-_HEAVIEST = 0.5  # shape; a heavier tail has no variance, so its moments would not tell it
 
 
 class TailCalibration:
-    """−ln P(a normal patch scores at least as much).
+    """−ln P(a normal patch scores more).
 
     Args:
         quantiles: (100,) float64, the scores that 0, 1, … 99 % of training patches stay below.
@@ -34,14 +33,15 @@ class TailCalibration:
 
     @classmethod
     def measured(cls, scores: torch.Tensor) -> TailCalibration:
-        """Take it from patch scores of any shape, of training images; the tail by the method of moments."""
+        """Take it from patch scores of any shape, of training images; the tail by the method of moments, which stays below a
+        shape of ½."""
         flat = scores.flatten().double()
         quantiles = flat.quantile(_LEVELS)
         excess = flat[flat > quantiles[-1]] - quantiles[-1]
-        if len(excess) < 2:  # equal patches; whatever lies above them is as far as their own spread allows
+        if len(excess) < 2:  # too few tell no tail; an exponential one with the spread of all patches stands in
             return cls(quantiles, torch.stack([flat.std().clamp_min(1e-6), flat.new_zeros(())]))
         mean = excess.mean()
-        shape = (0.5 * (1 - mean.square() / excess.var().clamp_min(1e-12))).clamp(0, _HEAVIEST)
+        shape = (0.5 * (1 - mean.square() / excess.var().clamp_min(1e-12))).clamp_min(0)
         return cls(quantiles, torch.stack([(mean * (1 - shape)).clamp_min(1e-6), shape]))
 
     def surprise(self, scores: torch.Tensor) -> torch.Tensor:

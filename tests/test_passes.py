@@ -82,8 +82,10 @@ def test_the_config_asks_for_them_and_their_names_tell_features_apart() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(BackboneError, match="16-pixel patches of random:vit_tiny_patch16_224.* cannot be stepped 3 times"):
+    with pytest.raises(BackboneError, match="overlap 3: .* gives 4×4 patches of 64 pixels; expected .* multiple of 12"):
         ViTPatchCoreExtractor(TINY, random_seed=0, image_size=64, passes=Passes(3))
+    with pytest.raises(BackboneError, match="gives 7×7 patches of 100 pixels"):  # strides of 16, the last patch padded
+        ViTPatchCoreExtractor("resnet18", blocks=(3,), image_size=100, random_seed=0, passes=Passes(2))
     with pytest.raises(BackboneError, match="further_sizes 32, 50: expected multiples of the 16-pixel patches"):
         ViTPatchCoreExtractor(TINY, random_seed=0, image_size=64, passes=Passes(sizes=(32, 50)))
     for changes in ({"overlap": 2}, {"further_sizes": (112,)}):

@@ -63,6 +63,9 @@ def test_the_detector_calibrates_by_training_images_without_their_own_patches(ti
     assert config.image_score_unit == "nats of tail probability"
     assert config.with_(prototype_weight=0.3).image_score_unit == "standard deviations of training images"
     assert any(name.startswith("tails of nut") for name in experiment.hashes())
+    other = Experiment(config.with_(memory_weight=1.0))
+    other.learn()
+    assert not torch.equal(other.detector.tails[0].quantiles, own.quantiles), "other patch scores are kept under another key"
     again = Experiment(config)
     again.learn()
     assert torch.equal(again.detector.tails[1].quantiles, detector.tails[1].quantiles)

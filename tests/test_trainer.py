@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.detector import ContinualDetector
 from moleflow_lib.errors import ArtifactError, TrainingError
 from moleflow_lib.experiment import Experiment
+from moleflow_lib.lora import LoRALinear
 
 Configs = Callable[..., ExperimentConfig]
 
@@ -61,12 +63,21 @@ def test_a_warm_start_is_stored_by_what_it_started_from(tiny_config: Configs) ->
     assert all(history.resumed for history in Experiment(warm.config).learn())
 
 
-def test_smaller_tasks_keep_lower_ranks(tiny_config: Configs) -> None:
-    experiment = Experiment(tiny_config(full_rank_images=12, lora_rank=8))
-    histories = experiment.learn()
-    rank, flow = max(1, round(8 * len(experiment.tasks[0].train) / 12)), experiment.detector.flow
-    assert len(histories) == 3 and {len(A) for name, A in flow.task_state(1).items() if "lora_A" in name} == {rank}
-    again = Experiment(experiment.config)
+def test_smaller_tasks_keep_lower_ranks(tiny_config: Configs, tiny_data: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    for name in ("leather", "nut"):
+        shutil.copytree(tiny_data / name, root / name)
+    for image in sorted((root / "nut" / "train" / "good").iterdir())[3:]:
+        image.unlink()
+    config = tiny_config(dataset_root=str(root), classes=("leather", "nut"), full_rank_images=6, lora_rank=8)
+    experiment = Experiment(config)
+    experiment.learn()
+    flow = experiment.detector.flow
+    ranks = [{len(A) for name, A in flow.task_state(task).items() if "lora_A" in name} for task in (0, 1)]
+    assert ranks == [{8}, {4}] and {layer.scaling for layer in flow.modules() if isinstance(layer, LoRALinear)} == {16 / 8}
+    counts = [experiment.detector.value_counts(task)["lora"] for task in (0, 1)]
+    assert counts[0] == 2 * counts[1] and experiment.detector.value_counts()["lora"] == sum(counts) // 2
+    again = Experiment(config)
     assert all(history.resumed for history in again.learn()) and again.unchanged()
 
 

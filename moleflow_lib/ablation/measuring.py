@@ -55,7 +55,7 @@ def measure(run: AblationRun, experiment: Experiment) -> dict[str, object]:
     """
     histories = experiment.learn()
     result = experiment.evaluate()
-    counts = experiment.detector.value_counts(len(histories) - 1)
+    counts = experiment.detector.value_counts()
     return {
         "seed": run.seed, "order": list(result.classes),
         **{metric: mean_defined(result.final(metric)) for metric in METRICS},

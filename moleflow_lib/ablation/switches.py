@@ -68,7 +68,9 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "preset": _switch("the preset itself"),
     # backbone and input
     "block norm": _switch("LayerNorm on each block's tokens before their mean", block_norm=True),
-    "no block norm": _switch("plain mean of the blocks' tokens", block_norm=False),
+    "no block norm": _switch(
+        "plain mean of the blocks' tokens; without LayerNorm in the whitening, noise then weighs differently", block_norm=False,
+    ),
     "even blocks": _switch("blocks 2, 4, 6 and 8 of the transformer", blocks=(2, 4, 6, 8)),
     "concatenated by PCA": _switch(
         "four blocks side by side, reduced to one block's width by the base task's principal components",
@@ -95,7 +97,9 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
         "without the whitening adapter; feature noise, if any, is then in the features' units", _pixel(-7.0), part="whitening",
         use_whitening=False,
     ),
-    "LayerNorm in the whitening": _switch("each patch standardised over its channels before γ, β", whitening_norm=True),
+    "LayerNorm in the whitening": _switch(
+        "each patch standardised over its channels before γ, β, which also sets the unit of feature noise", whitening_norm=True,
+    ),
     "no LayerNorm in the whitening": _switch(
         "γ, β on patches as they come; feature noise is then in their units", whitening_norm=False,
     ),
@@ -174,14 +178,14 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "held-out stop": _switch(
         "the weights that are best on a held-out sixth of the normal training images", held_out_share=1 / 6, weight_average=0.0,
     ),
-    "warm start": _switch("a task starts from the parts of the nearest earlier one", warm_start=True),
+    "warm start": _switch("a task starts from the parts of the nearest earlier one", warm_start=True, full_rank_images=0),
     "half the patches": _switch("each step sees half of the grid", patch_share=0.5, local_context=False),
     "all patches": _switch("each step sees the whole grid", patch_share=1.0),
     # blurred density
     "no noise": _switch("the density of the patches as they are", part="feature noise", feature_noise=0.0),
-    "noise 0.1": _switch("density blurred by 0.1 standard deviations", feature_noise=0.1),
-    "noise 0.3": _switch("density blurred by 0.3 standard deviations", feature_noise=0.3),
-    "noise 0.5": _switch("density blurred by 0.5 standard deviations", feature_noise=0.5),
+    "noise 0.1": _switch("density blurred by noise of width 0.1, in the units of whitened patches", feature_noise=0.1),
+    "noise 0.3": _switch("density blurred by noise of width 0.3", feature_noise=0.3),
+    "noise 0.5": _switch("density blurred by noise of width 0.5", feature_noise=0.5),
     "noise of varying width": _switch("each patch blurred by a width of its own", noise_varies=True),
     # stored patches, nothing trained anew
     "no stored patches": _switch("the flow's score alone", part="stored_patches", memory_size=0),

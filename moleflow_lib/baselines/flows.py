@@ -41,7 +41,8 @@ class _WholeModels:
 
     def footprint(self) -> Footprint:
         """One whole model for each, with its stored patches if it has any."""
-        values, stored = sum(kept_values(self.models[0].flow)), self.models[0].memory_values()
+        values = sum(sum(kept_values(model.flow)) for model in self.models) // len(self.models)
+        stored = self.models[0].memory_values()
         return Footprint(per_task=values + stored, bytes_per_task=4 * values + 2 * stored, shared=0)
 
     def _first_task(self, name: str, train: Features) -> float:
@@ -144,9 +145,10 @@ def joined(features: Sequence[Features]) -> Features:
 
 
 def kept_values(flow: MoLESpatialAwareNF) -> tuple[int, int]:
-    """Values of the shared base with its mixer, and of one task's parts."""
-    counts = flow.parameter_counts()
-    return counts["base"] + counts["global_affine"] + counts["mixer"], counts["per_task"]
+    """Values of the shared base with its mixer, and of a task's parts (mean over tasks)."""
+    counts = [flow.parameter_counts(task) for task in range(flow.tasks)]
+    shared = counts[0]["base"] + counts[0]["global_affine"] + counts[0]["mixer"]
+    return shared, sum(own["per_task"] for own in counts) // len(counts)
 
 
 def _state(flow: MoLESpatialAwareNF) -> dict[str, torch.Tensor]:

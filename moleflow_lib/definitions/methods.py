@@ -11,7 +11,8 @@ METHODS = (
         name="moleflow", title="MoLE-Flow", source="the method of this project",
         text="One flow trained on the first task and frozen; whitening, LoRA, biases and an invertible adapter of each task; where "
         "memory_size asks for them, stored patches of each task. compress_scores takes the logarithm of patch scores above the "
-        "training mean, prototype_weight gives an image's distance to the task's prototype a share of its score.",
+        "training mean, calibrated_tails makes image scores of tail probabilities, prototype_weight gives an image's distance to "
+        "the task's prototype a share of its score.",
     ),
     Definition(
         name="memory_bank", title="memory bank", source="Roth et al. 2022 (PatchCore)",

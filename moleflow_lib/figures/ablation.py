@@ -71,7 +71,8 @@ def lora_size_and_rank(updates: Sequence[Row]) -> go.Figure:
     figure.update_xaxes(title="block.layer", type="category")
     figure.update_yaxes(title="‖α/r·B·A‖ / ‖W‖", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title="effective rank", rangemode="tozero", row=1, col=2)
-    scale = f"α/r = {updates[0]['scale']:.3g}, rank at most {updates[0]['rank']}." if updates else "It has no low-rank updates."
+    most = max((row["rank"] for row in updates), default=0)
+    scale = f"α/r = {updates[0]['scale']:.3g}, rank at most {most}." if updates else "It has no low-rank updates."
     return captioned(
         figure, "Low-rank updates as learned", f"The preset, its first seed. {scale} Near zero on the left: the updates hardly "
         "change the shared flow, whatever their rank.",

@@ -49,7 +49,7 @@ def feature_statistics(tasks: Sequence[Task], features: Sequence[Features]) -> g
     return captioned(
         figure.update_layout(showlegend=False), "Patch feature norms",
         f"Training images of {len(tasks)} tasks, at most 40 images each. Tasks whose norms differ are easy to route "
-        "and hard to share a flow: the whitening adapter is there to even this out.",
+        "and hard to share a flow: the whitening adapter's LayerNorm, where it is on, evens this out.",
     )
 
 

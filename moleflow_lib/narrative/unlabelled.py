@@ -17,7 +17,8 @@ def unlabelled_rows(experiment: Experiment) -> list[dict[str, object]]:
 
     Returns:
         `task` (the folder it lies in), `image`, `chosen` task, `accepted`: whether it lies as near to that task as
-        `router_accept` of the task's own held-out training images do, else it is probably none of the products;
+        `router_accept` of the task's own held-out training images do (all of them, if they are fewer than 19 at 0.95; None
+        if none could be held out), else it is probably none of the products;
         `score` (in `image_score_unit`), and `rank`, the share of the chosen task's training images (at most 64) that
         score lower. Each of those is measured without the stored patches and the prototype it had a part in, but by the
         flow that was trained on it: a guide, not a probability.
@@ -36,8 +37,11 @@ def unlabelled_rows(experiment: Experiment) -> list[dict[str, object]]:
             if known[task.index] is None:
                 known[task.index] = experiment.training_image_scores(task).numpy()
             lower = known[task.index] < scores[index]
-            rows.append({"task": evaluator.task.name, "image": evaluator.task.test[index].image.name, "chosen": task.name,
-                         "accepted": bool(near[index]), "score": float(scores[index]), "rank": float(lower.mean())})
+            rows.append({
+                "task": evaluator.task.name, "image": evaluator.task.test[index].image.name, "chosen": task.name,
+                "accepted": bool(near[index]) if limits[task.index].isfinite() else None,
+                "score": float(scores[index]), "rank": float(lower.mean()),
+            })
     return sorted(rows, key=lambda row: -row["score"])
 
 
