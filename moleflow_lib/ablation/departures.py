@@ -41,7 +41,7 @@ REASONS: Mapping[str, Reason] = MappingProxyType({
     "lora_alpha": _reason("LoRA alpha 1", "α/r is 1, so that an update acts at the rate it is learned."),
     "whitening_norm": _reason(
         "LayerNorm in the whitening", "LayerNorm takes away each patch's mean and spread over the channels. A defect may show in "
-        "just these, and what is left is no density of the patch: LayerNorm has no inverse. With `block_norm` all patches are on "
+        "just these, and what is left is no density of the patch: LayerNorm has no inverse. With block_norm all patches are on "
         "one scale already.",
     ),
     "count_adapter_volume": _reason(
