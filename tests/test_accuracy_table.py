@@ -48,7 +48,7 @@ def test_rows_differences_and_numbers(
     experiment.learn()
     shared, parts, prototype = experiment.stored_values()
     assert costs[7, "moleflow"][0] == f"{(parts + prototype) / 1e3:,.0f}" and costs[7, "moleflow"][2] == f"{shared / 1e3:,.0f}"
-    assert float(costs[7, "moleflow"][3]) > 0 and float(costs[7, "memory_bank"][4]) > 0
+    assert all(float(cell.replace(",", "")) >= 0 for row in costs.values() for cell in row)
     leather = mean_defined([final[0][0], final[1][1]])
     told = values[7, "moleflow", "image AUROC"]
     assert float(told[0]) == pytest.approx(leather, abs=6e-4)

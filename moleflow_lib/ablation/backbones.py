@@ -19,7 +19,7 @@ def supported_runs(runs: Sequence[AblationRun]) -> tuple[list[AblationRun], list
         runs: from `planned_runs`, the unchanged preset first.
 
     Returns:
-        The runs that are left, and one row a switch that is not: `switch`, `why`.
+        The runs that are left, and one row a switch that is not, to stand behind those of `plan_rows`.
 
     Raises:
         BackboneError: the preset itself cannot be run.
@@ -32,7 +32,9 @@ def supported_runs(runs: Sequence[AblationRun]) -> tuple[list[AblationRun], list
             if problems[asked] and not run.changes:
                 raise BackboneError(problems[asked])
     refused = {run.switch: problems[_asked(run)] for run in runs if problems[_asked(run)]}
-    return [run for run in runs if run.switch not in refused], [{"switch": name, "why": why} for name, why in refused.items()]
+    left_out = [{"switch": name, "what": f"left out, this backbone refuses it: {why}", "changes": "", "seeds": "none"}
+                for name, why in refused.items()]
+    return [run for run in runs if run.switch not in refused], left_out
 
 
 def _asked(run: AblationRun) -> str:

@@ -14,7 +14,7 @@ INPUTS = ("448 pixels", "448 and 224 pixels", "also at 112 pixels", "overlapping
 def _plan(**changes: object) -> tuple[set[str], dict[str, str]]:
     config = ExperimentConfig(ablation_switches=INPUTS, ablation_seeds=(0, 1), device="cpu", **changes)
     runs, refused = supported_runs(planned_runs(config))
-    return {run.switch for run in runs}, {row["switch"]: row["why"] for row in refused}
+    return {run.switch for run in runs}, {row["switch"]: row["what"] for row in refused}
 
 
 def test_a_filter_bank_has_no_sizes_and_no_shifts() -> None:
