@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lab bench clean help
+.PHONY: env demo test lab bench clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -14,6 +14,8 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install -r requirements.lock
 	$(BIN)/python -m pip install --no-deps -e .
 	touch $@
+
+env: $(READY)  ## make the environment alone
 
 demo: $(READY)  ## draw the demo products, run all notebooks, leave reports/index.html
 	$(BIN)/python -m data_prep draw demo --into data/demo

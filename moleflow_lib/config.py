@@ -144,7 +144,8 @@ class ExperimentConfig:
             problems.append("weight_average and held_out_share both choose the weights that are kept; set one of them to 0")
         if self.warm_start and self.full_rank_images:
             problems.append(
-                "warm_start takes over an earlier task's LoRA, whose rank may differ with full_rank_images; set one of them to 0"
+                "warm_start takes over an earlier task's LoRA, whose rank may differ with full_rank_images; "
+                "set warm_start to false or full_rank_images to 0"
             )
         if problems:
             raise ConfigError("; ".join(problems))

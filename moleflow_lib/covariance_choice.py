@@ -35,16 +35,20 @@ def choose_covariance(train: Sequence[torch.Tensor], ridge: float = 1e-5, seed: 
     return preferred(covariance_evidence(train, ridge, seed))
 
 
-def preferred(evidence: Sequence[Mapping[str, object]]) -> str:
+def preferred(evidence: Sequence[Mapping[str, object]], used: str = "") -> str:
     """The kind a table of evidence speaks for.
 
     First the weakest of the three accuracies counts: held out, all tasks of few images, one small
     task among full ones. Among those within half a point of the best, the one that stands the
-    smallest gaps; then the smaller condition number. Engineering choice.
+    smallest gaps (to the percent); then the one in use, then the smaller condition number. Engineering choice.
     """
     best = max(weakest_accuracy(row) for row in evidence)
     equals = [row for row in evidence if weakest_accuracy(row) >= best - _NEAR]
-    return min(equals, key=lambda row: (_or(row["gap_needed"], 2.0), row["condition_number"]))["variant"]
+    return min(equals, key=lambda row: _rank(row, used))["variant"]
+
+
+def _rank(row: Mapping[str, object], used: str) -> tuple[float, bool, float]:
+    return round(_or(row["gap_needed"], 2.0), 2), row["variant"] != used, row["condition_number"]
 
 
 def weakest_accuracy(row: Mapping[str, object]) -> float:

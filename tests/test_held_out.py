@@ -69,6 +69,8 @@ def test_the_rule_reads_accuracy_then_reserve_then_condition() -> None:
     assert preferred([_row("a", 1.0, 1.0, 0.2, 0.1, 1.0), _row("b", 0.9, 0.9, 0.9, 0.8, 9.0)]) == "b"
     assert preferred([_row("a", 1.0, 1.0, 1.0, 0.4, 1.0), _row("b", 0.996, 1.0, 1.0, 0.3, 9.0)]) == "b"
     assert preferred([_row("a", 1.0, 1.0, 1.0, 0.3, 9.0), _row("b", 1.0, 1.0, 1.0, 0.3, 1.0)]) == "b"
+    assert preferred([_row("a", 1.0, 1.0, 1.0, 0.301, 9.0), _row("b", 1.0, 1.0, 1.0, 0.3, 1.0)], used="a") == "a"
+    assert preferred([_row("a", 1.0, 1.0, 1.0, 0.32, 9.0), _row("b", 1.0, 1.0, 1.0, 0.3, 1.0)], used="a") == "b"
     assert preferred([_row("a", None, None, None, None, 9.0), _row("b", None, None, None, 0.3, 99.0)]) == "b"
 
 

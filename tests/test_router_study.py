@@ -105,7 +105,9 @@ def _case(margins: list[float], truth: list[int]) -> RoutingCase:
     where = np.array(truth)
     rival = 1 - where
     margin = np.array(margins)
-    return RoutingCase(truth=where, chosen=np.where(margin < 1, rival, where), rival=rival, margin=margin, labels=0 * where)
+    image = np.array([truth[:i].count(task) for i, task in enumerate(truth)])
+    chosen = np.where(margin < 1, rival, where)
+    return RoutingCase(image=image, truth=where, chosen=chosen, rival=rival, margin=margin, labels=0 * where)
 
 
 def test_close_calls_are_the_smallest_margins_of_more_than_one_task() -> None:
@@ -115,6 +117,20 @@ def test_close_calls_are_the_smallest_margins_of_more_than_one_task() -> None:
     ]
     assert len(study.close_calls(_case([2.0, 3.0, 4.0], [0, 0, 0]), count=2)) == 2
     assert study.close_calls(_case([np.inf], [0])) == []
+
+
+def test_images_whose_task_nobody_told_count_nowhere(learned: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluators = learned.evaluators
+    before = study.routing_cases(evaluators, "euclidean")
+    untold = np.where(np.arange(8) == int(before.margin[:8].argmin()), -1, evaluators[0].labels)
+    monkeypatch.setattr(evaluators[0], "labels", untold)
+    case = study.routing_cases(evaluators, "euclidean")
+    assert len(case.truth) == len(before.truth) - 1 and -1 not in case.labels
+    place = int((untold == -1).argmax())
+    assert all((call.task, call.image) != (0, place) for call in study.close_calls(case, count=30))
+    assert {(call.task, call.image) for call in study.close_calls(case, count=30)} == {
+        (task, image) for task in range(3) for image in range(8)} - {(0, place)}
+    assert study.misrouted_cost(evaluators, "euclidean")[0]["images"] == 7
 
 
 def test_cost_of_misrouted_images(learned: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from moleflow_lib.ablation.backbones import supported_runs
 from moleflow_lib.ablation.cost import part_costs
 from moleflow_lib.ablation.departures import departure_rows
 from moleflow_lib.ablation.differences import class_differences, metric_differences, paired_differences
-from moleflow_lib.ablation.grid import AblationRun, Grid, plan_rows, planned_runs
+from moleflow_lib.ablation.grid import AblationRun, Grid, moot_rows, plan_rows, planned_runs
 from moleflow_lib.ablation.lora_rank import learned_updates
 from moleflow_lib.ablation.orders import base_rows, order_effect, order_rows
 from moleflow_lib.ablation.running import run_ablation
@@ -13,7 +13,7 @@ from moleflow_lib.ablation.switches import SWITCHES
 from moleflow_lib.ablation.tail import tail_rows
 
 __all__ = [
-    "SWITCHES", "AblationRun", "Grid", "agreement_rows", "base_rows", "class_differences", "departure_rows", "learned_updates",
-    "metric_differences", "order_effect", "order_rows", "paired_differences", "part_costs", "plan_rows", "planned_runs",
-    "run_ablation", "supported_runs", "tail_rows",
+    "SWITCHES", "AblationRun", "Grid", "agreement_rows", "base_rows", "class_differences", "departure_rows",
+    "learned_updates", "metric_differences", "moot_rows", "order_effect", "order_rows", "paired_differences",
+    "part_costs", "plan_rows", "planned_runs", "run_ablation", "supported_runs", "tail_rows",
 ]

@@ -94,7 +94,8 @@ REASONS: Mapping[str, Reason] = MappingProxyType({
     ),
     "router_covariance": _reason(
         "router ridge", "The published ridge compares tasks with unlike numbers of images on unlike scales, and sends defective "
-        "images of small tasks astray. One pooled covariance treats all alike; held-out training images choose it (notebook 04).",
+        "images of small tasks astray. One pooled covariance treats all alike; notebook 04 asks held-out training images whether "
+        "it fits the products at hand.",
     ),
 })
 

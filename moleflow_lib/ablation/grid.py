@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -10,7 +11,7 @@ from moleflow_lib.ablation.switches import MOOT_WITHOUT, SWITCHES
 from moleflow_lib.config import ExperimentConfig, digest
 from moleflow_lib.errors import ConfigError
 
-__all__ = ["AblationRun", "Grid", "plan_rows", "planned_runs", "waves"]
+__all__ = ["AblationRun", "Grid", "moot_rows", "plan_rows", "planned_runs", "waves"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +76,10 @@ def planned_runs(config: ExperimentConfig) -> list[AblationRun]:
     names = list(config.ablation_switches) or list(SWITCHES)
     unknown = [name for name in names if name not in SWITCHES]
     if unknown:
-        raise ConfigError(f"unknown ablation switches {unknown}; known: {', '.join(SWITCHES)}")
-    length = {"epochs": config.ablation_epochs, "steps": 0} if config.ablation_epochs else {}
-    base = config.with_(classes=config.ablation_classes or config.classes, **length)
+        near = [match for name in unknown for match in difflib.get_close_matches(name, SWITCHES, n=1)]
+        meant = f", did you mean {', '.join(map(repr, near))}" if near else ""
+        raise ConfigError(f"unknown ablation switches {unknown}{meant}; known: {', '.join(SWITCHES)}")
+    base = _base(config)
     acting = [name for name in dict.fromkeys(["preset", *names]) if name == "preset" or _acts(base, name)]
     orders = _orders(config.ablation_orders, base.classes)
     return [
@@ -95,6 +97,19 @@ def plan_rows(runs: Sequence[AblationRun]) -> list[dict[str, object]]:
          "seeds": ", ".join(str(run.seed) for run in runs if run.switch == name)}
         for name in dict.fromkeys(run.switch for run in runs)
     ]
+
+
+def moot_rows(config: ExperimentConfig) -> list[dict[str, object]]:
+    """The switches that a config names and that would change nothing under it, to stand behind the rows of `plan_rows`."""
+    base = _base(config)
+    return [{"switch": name, "what": "left out, it changes nothing here", "changes": "", "seeds": "none"}
+            for name in dict.fromkeys(config.ablation_switches) if name in SWITCHES and name != "preset" and not _acts(base, name)]
+
+
+def _base(config: ExperimentConfig) -> ExperimentConfig:
+    """The configuration that every switch is set against."""
+    length = {"epochs": config.ablation_epochs, "steps": 0} if config.ablation_epochs else {}
+    return config.with_(classes=config.ablation_classes or config.classes, **length)
 
 
 def _plainly(field: str, value: object) -> str:

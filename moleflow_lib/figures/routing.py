@@ -20,7 +20,7 @@ def confusion_matrix(names: Sequence[str], case: RoutingCase, kind: str) -> go.F
     """Where the images of each task are sent."""
     counts = np.zeros((len(names), len(names)), dtype=int)
     np.add.at(counts, (case.truth, case.chosen), 1)
-    share = counts / counts.sum(axis=1, keepdims=True)
+    share = counts / counts.sum(axis=1, keepdims=True).clip(1)
     figure = go.Figure(go.Heatmap(
         z=share, x=list(names), y=list(names), text=counts, texttemplate="%{text}", colorscale="Viridis", zmin=0, zmax=1,
         colorbar_title="share",
@@ -29,7 +29,7 @@ def confusion_matrix(names: Sequence[str], case: RoutingCase, kind: str) -> go.F
     figure.update_xaxes(title="chosen task")
     return captioned(
         figure, f"Routing confusion ({kind})",
-        f"All {len(case.truth)} test images, numbers are images. Off the diagonal, an image is scored with foreign parts.",
+        f"All {len(case.truth)} labelled test images, numbers are images. Off the diagonal, an image is scored with foreign parts.",
         height=360 + 14 * len(names),
     )
 
@@ -44,8 +44,9 @@ def margins(names: Sequence[str], case: RoutingCase, kind: str) -> go.Figure:
                 y=own, name=f"{name}, {what}", marker_color=task_colour(task), boxpoints="outliers",
                 fillcolor="white" if label else None, showlegend=False,
             )
-    figure.add_hline(y=1, line_dash="dash", line_color="#D55E00", annotation_text="wrong below")
     figure.update_yaxes(title="nearest other distance / own distance", type="log")
+    figure.add_hline(y=1, line_dash="dash", line_color="#D55E00")
+    figure.add_annotation(x=0, xref="paper", y=0, text="wrong below", showarrow=False, yanchor="top", xanchor="left")  # log10(1)
     return captioned(
         figure, f"Routing margins ({kind})",
         "Distance to the nearest foreign prototype over the distance to the own one. Filled: normal images, open: defective "
@@ -61,7 +62,7 @@ def prototype_map(evaluators: Sequence[TaskEvaluator], max_images: int = 300) ->
     figure = go.Figure()
     for e in evaluators:
         points, colour = plane.transform(e.image_means.numpy()[:max_images]), task_colour(e.task.index)
-        symbols = np.where(e.labels[:max_images] == 1, "x", "circle")
+        symbols = np.select([e.labels[:max_images] == 1, e.labels[:max_images] == 0], ["x", "circle"], "circle-open")
         figure.add_scatter(
             x=points[:, 0], y=points[:, 1], mode="markers", name=e.task.name,
             marker={"color": colour, "size": 6, "opacity": 0.6, "symbol": symbols},
@@ -76,8 +77,8 @@ def prototype_map(evaluators: Sequence[TaskEvaluator], max_images: int = 300) ->
     figure.update_yaxes(title="second principal component")
     return captioned(
         figure, "Images and prototypes",
-        f"Mean patch features of test images; circles normal, crosses defective, diamonds prototypes. The plane shows "
-        f"{100 * share:.0f} % of the variance, so overlap here need not be overlap for the router.", height=480,
+        "Mean patch features of test images; circles normal (open: unlabelled), crosses defective, diamonds prototypes. The "
+        f"plane shows {100 * share:.0f} % of the variance, so overlap here need not be overlap for the router.", height=480,
     )
 
 

@@ -107,7 +107,8 @@ def _winners(comparison: Comparison, metric: str) -> str:
         if finals[METHOD][j] is not None:
             best = _best({name: final[j] for name, final in finals.items()})
             wins.setdefault(" = ".join(title(name) for name in best), []).append(task)
-    return f"Best {title(metric)}: " + "; ".join(f"{who} on {', '.join(tasks)}" for who, tasks in wins.items()) + "."
+    listed = "; ".join(f"{who} on {', '.join(tasks)}" for who, tasks in wins.items())
+    return f"Highest {title(metric)}, decided or not: {listed}."
 
 
 def _forgetting(comparison: Comparison) -> list[str]:

@@ -40,7 +40,7 @@ def recommendation(evidence: Rows, variants: Rows, used: str, tasks: int) -> dic
     """
     if tasks < 2:
         return {"covariance": used, "text": f"Stay with `{used}`: with a single task there is nothing to route."}
-    kind = preferred(evidence)
+    kind = preferred(evidence, used)
     head = f"Stay with `{kind}`" if kind == used else f"Use `{kind}` instead of the preset's `{used}`"
     text = f"{head}. {_why(evidence, kind, used)} It costs {_COST[kind]}. It would fail {_FAILS[kind]}. {_check(variants, kind)}"
     return {"covariance": kind, "text": text}
@@ -62,7 +62,7 @@ def _why(evidence: Rows, kind: str, used: str) -> str:
             f"from prototypes of a few images, and {percent(row['one_small_task'])} of a task that alone has few; "
             f"`{worst['variant']}` falls to {percent(weakest_accuracy(worst))} in the worst of the three"
         )
-    rest = "; of the equals it has the most reserve" if row["gap_needed"] is not None else ""
+    rest = "; none of the equals has more reserve" if row["gap_needed"] is not None else ""
     others = [name for name in dict.fromkeys((used, "euclidean")) if name != kind]
     told = ", ".join(f"`{name}` {_reserve(by_kind[name])}" for name in others)
     return (

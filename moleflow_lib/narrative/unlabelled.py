@@ -18,7 +18,7 @@ def unlabelled_rows(experiment: Experiment) -> list[dict[str, object]]:
     Returns:
         `task` (the folder it lies in), `image`, `chosen` task, `accepted`: whether it lies as near to that task as
         `router_accept` of the task's own held-out training images do (all of them, if they are fewer than 19 at 0.95; None
-        if none could be held out), else it is probably none of the products;
+        if none could be held out), else it shows another product or a strong defect;
         `score` (in `image_score_unit`), and `rank`, the share of the chosen task's training images (at most 64) that
         score lower. Each of those is measured without the stored patches and the prototype it had a part in, but by the
         flow that was trained on it: a guide, not a probability.

@@ -28,14 +28,13 @@ def close_calls(case: RoutingCase, count: int = 8) -> list[CloseCall]:
     """The images with the smallest margins, wrong routes first; at most half of them of one task where others are there.
 
     Args:
-        case: the router's view of all test images.
+        case: the router's view of the test images.
         count: at most this many; none with a single task.
     """
     if case.smallest_margin() is None:
         return []
-    first = np.concatenate([[0], np.cumsum(np.bincount(case.truth))])
     calls = [
-        CloseCall(task=int(case.truth[i]), image=int(i - first[case.truth[i]]), rival=int(case.rival[i]),
+        CloseCall(task=int(case.truth[i]), image=int(case.image[i]), rival=int(case.rival[i]),
                   margin=float(case.margin[i]), wrong=bool(case.chosen[i] != case.truth[i]))
         for i in np.argsort(case.margin, kind="stable")
     ]

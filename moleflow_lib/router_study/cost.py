@@ -29,7 +29,7 @@ def misrouted_cost(evaluators: Sequence[TaskEvaluator], kind: str) -> list[dict[
     """What the images that one router variant really sends elsewhere cost each task.
 
     Returns:
-        One row a task: `task`, `images`, `misrouted`, and each metric's `_lost`, told the task minus routed,
+        One row a task: `task`, labelled `images`, `misrouted` of them, and each metric's `_lost`, told the task minus routed,
         with the ends of its 95 % interval over test images (`_lost_low`, `_lost_high`, paired bootstrap; None
         where nothing was misrouted, the loss is then exactly 0). Below zero: the wrong parts scored better.
         Undefined metrics are None.
@@ -38,9 +38,10 @@ def misrouted_cost(evaluators: Sequence[TaskEvaluator], kind: str) -> list[dict[
     rows = []
     for evaluator in evaluators:
         chosen = router.route(evaluator.image_means)
-        misrouted = int((chosen != evaluator.task.index).sum())
+        told_images = torch.from_numpy(evaluator.labels >= 0)
+        misrouted = int((chosen != evaluator.task.index)[told_images].sum())
         told, routed = evaluator.metrics(evaluator.task.index), evaluator.metrics(chosen)
-        row = {"task": evaluator.task.name, "images": len(chosen), "misrouted": misrouted}
+        row = {"task": evaluator.task.name, "images": int(told_images.sum()), "misrouted": misrouted}
         ends = _intervals(evaluator, chosen) if misrouted else {}
         for metric in METRICS:
             row[f"{metric}_lost"] = None if told[metric] is None or routed[metric] is None else told[metric] - routed[metric]

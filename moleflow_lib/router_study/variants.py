@@ -18,17 +18,18 @@ __all__ = ["RoutingCase", "routing_cases", "study_routers"]
 
 @dataclass(frozen=True, kw_only=True)
 class RoutingCase:
-    """The router's view of every test image of all tasks."""
+    """The router's view of the labelled test images of all tasks."""
 
+    image: np.ndarray  # (N,) its place among its task's test images
     truth: np.ndarray  # (N,) true task
     chosen: np.ndarray  # (N,) nearest task
     rival: np.ndarray  # (N,) nearest task that is not the true one; the true one with a single task
     margin: np.ndarray  # (N,) distance to the nearest wrong task / distance to the true one; below 1 = wrong
-    labels: np.ndarray  # (N,) 1 for defective images, 0 for normal ones, -1 for unlabelled ones
+    labels: np.ndarray  # (N,) 1 for defective images, 0 for normal ones
 
     def smallest_margin(self) -> float | None:
-        """The narrowest margin; None with a single task, which has no competitor."""
-        return float(self.margin.min()) if np.isfinite(self.margin).all() else None
+        """The narrowest margin; None without images or with a single task, which has no competitor."""
+        return float(self.margin.min()) if len(self.margin) and np.isfinite(self.margin).all() else None
 
 
 def study_routers(evaluators: Sequence[TaskEvaluator], kinds: Sequence[str] = COVARIANCES) -> list[dict[str, object]]:
@@ -62,14 +63,16 @@ def study_routers(evaluators: Sequence[TaskEvaluator], kinds: Sequence[str] = CO
 
 
 def routing_cases(evaluators: Sequence[TaskEvaluator], kind: str) -> RoutingCase:
-    """Choices and margins of one router variant."""
+    """Choices and margins of one router variant; unlabelled images, whose task nobody has told, are left out."""
     router = evaluators[0].detector.router.variant(kind)
-    distances = torch.cat([router.distances(evaluator.image_means) for evaluator in evaluators]).numpy()
-    truth = np.concatenate([np.full(len(e.labels), j) for j, e in enumerate(evaluators)])
+    told = [np.flatnonzero(evaluator.labels >= 0) for evaluator in evaluators]
+    distances = torch.cat([router.distances(e.image_means[own]) for e, own in zip(evaluators, told, strict=True)]).numpy()
+    truth = np.concatenate([np.full(len(own), j) for j, own in enumerate(told)])
     own = distances[np.arange(len(truth)), truth]
     others = distances.copy()
     others[np.arange(len(truth)), truth] = np.inf
     return RoutingCase(
-        truth=truth, chosen=distances.argmin(axis=1), rival=others.argmin(axis=1), margin=others.min(axis=1) / own,
-        labels=np.concatenate([e.labels for e in evaluators]),
+        image=np.concatenate(told), truth=truth,
+        chosen=distances.argmin(axis=1), rival=others.argmin(axis=1), margin=others.min(axis=1) / own,
+        labels=np.concatenate([e.labels[own] for e, own in zip(evaluators, told, strict=True)]),
     )

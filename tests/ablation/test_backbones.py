@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from moleflow_lib.ablation import planned_runs, supported_runs
+from moleflow_lib.ablation import moot_rows, planned_runs, supported_runs
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import BackboneError
 
@@ -20,6 +20,8 @@ def _plan(**changes: object) -> tuple[set[str], dict[str, str]]:
 def test_a_filter_bank_has_no_sizes_and_no_shifts() -> None:
     left, refused = _plan(backbone="filterbank", image_size=56)
     assert left == {"preset", "448 pixels", "no LoRA"}, "questions it cannot be asked are not planned either"
+    config = ExperimentConfig(backbone="filterbank", ablation_switches=INPUTS)
+    assert {row["switch"] for row in moot_rows(config)} == {"also at 112 pixels", "overlapping patches", "3×3 neighbours"}
     assert set(refused) == {"448 and 224 pixels"} and "leave them out with backbone=filterbank" in refused["448 and 224 pixels"]
 
 

@@ -87,7 +87,7 @@ def test_the_gap_to_separate_is_theirs_told_minus_ours(drawn: Comparison) -> Non
 
 def test_sentences_say_who_wins_and_who_forgets(drawn: Comparison) -> None:
     text = " ".join(comparison_sentences(drawn))
-    assert "Best image AUROC: separate flows on a, b." in text
+    assert "Highest image AUROC, decided or not: separate flows on a, b." in text
     assert "memory bank for each product, chosen by the same router, scores image AUROC 0.725 (MoLE-Flow -0.025" in text
     assert ": worse)" in text and "forgets 0.400 image AUROC (FM_max" in text and "With one training seed" in text
     assert comparison_sentences(Comparison(classes=("a",), seeds=(0,), trials={METHOD: drawn.trials[METHOD]})) == []
