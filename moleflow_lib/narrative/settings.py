@@ -15,7 +15,7 @@ _SHOWN = 6  # the largest of each kind; the table has all
 
 
 def setting_sentences(rows: Sequence[Row], told: Callable[[Row], str]) -> list[str]:
-    """One sentence a metric on the switches that change a setting and take nothing out.
+    """One sentence a metric on the switches that change a setting and take nothing out; with one seed on the largest moves.
 
     Args:
         rows: from `run_ablation`.
@@ -23,8 +23,10 @@ def setting_sentences(rows: Sequence[Row], told: Callable[[Row], str]) -> list[s
     """
     sentences = []
     for metric, title in _METRICS.items():
-        gaps = [gap for gap in paired_differences(rows, metric) if _is_setting(gap["switch"]) and gap["sign"] is not None]
+        moved = [gap for gap in paired_differences(rows, metric) if _is_setting(gap["switch"]) and gap["difference"] is not None]
+        gaps = [gap for gap in moved if gap["sign"] is not None]
         if not gaps:
+            sentences += [f"Settings, {title}, nothing decided: the largest moves are {_listed(moved, told)}."] if moved else []
             continue
         better, worse = ([gap for gap in gaps if gap["sign"] == sign] for sign in (1, -1))
         sentences.append(
