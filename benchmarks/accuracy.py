@@ -1,4 +1,4 @@
-"""`python -m benchmarks.accuracy`: presets and their memory banks side by side, over task orders and seeds, as one table.
+"""`python -m benchmarks.accuracy`: presets and their memory banks side by side, over task orders and seeds, as tables.
 
 A preset may be varied: `recommended:memory_weight=1` is `recommended` with that option set; it gets no bank of
 its own unless `baselines=memory_bank` is among its options.

@@ -15,6 +15,7 @@ from moleflow_lib.errors import DataError, TrainingError, problem_list
 from moleflow_lib.evaluation import ContinualResult, TaskEvaluator, evaluate_continual
 from moleflow_lib.extractor import PLAIN_LOOK, build_extractor
 from moleflow_lib.feature_store import Features, FeatureStore
+from moleflow_lib.flow import shared_values
 from moleflow_lib.prototype_distance import FEWEST_IMAGES
 from moleflow_lib.reduction import FeatureReduction, reduced_width
 from moleflow_lib.trainer import MoLEContinualTrainer, TaskHistory
@@ -124,8 +125,7 @@ class Experiment:
     def stored_values(self) -> tuple[int, int, int]:
         """Values kept: of the shared base and reduction, of each task's parts with its stored patches, of each task's prototype."""
         counts, dim = self.detector.value_counts(), self.detector.dim
-        base = counts["base"] + counts["global_affine"] + counts["mixer"]
-        return base + self.reduction_values(), counts["per_task"], dim + dim * (dim + 1) // 2
+        return shared_values(counts) + self.reduction_values(), counts["per_task"], dim + dim * (dim + 1) // 2
 
     def reduction_values(self) -> int:
         """Values of the projection that all methods on these features share."""

@@ -163,6 +163,7 @@ class _Intermediates(nn.Module):
         self.block_merge, self.neighbourhood = block_merge, neighbourhood
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 3, S, S) → (B, H, W, D)."""
         maps = self.model.forward_intermediates(
             images, indices=self.blocks, intermediates_only=True, output_fmt="NCHW", stop_early=True
         )

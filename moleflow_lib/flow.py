@@ -14,7 +14,7 @@ from moleflow_lib.errors import ConfigError
 from moleflow_lib.lora import LocalContext, LoRALinear
 from moleflow_lib.runtime import derive_seed, seeded
 
-__all__ = ["MoLESpatialAwareNF"]
+__all__ = ["MoLESpatialAwareNF", "shared_values"]
 
 _TASK_CONTAINERS = ("lora_A", "lora_B", "task_bias", "input_adapters", "dia_adapters")
 _PARTS = {"lora_A": "lora", "lora_B": "lora", "task_bias": "task_bias", "input_adapters": "whitening", "dia_adapters": "dia"}
@@ -201,6 +201,15 @@ class MoLESpatialAwareNF(nn.Module):
 
     def _lora_layers(self) -> list[LoRALinear]:
         return [module for module in self.flow.modules() if isinstance(module, LoRALinear)]
+
+
+def shared_values(counts: Mapping[str, int]) -> int:
+    """Values that all tasks share, from `MoLESpatialAwareNF.parameter_counts`.
+
+    >>> shared_values({"base": 5, "global_affine": 2, "mixer": 1, "lora": 9})
+    8
+    """
+    return counts["base"] + counts["global_affine"] + counts["mixer"]
 
 
 def _owner(name: str) -> int | None:

@@ -33,8 +33,10 @@ class TailCalibration:
 
     @classmethod
     def measured(cls, scores: torch.Tensor) -> TailCalibration:
-        """Take it from patch scores of any shape, of training images; the tail by the method of moments, which stays below a
-        shape of ½."""
+        """Take it from patch scores of any shape, of training images.
+
+        The tail comes by the method of moments, so its shape stays below ½.
+        """
         flat = scores.flatten().double()
         quantiles = flat.quantile(_LEVELS)
         excess = flat[flat > quantiles[-1]] - quantiles[-1]

@@ -120,19 +120,16 @@ class MoLEContinualTrainer:
 
     def _measure(self, index: int, name: str, train: Features, key: str) -> float:
         """Give the detector what puts the task's scores on the scale of its training images; the seconds it took."""
-        total = 0.0
-        if self.config.scaled_scores:
-            memory, seconds = self._memory(index, name, train, key)
-            self.detector.memories.append(memory)
-            total += seconds
-        if self.config.calibrated_tails:
-            tails, seconds = self._tails(index, name, train, key)
-            self.detector.tails.append(tails)
-            total += seconds
-        if self.config.prototype_weight:
-            distance, seconds = self._prototype_distance(index, name, train, key)
-            self.detector.prototype_distances.append(distance)
-            total += seconds
+        config, detector, total = self.config, self.detector, 0.0
+        for wanted, measured, kept in (  # each rests on the ones before it
+            (config.scaled_scores, self._memory, detector.memories),
+            (config.calibrated_tails, self._tails, detector.tails),
+            (config.prototype_weight, self._prototype_distance, detector.prototype_distances),
+        ):
+            if wanted:
+                found, seconds = measured(index, name, train, key)
+                kept.append(found)
+                total += seconds
         return total
 
     def _memory(self, index: int, name: str, train: Features, key: str) -> tuple[TaskMemory, float]:

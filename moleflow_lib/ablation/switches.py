@@ -183,7 +183,7 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "all patches": _switch("each step sees the whole grid", patch_share=1.0),
     # blurred density
     "no noise": _switch("the density of the patches as they are", part="feature noise", feature_noise=0.0),
-    "noise 0.1": _switch("density blurred by noise of width 0.1, in the units of whitened patches", feature_noise=0.1),
+    "noise 0.1": _switch("density blurred by noise of width 0.1", feature_noise=0.1),
     "noise 0.3": _switch("density blurred by noise of width 0.3", feature_noise=0.3),
     "noise 0.5": _switch("density blurred by noise of width 0.5", feature_noise=0.5),
     "noise of varying width": _switch("each patch blurred by a width of its own", noise_varies=True),

@@ -16,10 +16,10 @@ from moleflow_lib.detector import ContinualDetector
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.feature_store import Features
 from moleflow_lib.fitting import fit
-from moleflow_lib.flow import MoLESpatialAwareNF
+from moleflow_lib.flow import MoLESpatialAwareNF, shared_values
 from moleflow_lib.trainer import METHOD_VERSION, MoLEContinualTrainer
 
-__all__ = ["AdapterOnly", "FineTunedFlow", "FreshFlows", "joined", "kept_values"]
+__all__ = ["AdapterOnly", "FineTunedFlow", "FreshFlows", "joined"]
 
 _Made = tuple[dict[str, torch.Tensor], dict[str, object]]
 
@@ -41,7 +41,7 @@ class _WholeModels:
 
     def footprint(self) -> Footprint:
         """One whole model for each, with its stored patches if it has any."""
-        values = sum(sum(kept_values(model.flow)) for model in self.models) // len(self.models)
+        values = sum(sum(_kept_values(model)) for model in self.models) // len(self.models)
         stored = self.models[0].memory_values()
         return Footprint(per_task=values + stored, bytes_per_task=4 * values + 2 * stored, shared=0)
 
@@ -131,7 +131,7 @@ class AdapterOnly:
 
     def footprint(self) -> Footprint:
         """The mixer once, the adapters of each task."""
-        shared, per_task = kept_values(self.detector.flow)
+        shared, per_task = _kept_values(self.detector)
         stored = self.detector.memory_values()
         return Footprint(per_task=per_task + stored, bytes_per_task=4 * per_task + 2 * stored, shared=shared)
 
@@ -144,11 +144,10 @@ def joined(features: Sequence[Features]) -> Features:
     )
 
 
-def kept_values(flow: MoLESpatialAwareNF) -> tuple[int, int]:
-    """Values of the shared base with its mixer, and of a task's parts (mean over tasks)."""
-    counts = [flow.parameter_counts(task) for task in range(flow.tasks)]
-    shared = counts[0]["base"] + counts[0]["global_affine"] + counts[0]["mixer"]
-    return shared, sum(own["per_task"] for own in counts) // len(counts)
+def _kept_values(detector: ContinualDetector) -> tuple[int, int]:
+    """Values of the shared base with its mixer, and of a task's parts without its stored patches."""
+    counts = detector.value_counts()
+    return shared_values(counts), counts["per_task"] - counts["stored_patches"]
 
 
 def _state(flow: MoLESpatialAwareNF) -> dict[str, torch.Tensor]:
