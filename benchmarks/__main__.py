@@ -88,7 +88,7 @@ def _flows() -> tuple[SequenceINN, SequenceINN]:
     """Ours, and FrEIA's own blocks with dense permutations and literal LoRA."""
     lora = {"rank": 64, "alpha": 1.0}
     seed_everything(0)
-    ours = build_coupling_flow(DIM, 8, 1.9, **lora)
+    ours = build_coupling_flow(DIM, 8, **lora)
     literal = SequenceINN(DIM)
     for _ in range(8):
         literal.append(

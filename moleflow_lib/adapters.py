@@ -105,7 +105,7 @@ class AffineCoupling(nn.Module):
 
 
 class DeepInvertibleAdapter(nn.Module):
-    """A small flow of one task behind (or before) the shared one: coupling steps with alternating halves.
+    """A small flow of one task behind the shared one: coupling steps with alternating halves.
 
     Args:
         dim: D, even.

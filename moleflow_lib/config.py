@@ -59,27 +59,18 @@ class ExperimentConfig:
     backbone_weights: str = _option("run", "")
     blocks: tuple[int, ...] = _option("backbone", (1, 3, 5, 11), low=0)
     block_norm: bool = _option("backbone", False)
-    block_merge: str = _option("backbone", "mean", choices=("mean", "concatenate"))
-    neighbourhood: int = _option("backbone", 1, low=1, high=9)
     overlap: int = _option("backbone", 1, low=1, high=8)
-    further_sizes: tuple[int, ...] = _option("backbone", (), low=32)
     feature_dim: int = _option("backbone", 0, low=0)
-    reduced_share: float = _option("backbone", 1.0, low=1e-3, high=1)
-    reduced_by: str = _option("backbone", "pca", choices=("pca", "random"))
     # flow: the shape of the model
     coupling_layers: int = _option("flow", 8, low=0, high=64)
-    affine_clamping: float = _option("flow", 1.9, low=1e-3)
     lora_rank: int = _option("flow", 64, low=1)
     lora_alpha: float = _option("flow", 1.0, low=0)
-    full_rank_images: int = _option("flow", 0, low=0)
     dia_blocks: int = _option("flow", 2, low=0)
-    dia_place: str = _option("flow", "behind", choices=("behind", "before"))
     use_lora: bool = _option("flow", True)
     use_task_bias: bool = _option("flow", True)
     use_whitening: bool = _option("flow", True)
     whitening_norm: bool = _option("flow", True)
     use_mixer: bool = _option("flow", True)
-    local_context: bool = _option("flow", False)
     use_position: bool = _option("flow", True)
     position_scale: float = _option("flow", 1.0, low=0)
     count_adapter_volume: bool = _option("flow", False)
@@ -87,7 +78,6 @@ class ExperimentConfig:
     seed: int = _option("train", 0, low=0, high=2**31 - 1)
     epochs: int = _option("train", 40, low=1)
     steps: int = _option("train", 0, low=0)
-    min_steps: int = _option("train", 0, low=0)
     batch_size: int = _option("train", 16, low=1)
     lr: float = _option("train", 1e-4, low=0)
     weight_decay: float = _option("train", 1e-5, low=0)
@@ -95,24 +85,18 @@ class ExperimentConfig:
     warmup_steps: int = _option("train", 0, low=0)
     clip_norm: float = _option("train", 0.0, low=0)
     feature_noise: float = _option("train", 0.0, low=0)
-    noise_varies: bool = _option("train", False)
     patch_share: float = _option("train", 1.0, low=1e-3, high=1)
     tail_weight: float = _option("train", 0.3, low=0, high=1)
     tail_ratio: float = _option("train", 0.05, low=0, high=1)
     tail_scope: str = _option("train", "batch", choices=("batch", "image"))
     log_det_penalty: float = _option("train", 0.0, low=0)
     identity_weight: float = _option("train", 0.1, low=0)
-    weight_average: float = _option("train", 0.0, low=0, high=0.9999)
-    held_out_share: float = _option("train", 0.0, low=0, high=0.5)
-    warm_start: bool = _option("train", False)
     # score: from patch scores to decisions
     memory_size: int = _option("score", 0, low=0)
     memory_neighbours: int = _option("score", 1, low=1)
     memory_weight: float = _option("score", 0.5, low=0, high=1)
-    score_scale: str = _option("score", "task", choices=("task", "position"))
     compress_scores: bool = _option("score", False)
     log_det_weight: float = _option("score", 1.0, low=0)
-    calibrated_tails: bool = _option("score", False)
     prototype_weight: float = _option("score", 0.0, low=0, high=1)
     score_mode: str = _option("score", "top_k", choices=("top_k", "mean", "max"))
     top_k: int = _option("score", 3, low=1)
@@ -138,15 +122,6 @@ class ExperimentConfig:
 
     def __post_init__(self) -> None:
         problems = [text for spec in fields(self) if (text := _range_problem(spec, getattr(self, spec.name)))]
-        if self.local_context and self.patch_share < 1:
-            problems.append(f"local_context needs all patches: expected patch_share 1, got {self.patch_share:g}; set it as well")
-        if self.weight_average and self.held_out_share:
-            problems.append("weight_average and held_out_share both choose the weights that are kept; set one of them to 0")
-        if self.warm_start and self.full_rank_images:
-            problems.append(
-                "warm_start takes over an earlier task's LoRA, whose rank may differ with full_rank_images; "
-                "set warm_start to false or full_rank_images to 0"
-            )
         if problems:
             raise ConfigError("; ".join(problems))
 
@@ -198,13 +173,12 @@ class ExperimentConfig:
     @property
     def image_score_unit(self) -> str:
         """Unit of image scores: that of patch scores, unless the distance to the prototype has a part in them."""
-        of_patches = "nats of tail probability" if self.calibrated_tails else self.score_unit
-        return "standard deviations of training images" if self.prototype_weight else of_patches
+        return "standard deviations of training images" if self.prototype_weight else self.score_unit
 
     @property
     def scaled_scores(self) -> bool:
         """Whether patch scores are put on the scale of the task's training patches (`TaskMemory`)."""
-        return bool(self.memory_size or self.compress_scores or self.score_scale == "position")
+        return bool(self.memory_size or self.compress_scores)
 
     def with_(self, **changes: object) -> ExperimentConfig:
         """A copy with some fields changed, checked again."""

@@ -15,6 +15,8 @@ from moleflow_lib.lora import MoLESubnet
 
 __all__ = ["IndexPermutedBlock", "build_coupling_flow"]
 
+_CLAMPING = 1.9  # bound of each coupling's log-scale, nats
+
 
 class IndexPermutedBlock(AllInOneBlock):
     """AllInOneBlock with SOFTPLUS global affine and a hard permutation held as an index buffer.
@@ -38,13 +40,12 @@ class IndexPermutedBlock(AllInOneBlock):
         return (x * scale + self.global_offset).index_select(1, self.order), log_det
 
 
-def build_coupling_flow(dim: int, layers: int, clamping: float, **subnet: object) -> SequenceINN:
+def build_coupling_flow(dim: int, layers: int, **subnet: object) -> SequenceINN:
     """Stack coupling blocks whose subnets are `MoLESubnet`.
 
     Args:
         dim: D, even.
         layers: number of blocks; none gives the identity.
-        clamping: bound of each coupling's log-scale, nats.
         subnet: options of `MoLESubnet`.
 
     Returns:
@@ -56,7 +57,7 @@ def build_coupling_flow(dim: int, layers: int, clamping: float, **subnet: object
         flow.append(
             IndexPermutedBlock,
             subnet_constructor=lambda dims_in, dims_out: MoLESubnet(dims_in, dims_out, **subnet),
-            affine_clamping=clamping,
+            affine_clamping=_CLAMPING,
             global_affine_type="SOFTPLUS",
             permute_soft=False,
         )

@@ -16,7 +16,6 @@ from moleflow_lib.prototype_distance import PrototypeDistance
 from moleflow_lib.router import PrototypeRouter
 from moleflow_lib.runtime import resolve_device
 from moleflow_lib.scoring import image_scores
-from moleflow_lib.tails import TailCalibration
 
 __all__ = ["ContinualDetector"]
 
@@ -35,7 +34,6 @@ class ContinualDetector:
         self.flow = MoLESpatialAwareNF(dim, config).to(self.device)
         self.router = PrototypeRouter(config.router_covariance, config.router_ridge)
         self.memories: list[TaskMemory] = []  # one a task, if the configuration scales its scores
-        self.tails: list[TailCalibration] = []  # one a task, if `calibrated_tails` asks for it
         self.prototype_distances: list[PrototypeDistance] = []  # one a task, if `prototype_weight` asks for it
 
     def route(self, image_means: torch.Tensor, known: int | None = None) -> torch.Tensor:
@@ -95,7 +93,7 @@ class ContinualDetector:
 
     def training_scores_of_patches(self, patches: torch.Tensor, task: int) -> torch.Tensor:
         """Image scores (P,) made of patches alone, of the training images (N, H, W, D) that `probed` names."""
-        return self._of_patches(self.training_scores(patches, probed(len(patches)), task), task)
+        return self._of_patches(self.training_scores(patches, probed(len(patches)), task))
 
     def training_image_scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
         """`image_scores` (P,) of the training images (N, H, W, D) that `probed` names, without what they left behind.
@@ -120,7 +118,7 @@ class ContinualDetector:
         Returns:
             (N,), higher = more anomalous; with `prototype_weight` in standard deviations of training images.
         """
-        of_patches = self._of_patches(patch_scores, task)
+        of_patches = self._of_patches(patch_scores)
         if not self.config.prototype_weight:
             return of_patches
         distance = self.prototype_distances[task]
@@ -130,15 +128,10 @@ class ContinualDetector:
         """Values of stored patches that a task keeps, the mean over tasks; float16."""
         return sum(memory.patches.numel() for memory in self.memories) // len(self.memories) if self.memories else 0
 
-    def value_counts(self, task: int | None = None) -> dict[str, int]:
-        """What is kept: `MoLESpatialAwareNF.parameter_counts`, and `stored_patches`, which `per_task` then includes.
-
-        Args:
-            task: of which task; the mean over tasks if None (`full_rank_images` makes them differ).
-        """
-        tasks = range(max(1, self.flow.tasks)) if task is None else [task]
-        each, stored = [self.flow.parameter_counts(one) for one in tasks], self.memory_values()
-        counts = {name: sum(own[name] for own in each) // len(each) for name in each[0]}
+    def value_counts(self) -> dict[str, int]:
+        """What is kept: `MoLESpatialAwareNF.parameter_counts`, and `stored_patches`, which `per_task` then includes."""
+        counts = self.flow.parameter_counts()
+        stored = self.memory_values()
         return {**counts, "stored_patches": stored, "per_task": counts["per_task"] + stored}
 
     @torch.inference_mode()
@@ -148,9 +141,8 @@ class ContinualDetector:
         z, log_det = self.flow(self.position(patches.to(self.device).float()))
         return z.cpu(), log_det.cpu()
 
-    def _of_patches(self, patch_scores: torch.Tensor, task: int) -> torch.Tensor:
-        calibrated = self.tails[task].surprise(patch_scores) if self.config.calibrated_tails else patch_scores
-        return image_scores(calibrated, self.config.score_mode, self.config.top_k)
+    def _of_patches(self, patch_scores: torch.Tensor) -> torch.Tensor:
+        return image_scores(patch_scores, self.config.score_mode, self.config.top_k)
 
     def _scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
         nll = self._nll(patches)

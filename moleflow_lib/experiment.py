@@ -7,17 +7,16 @@ from pathlib import Path
 
 import torch
 
-from moleflow_lib.artifacts import kept_artifact, tensors_sha256
+from moleflow_lib.artifacts import tensors_sha256
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.datasets import Product, Task, make_tasks, open_dataset
 from moleflow_lib.detector import ContinualDetector
 from moleflow_lib.errors import DataError, TrainingError, problem_list
 from moleflow_lib.evaluation import ContinualResult, TaskEvaluator, evaluate_continual
-from moleflow_lib.extractor import PLAIN_LOOK, build_extractor
+from moleflow_lib.extractor import build_extractor
 from moleflow_lib.feature_store import Features, FeatureStore
 from moleflow_lib.flow import shared_values
 from moleflow_lib.prototype_distance import FEWEST_IMAGES
-from moleflow_lib.reduction import FeatureReduction, reduced_width
 from moleflow_lib.trainer import MoLEContinualTrainer, TaskHistory
 
 __all__ = ["Experiment"]
@@ -47,38 +46,13 @@ class Experiment:
         if problems:
             raise DataError(problem_list(f"{config.dataset_root} cannot be used as it is:", problems))
         self.store = FeatureStore(self.folder / "features", build_extractor(config), config.resize)
-        self.detector = ContinualDetector(reduced_width(self.store.extractor.feature_dim, config.reduced_share), config)
+        self.detector = ContinualDetector(self.store.extractor.feature_dim, config)
         self.trainer = MoLEContinualTrainer(self.detector, self.store.identity, self.folder / "tasks")
         self._learned_scores: list[torch.Tensor] = []
-        self._reduced: dict[tuple[str, str], Features] = {}
 
     def features(self, task: Task, split: str) -> Features:
-        """Features of a task's `train` or `test` images, reduced if the configuration says so."""
-        if not self.reduction:
-            return self.backbone_features(task, split)
-        if (task.name, split) not in self._reduced:
-            self._reduced[task.name, split] = self.reduction.features(self.backbone_features(task, split))
-        return self._reduced[task.name, split]
-
-    def backbone_features(self, task: Task, split: str) -> Features:
-        """Features as the backbone gave them."""
+        """Features of a task's `train` or `test` images."""
         return self.store.features(task.train if split == "train" else task.test, f"{task.name}-{split}")
-
-    @cached_property
-    def reduction(self) -> FeatureReduction | None:
-        """The projection that the first task settled, or None if features keep their width."""
-        config, first, dim = self.config, self.tasks[0], self.detector.dim
-        if config.reduced_share == 1:
-            return None
-        train = self.backbone_features(first, "train")
-        made_from = [train.key, dim, config.reduced_by, config.seed]
-
-        def make() -> tuple[dict[str, torch.Tensor], dict[str, object]]:
-            fitted = FeatureReduction.fitted(train.patches, dim, config.reduced_by, config.seed)
-            return fitted.state(), {"kind": "reduction"}
-
-        tensors, _ = kept_artifact(self.folder / "reductions", first.name, made_from, make)
-        return FeatureReduction(tensors["mean"], tensors["basis"])
 
     def learn(self, upto: int | None = None) -> list[TaskHistory]:
         """Learn the first `upto` tasks (all if None); those learned already are not learned again."""
@@ -120,16 +94,12 @@ class Experiment:
         if not name:
             return None
         config = self.config.with_(backbone=name, backbone_weights="", control_backbone="")
-        return Experiment(config.with_(**PLAIN_LOOK) if name == "filterbank" else config)
+        return Experiment(config.with_(overlap=1) if name == "filterbank" else config)
 
     def stored_values(self) -> tuple[int, int, int]:
-        """Values kept: of the shared base and reduction, of each task's parts with its stored patches, of each task's prototype."""
+        """Values kept: of the shared base, of each task's parts with its stored patches, of each task's prototype."""
         counts, dim = self.detector.value_counts(), self.detector.dim
-        return shared_values(counts) + self.reduction_values(), counts["per_task"], dim + dim * (dim + 1) // 2
-
-    def reduction_values(self) -> int:
-        """Values of the projection that all methods on these features share."""
-        return sum(tensor.numel() for tensor in self.reduction.state().values()) if self.reduction else 0
+        return shared_values(counts), counts["per_task"], dim + dim * (dim + 1) // 2
 
     def training_image_scores(self, task: Task) -> torch.Tensor:
         """Image scores (P,) of at most 64 of a task's training images, a guide to how new ones score.
@@ -146,11 +116,10 @@ class Experiment:
         parts = {f"parts of {history.name} (SHA-256)": history.state_sha256 for history in histories}
         base = {"shared base (SHA-256)": histories[0].base_sha256} if histories else {}
         found = self.detector
-        scales = {"stored patches and scale": found.memories, "tails": found.tails, "image scale": found.prototype_distances}
+        scales = {"stored patches and scale": found.memories, "image scale": found.prototype_distances}
         for what, kept in scales.items():
             parts |= {f"{what} of {history.name} (SHA-256)": tensors_sha256(one.state())
                       for history, one in zip(histories, kept, strict=False)}
-        base |= {"shared reduction (SHA-256)": tensors_sha256(self.reduction.state())} if self.reduction else {}
         return {"backbone weights (SHA-256)": self.store.extractor.weights_sha256, **base, **parts}
 
     def _probe(self, task: Task) -> torch.Tensor:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import timm
@@ -20,14 +19,11 @@ from moleflow_lib.artifacts import tensors_sha256
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import BackboneError
 from moleflow_lib.filterbank import FilterBank
-from moleflow_lib.passes import ONE_LOOK, Passes
+from moleflow_lib.passes import overlapping_features
 from moleflow_lib.runtime import resolve_device
 from moleflow_lib.timm_models import load_timm
 
-__all__ = ["PLAIN_LOOK", "PatchExtractor", "ViTPatchCoreExtractor", "build_extractor"]
-
-# all that a filter bank can
-PLAIN_LOOK = MappingProxyType({"block_merge": "mean", "neighbourhood": 1, "overlap": 1, "further_sizes": ()})
+__all__ = ["PatchExtractor", "ViTPatchCoreExtractor", "build_extractor"]
 
 
 class PatchExtractor(nn.Module):
@@ -40,20 +36,23 @@ class PatchExtractor(nn.Module):
         mean: of each colour channel, images in [0, 1].
         std: of each colour channel.
         interpolation: how images are resized to S.
-        passes: how often the network looks at an image.
+        overlap: patches are this many times as dense each way, see `overlapping_features`.
 
     Raises:
-        BackboneError: patches cannot be divided as `passes` asks.
+        BackboneError: patches cannot be divided as `overlap` asks.
     """
 
     def __init__(
         self, network: nn.Module, tag: str, image_size: int,
         mean: Sequence[float] = (0.0, 0.0, 0.0), std: Sequence[float] = (1.0, 1.0, 1.0), interpolation: str = "bicubic",
-        passes: Passes = ONE_LOOK,
+        overlap: int = 1,
     ) -> None:
         super().__init__()
-        self.network, self.tag, self.image_size, self.interpolation = network, tag + passes.name, image_size, interpolation
-        self.passes = passes
+        self.network = network
+        self.tag = tag + (f"+overlap{overlap}" if overlap > 1 else "")
+        self.image_size = image_size
+        self.interpolation = interpolation
+        self.overlap = overlap
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
         self.weights_sha256 = tensors_sha256(network.state_dict())
@@ -61,10 +60,10 @@ class PatchExtractor(nn.Module):
         with torch.inference_mode():
             grid = network(torch.zeros(1, 3, image_size, image_size)).shape[1]
         self.patch = image_size // grid
-        if passes.overlap > 1 and image_size % (grid * passes.overlap):
+        if overlap > 1 and image_size % (grid * overlap):
             raise BackboneError(
-                f"overlap {passes.overlap}: {tag} gives {grid}×{grid} patches of {image_size} pixels; "
-                f"expected an image_size that is a multiple of {grid * passes.overlap}"
+                f"overlap {overlap}: {tag} gives {grid}×{grid} patches of {image_size} pixels; "
+                f"expected an image_size that is a multiple of {grid * overlap}"
             )
         probe = self(np.zeros((1, image_size, image_size, 3), dtype=np.uint8))
         self.grid, self.feature_dim = tuple(probe.shape[1:3]), probe.shape[3]
@@ -84,7 +83,7 @@ class PatchExtractor(nn.Module):
             (B, H, W, D) float32 on the extractor's device.
         """
         x = torch.from_numpy(np.ascontiguousarray(images)).to(self.mean.device).permute(0, 3, 1, 2).float() / 255
-        return self.passes.features(self.network, (x - self.mean) / self.std, self.patch)
+        return overlapping_features(self.network, (x - self.mean) / self.std, self.patch, self.overlap)
 
     @property
     def identity(self) -> dict[str, object]:
@@ -99,8 +98,8 @@ class PatchExtractor(nn.Module):
 class ViTPatchCoreExtractor(PatchExtractor):
     """Several layers of any timm model as one grid of patch features.
 
-    Vision transformers: the plain mean of the chosen blocks' tokens (or all of them side by side), class
-    and register tokens dropped. CNNs: the chosen stages resized to the finest grid among them, concatenated, and
+    Vision transformers: the plain mean of the chosen blocks' tokens, class and register tokens dropped.
+    CNNs: the chosen stages resized to the finest grid among them, concatenated, and
     averaged over neighbouring channels to D (as PatchCore does, Roth et al. 2022).
 
     Args:
@@ -109,10 +108,8 @@ class ViTPatchCoreExtractor(PatchExtractor):
         image_size: S in pixels.
         weights: a local weights file; empty downloads the tag's own.
         block_norm: LayerNorm each block's tokens before the mean.
-        block_merge: `mean`, or `concatenate`: D is then as many times wider as there are blocks.
-        neighbourhood: odd; each patch becomes the mean of this many by this many patches (3 in PatchCore).
         feature_dim: D for CNNs; 0 takes 768. Transformers keep their own width.
-        passes: how often the network looks at an image.
+        overlap: see `overlapping_features`.
         random_seed: draw untrained weights with this seed instead of loading any.
 
     Raises:
@@ -121,46 +118,38 @@ class ViTPatchCoreExtractor(PatchExtractor):
 
     def __init__(
         self, tag: str, *, blocks: Sequence[int] = (1, 3, 5, 11), image_size: int = 224, weights: str | Path = "",
-        block_norm: bool = False, block_merge: str = "mean", neighbourhood: int = 1, feature_dim: int = 0,
-        passes: Passes = ONE_LOOK, random_seed: int | None = None,
+        block_norm: bool = False, feature_dim: int = 0, overlap: int = 1, random_seed: int | None = None,
     ) -> None:
-        model = load_timm(tag, weights, random_seed, any_size=bool(passes.sizes))
+        model = load_timm(tag, weights, random_seed)
         depth = len(model.feature_info)
         if not blocks or max(blocks) >= depth:
             raise BackboneError(
                 f"{tag} has layers 0 … {depth - 1}; blocks asked for: {list(blocks)}. Set blocks, e.g. 2,3 for a CNN"
             )
         patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
-        for name, sizes in {"image_size": [image_size], "further_sizes": passes.sizes}.items():
-            if patch and any(size % patch[0] for size in sizes):
-                found = ", ".join(map(str, sizes))
-                raise BackboneError(f"{name} {found}: expected multiples of the {patch[0]}-pixel patches of {tag}")
+        if patch and image_size % patch[0]:
+            raise BackboneError(f"image_size {image_size}: expected a multiple of the {patch[0]}-pixel patches of {tag}")
         if patch and feature_dim:
             raise BackboneError(f"feature_dim is for CNNs; {tag} keeps its own width, leave feature_dim out")
         data = timm.data.resolve_model_data_config(model)
-        if hasattr(model, "set_input_size") and image_size != data["input_size"][-1] and not passes.sizes:
+        if hasattr(model, "set_input_size") and image_size != data["input_size"][-1]:
             model.set_input_size(img_size=image_size)
-        if block_merge == "concatenate" and not patch:
-            raise BackboneError(f"block_merge=concatenate is for transformers; stages of {tag} are joined anyway, leave it out")
-        if not neighbourhood % 2:
-            raise BackboneError(f"neighbourhood: expected an odd number, 3 for 3×3 patches, got {neighbourhood}")
-        network = _Intermediates(model, blocks, block_norm, block_merge, neighbourhood, feature_dim)
+        network = _Intermediates(model, blocks, block_norm, feature_dim)
         resolved = ".".join(filter(None, (model.pretrained_cfg["architecture"], model.pretrained_cfg.get("tag"))))
         name = f"random:{tag}" if random_seed is not None else resolved
         layers = f"[{','.join(map(str, blocks))}]" + ("+norm" if block_norm else "")
-        layers += ("+concatenated" if block_merge == "concatenate" else "") + (f"+mean{neighbourhood}" if neighbourhood > 1 else "")
-        super().__init__(network, name + layers, image_size, data["mean"], data["std"], data["interpolation"], passes)
+        super().__init__(network, name + layers, image_size, data["mean"], data["std"], data["interpolation"], overlap)
 
 
 class _Intermediates(nn.Module):
     """Chosen layers of a timm model, merged into (B, H, W, D)."""
 
-    def __init__(
-        self, model: nn.Module, blocks: Sequence[int], block_norm: bool, block_merge: str, neighbourhood: int, feature_dim: int
-    ) -> None:
+    def __init__(self, model: nn.Module, blocks: Sequence[int], block_norm: bool, feature_dim: int) -> None:
         super().__init__()
-        self.model, self.blocks, self.block_norm, self.feature_dim = model, list(blocks), block_norm, feature_dim
-        self.block_merge, self.neighbourhood = block_merge, neighbourhood
+        self.model = model
+        self.blocks = list(blocks)
+        self.block_norm = block_norm
+        self.feature_dim = feature_dim
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 3, S, S) → (B, H, W, D)."""
@@ -170,12 +159,7 @@ class _Intermediates(nn.Module):
         layers = [layer.permute(0, 2, 3, 1) for layer in maps]
         if self.block_norm:
             layers = [F.layer_norm(layer, layer.shape[-1:]) for layer in layers]
-        return _neighbourhood_mean(self._merged(layers), self.neighbourhood)
-
-    def _merged(self, layers: list[torch.Tensor]) -> torch.Tensor:
         alike = len({layer.shape for layer in layers}) == 1 and not self.feature_dim
-        if alike and self.block_merge == "concatenate":
-            return torch.cat(layers, dim=-1)
         return torch.stack(layers).mean(dim=0) if alike else self._concatenated(layers)
 
     def _concatenated(self, layers: list[torch.Tensor]) -> torch.Tensor:
@@ -188,13 +172,6 @@ class _Intermediates(nn.Module):
         return F.adaptive_avg_pool1d(joined.flatten(0, 2).unsqueeze(1), self.feature_dim or 768).view(*joined.shape[:3], -1)
 
 
-def _neighbourhood_mean(patches: torch.Tensor, size: int) -> torch.Tensor:
-    """Mean over size×size patches around each of (B, H, W, D); at the border over those that exist."""
-    if size == 1:
-        return patches
-    return F.avg_pool2d(patches.permute(0, 3, 1, 2), size, 1, size // 2, count_include_pad=False).permute(0, 2, 3, 1)
-
-
 def build_extractor(config: ExperimentConfig) -> PatchExtractor:
     """The frozen backbone a config names, on its device.
 
@@ -205,15 +182,14 @@ def build_extractor(config: ExperimentConfig) -> PatchExtractor:
     if name == "filterbank":
         if config.backbone_weights:
             raise BackboneError("backbone=filterbank takes no weights; drop backbone_weights or name a timm tag")
-        if any(getattr(config, name) != plain for name, plain in PLAIN_LOOK.items()):
-            raise BackboneError(f"{', '.join(PLAIN_LOOK)} are for timm backbones; leave them out with backbone=filterbank")
+        if config.overlap > 1:
+            raise BackboneError("overlap is for timm backbones; leave it out with backbone=filterbank")
         return PatchExtractor(FilterBank(config.image_size), "filterbank", config.image_size).to(device)
     tag = name.removeprefix("random:")
     if tag != name and config.backbone_weights:
         raise BackboneError(f"backbone={name} asks for random weights, backbone_weights for a file; give one of the two")
     return ViTPatchCoreExtractor(
         tag, blocks=config.blocks, image_size=config.image_size, block_norm=config.block_norm,
-        block_merge=config.block_merge, neighbourhood=config.neighbourhood,
-        feature_dim=config.feature_dim, weights="" if tag != name else config.backbone_weights,
-        passes=Passes(config.overlap, config.further_sizes), random_seed=0 if tag != name else None,
+        feature_dim=config.feature_dim, overlap=config.overlap,
+        weights="" if tag != name else config.backbone_weights, random_seed=0 if tag != name else None,
     ).to(device)

@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from itertools import islice
 
 import torch
-from torch import nn
 
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.detector import ContinualDetector
 from moleflow_lib.errors import TrainingError
-from moleflow_lib.kept_weights import BestWeights, WeightAverage
 from moleflow_lib.losses import identity_regulariser, log_det_penalty, patch_nll, tail_aware_loss
 from moleflow_lib.runtime import derive_seed, progress, seeded
 
@@ -33,9 +31,6 @@ def fit(detector: ContinualDetector, task: int, name: str, patches: torch.Tensor
     ever finer detail of the directions in which training patches hardly vary, it learns distance to the training
     patches (Vincent 2011).
 
-    What is left behind are the last weights, with `weight_average` their moving average, with `held_out_share`
-    those with the lowest loss on normal training images that are held out of the training.
-
     Args:
         detector: its flow, in place.
         task: index of the active task; task 0 is held near the identity by `identity_weight`.
@@ -49,14 +44,14 @@ def fit(detector: ContinualDetector, task: int, name: str, patches: torch.Tensor
     Raises:
         TrainingError: the loss was not finite.
     """
-    config, patches, held_out = detector.config, *_split(patches.to(detector.device), detector.config, name)
+    config = detector.config
+    patches = patches.to(detector.device)
     trainable = [p for p in detector.flow.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trainable, lr=config.lr, weight_decay=config.weight_decay)
     per_epoch = math.ceil(len(patches) / config.batch_size)
-    total = config.steps or max(config.epochs, math.ceil(config.min_steps / per_epoch)) * per_epoch
+    total = config.steps or config.epochs * per_epoch
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, total, config))
     curves: dict[str, list[float]] = {curve: [] for curve in _CURVES}
-    kept = _kept_weights(detector, trainable, held_out, total)
     with seeded(derive_seed(config.seed, "draws", name)):
         for epoch in progress(range(math.ceil(total / per_epoch)), f"training {name}"):
             rows = []
@@ -70,39 +65,8 @@ def fit(detector: ContinualDetector, task: int, name: str, patches: torch.Tensor
                 optimiser.step()
                 scheduler.step()
                 rows.append(row)
-                if kept:
-                    kept.after_step()
             _record(curves, torch.stack(rows), name, epoch)
-    if kept:
-        kept.restore()
     return curves, total
-
-
-def _kept_weights(
-    detector: ContinualDetector, trainable: list[nn.Parameter], held_out: torch.Tensor, total: int
-) -> WeightAverage | BestWeights | None:
-    """What chooses the weights left behind; None leaves the last ones."""
-    if detector.config.weight_average:
-        return WeightAverage(trainable, detector.config.weight_average)
-    if len(held_out):
-        return BestWeights(trainable, lambda: _held_out_loss(detector, held_out), total)
-    return None
-
-
-def _split(patches: torch.Tensor, config: ExperimentConfig, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images to train on, and those held out: `held_out_share` of them, at least one, never all."""
-    if not config.held_out_share:
-        return patches, patches[:0]
-    count = min(max(1, round(config.held_out_share * len(patches))), len(patches) - 1)
-    order = torch.randperm(len(patches), generator=torch.Generator().manual_seed(derive_seed(config.seed, "held out", name)))
-    return patches[order[count:].sort().values], patches[order[:count]]
-
-
-@torch.no_grad()
-def _held_out_loss(detector: ContinualDetector, patches: torch.Tensor) -> float:
-    """Mean patch loss of held-out images, without noise, nats."""
-    nll = [patch_nll(*detector.flow(detector.position(chunk.float()))).mean(dim=(1, 2)) for chunk in patches.split(32)]
-    return float(torch.cat(nll).mean())
 
 
 def _loss(detector: ContinualDetector, task: int, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

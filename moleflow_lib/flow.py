@@ -11,7 +11,7 @@ from moleflow_lib.adapters import DeepInvertibleAdapter, SpatialContextMixer, Wh
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.coupling import build_coupling_flow
 from moleflow_lib.errors import ConfigError
-from moleflow_lib.lora import LocalContext, LoRALinear
+from moleflow_lib.lora import LoRALinear
 from moleflow_lib.runtime import derive_seed, seeded
 
 __all__ = ["MoLESpatialAwareNF", "shared_values"]
@@ -21,7 +21,7 @@ _PARTS = {"lora_A": "lora", "lora_B": "lora", "task_bias": "task_bias", "input_a
 
 
 class MoLESpatialAwareNF(nn.Module):
-    """Whitening[t] → context mixer → coupling blocks with LoRA[t] → invertible adapter[t] (`dia_place` may put it before them).
+    """Whitening[t] → context mixer → coupling blocks with LoRA[t] → invertible adapter[t].
 
     Every tensor belongs either to the base (shared, trained with task 0, then frozen) or to exactly
     one task; `train_only`, `base_state` and `task_state` follow that ownership.
@@ -44,25 +44,24 @@ class MoLESpatialAwareNF(nn.Module):
         self.dim, self.config, self.tasks, self.active = dim, config, 0, None
         with seeded(derive_seed(config.seed, "base")):
             self.flow = build_coupling_flow(
-                dim, config.coupling_layers, config.affine_clamping, rank=config.lora_rank, alpha=config.lora_alpha,
-                use_lora=config.use_lora, use_task_bias=config.use_task_bias, local_context=config.local_context,
+                dim, config.coupling_layers, rank=config.lora_rank, alpha=config.lora_alpha,
+                use_lora=config.use_lora, use_task_bias=config.use_task_bias,
             )
             self.mixer = SpatialContextMixer(dim) if config.use_mixer else None
         self.register_buffer("_like", torch.empty(0), persistent=False)  # where new parts go, and in which precision
         self.input_adapters = nn.ModuleDict()
         self.dia_adapters = nn.ModuleDict()
 
-    def add_task(self, name: object = None, images: int = 0) -> None:
+    def add_task(self, name: object = None) -> None:
         """Add the next task's parts, make it the active one, and let only what it may train be trained.
 
         Args:
             name: what its initial values are drawn from besides the seed; its index if not given.
-            images: how many it is trained on; decides its LoRA rank where `full_rank_images` says so.
         """
         task, like = self.tasks, self._like
         with seeded(derive_seed(self.config.seed, "task", task if name is None else name)):
             for layer in self._lora_layers():
-                layer.add_task(task, self._rank(images))
+                layer.add_task(task)
             if self.config.use_whitening:
                 adapter = WhiteningAdapter(self.dim, first=task == 0, norm=self.config.whitening_norm)
                 self.input_adapters[str(task)] = adapter.to(like)
@@ -103,18 +102,18 @@ class MoLESpatialAwareNF(nn.Module):
             features: (B, H, W, D), positional encoding added.
             noise: standard deviation of Gaussian noise, of which each patch gets its own; its unit is that
                 of the whitened patch, whose channels have a standard deviation of 1, or of the features themselves
-                without `whitening_norm`. With `noise_varies` each patch's width is drawn evenly between 0 and twice that.
+                without `whitening_norm`.
         """
         adapter = self.input_adapters[str(self.active)] if self.config.use_whitening else None
         x = features if adapter is None else adapter.standardised(features)
-        x = x + self._noise(x, noise) if noise else x
+        x = x + noise * torch.randn_like(x) if noise else x
         x = x if adapter is None else adapter.scaled(x)
         return self.mixer(x) if self.mixer is not None else x
 
     def density(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """From the flow's input (B, H, W, D) to z (B, H, W, D) and log-det (B, H, W), nats.
 
-        Each patch by itself, except that `local_context` lets its neighbours condition it.
+        Each patch by itself.
         """
         z, log_det = x, x.new_zeros(x.shape[:-1])
         for step in self._steps():
@@ -127,8 +126,7 @@ class MoLESpatialAwareNF(nn.Module):
     def inverse(self, z: torch.Tensor) -> torch.Tensor:
         """From the latent back to the flow's input: the inverse steps in reverse order.
 
-        LayerNorm and the mixer are not undone, so this ends at `flow_input(features)`, not at the features. With `local_context`
-        a block is undone as exactly, because the halves that condition it are known when it is.
+        LayerNorm and the mixer are not undone, so this ends at `flow_input(features)`, not at the features.
 
         Args:
             z: (B, H, W, D).
@@ -180,24 +178,12 @@ class MoLESpatialAwareNF(nn.Module):
         """The invertible steps in their order; each takes (B, H, W, D) and whether to invert, gives the same and log-det."""
         steps = [self._coupling_blocks] if len(self.flow) else []
         if self.config.dia_blocks:
-            steps.insert(0 if self.config.dia_place == "before" else len(steps), self.dia_adapters[str(self.active)])
+            steps.append(self.dia_adapters[str(self.active)])
         return steps
 
     def _coupling_blocks(self, x: torch.Tensor, reverse: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        for module in self.flow.modules() if self.config.local_context else ():
-            if isinstance(module, LocalContext):
-                module.grid = tuple(x.shape[:3])
         z, log_det = self.flow(x.reshape(-1, self.dim), rev=reverse)
         return z.reshape(x.shape), log_det.reshape(x.shape[:-1])
-
-    def _noise(self, x: torch.Tensor, width: float) -> torch.Tensor:
-        widths = 2 * width * torch.rand_like(x[..., :1]) if self.config.noise_varies else width
-        return widths * torch.randn_like(x)
-
-    def _rank(self, images: int) -> int:
-        """LoRA rank of a task: the full one, or its share for a task with fewer images than that asks for; at least 1."""
-        full, enough = self.config.lora_rank, self.config.full_rank_images
-        return max(1, min(full, round(full * images / enough))) if enough and images else full
 
     def _lora_layers(self) -> list[LoRALinear]:
         return [module for module in self.flow.modules() if isinstance(module, LoRALinear)]

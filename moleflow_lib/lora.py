@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["LoRALinear", "LocalContext", "MoLESubnet"]
+__all__ = ["LoRALinear", "MoLESubnet"]
 
 
 class LoRALinear(nn.Module):
@@ -21,7 +21,7 @@ class LoRALinear(nn.Module):
     Args:
         in_features: width of x.
         out_features: width of h.
-        rank: r, the most a task gets.
+        rank: r.
         alpha: α; the update is scaled by α/r.
         use_lora: whether tasks get A and B.
         use_task_bias: whether tasks get b_t.
@@ -44,18 +44,13 @@ class LoRALinear(nn.Module):
         self._active: str | None = None
         self._merged: tuple[torch.Tensor, torch.Tensor] | None = None
 
-    def add_task(self, task: int, rank: int = 0) -> None:
-        """Give a task its A (Xavier uniform), B (zero) and bias (zero): at first it changes nothing.
-
-        Args:
-            task: its index.
-            rank: of its A and B; r if 0. The scale α/r is the same for every task.
-        """
-        like, rank = self.base.weight, rank or self.rank
+    def add_task(self, task: int) -> None:
+        """Give a task its A (Xavier uniform), B (zero) and bias (zero): at first it changes nothing."""
+        like = self.base.weight
         if self.use_lora:
-            down = nn.Parameter(like.new_empty(rank, self.base.in_features))
+            down = nn.Parameter(like.new_empty(self.rank, self.base.in_features))
             self.lora_A[str(task)] = nn.Parameter(nn.init.xavier_uniform_(down))
-            self.lora_B[str(task)] = nn.Parameter(like.new_zeros(self.base.out_features, rank))
+            self.lora_B[str(task)] = nn.Parameter(like.new_zeros(self.base.out_features, self.rank))
         if self.use_task_bias:
             self.task_bias[str(task)] = nn.Parameter(like.new_zeros(self.base.out_features))
 
@@ -80,37 +75,14 @@ class LoRALinear(nn.Module):
         return F.linear(x, *(self._merged or self.effective()))
 
 
-class LocalContext(nn.Module):
-    """x + depthwise 3×3 convolution of x over the patch grid, zero padding; starts as the identity.
-
-    Before a coupling subnet it lets the neighbours of a patch condition its scale and shift. The passive halves of
-    all patches pass the coupling unchanged, so the log-determinant stays the sum of the log-scales.
-
-    Attributes:
-        grid: (B, H, W) of the rows that come next.
-    """
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(dim, 1, 3, 3))
-        self.grid: tuple[int, int, int] = (0, 1, 1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B·H·W, D) → (B·H·W, D)."""
-        planes = x.view(*self.grid, -1).permute(0, 3, 1, 2)
-        context = F.conv2d(planes, self.weight, padding=1, groups=planes.shape[1])
-        return x + context.permute(0, 2, 3, 1).reshape(x.shape)
-
-
 class MoLESubnet(nn.Module):
-    """Coupling subnet: LoRALinear(in → 2·in) → ReLU → LoRALinear(2·in → out), behind `LocalContext` if asked for."""
+    """Coupling subnet: LoRALinear(in → 2·in) → ReLU → LoRALinear(2·in → out)."""
 
-    def __init__(self, dims_in: int, dims_out: int, local_context: bool = False, **lora: object) -> None:
+    def __init__(self, dims_in: int, dims_out: int, **lora: object) -> None:
         super().__init__()
-        self.context = LocalContext(dims_in) if local_context else None
         self.layer1 = LoRALinear(dims_in, 2 * dims_in, **lora)
         self.layer2 = LoRALinear(2 * dims_in, dims_out, **lora)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in) → (N, out)."""
-        return self.layer2(F.relu(self.layer1(x if self.context is None else self.context(x))))
+        return self.layer2(F.relu(self.layer1(x)))

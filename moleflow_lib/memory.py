@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 
 from moleflow_lib.coreset import greedy_coreset, nearest_distances, projected
 from moleflow_lib.errors import ConfigError
@@ -25,8 +24,7 @@ class TaskMemory:
 
     Args:
         patches: (K, D) float16, the stored patches; K may be 0, the score is then the flow's alone.
-        scale: (2, 2) float32, rows: the flow's score (nats), distance; columns: mean, standard deviation; or
-            (2, 2, H, W), the same for every position.
+        scale: (2, 2) float32, rows: the flow's score (nats), distance; columns: mean, standard deviation.
         owner: (K,) which training image each stored patch comes from; what is measured on training images leaves an
             image's own patches out. Not given: none of them.
         compress: put scores y above the training mean through log(1 + y), so that in a smoothed map one extreme
@@ -86,7 +84,7 @@ class TaskMemory:
 
 
 def remember(
-    patches: torch.Tensor, nll: torch.Tensor, size: int, seed: int, name: str, neighbours: int = 1, per_position: bool = False
+    patches: torch.Tensor, nll: torch.Tensor, size: int, seed: int, name: str, neighbours: int = 1
 ) -> TaskMemory:
     """Choose a task's stored patches and measure the scale of both scores on its training images.
 
@@ -100,14 +98,12 @@ def remember(
         seed: decides the first one.
         name: what the progress bar says.
         neighbours: see `TaskMemory`.
-        per_position: measure a scale for every position, smoothed over its 3×3 neighbours, instead of one for all.
 
     Raises:
         ConfigError: all stored patches are of one image, so that nothing sets the scale.
     """
-    spread = _spread_by_position if per_position else _spread
     if not size:
-        return TaskMemory(nll.new_empty(0, patches.shape[-1]).half(), torch.stack([spread(nll, 1e-3)] * 2))
+        return TaskMemory(nll.new_empty(0, patches.shape[-1]).half(), torch.stack([_spread(nll, 1e-3)] * 2))
     flat, per_image = patches.flatten(0, -2), patches[0].numel() // patches.shape[-1]
     picked = greedy_coreset(projected(flat, seed, nll.device), min(size, len(flat)), seed, name).cpu()
     stored, owner = flat[picked].to(nll.device), (picked // per_image).to(nll.device)
@@ -116,7 +112,7 @@ def remember(
         raise ConfigError(f"{name}: every stored patch is of one image, so none can set the scale; raise memory_size ({size})")
     distances = torch.stack([_from_others(patches[image].to(nll.device), stored[owner != image], neighbours) for image in measured])
     floor = 1e-3 * float(stored.float().norm(dim=1).mean())  # training images that are copies of one another differ by nothing
-    return TaskMemory(stored.half(), torch.stack([spread(nll, 1e-3), spread(distances, floor)]), neighbours, owner)
+    return TaskMemory(stored.half(), torch.stack([_spread(nll, 1e-3), _spread(distances, floor)]), neighbours, owner)
 
 
 def probed(images: int) -> list[int]:
@@ -131,11 +127,3 @@ def _from_others(image: torch.Tensor, others: torch.Tensor, neighbours: int) -> 
 
 def _spread(values: torch.Tensor, floor: float) -> torch.Tensor:
     return torch.stack([values.mean(), values.std().clamp_min(floor)])
-
-
-def _spread_by_position(values: torch.Tensor, floor: float) -> torch.Tensor:
-    """(2, H, W) mean and standard deviation over images (N, H, W), each over a position's 3×3 neighbours too."""
-    level = values.mean()  # taken off before squaring, which float32 would not survive otherwise
-    moments = torch.stack([values - level, (values - level).square()]).mean(dim=1)
-    mean, square = F.avg_pool2d(moments, 3, 1, 1, count_include_pad=False)
-    return torch.stack([mean + level, (square - mean.square()).clamp_min(0).sqrt().clamp_min(floor)])

@@ -43,16 +43,16 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
                     # parts taken out
                     "stored patches alone", "no LoRA", "no DIA", "no mixer", "no whitening", "no tail loss", "DIA alone",
                     # leads: representation
-                    "even blocks", "concatenated by PCA", "concatenated at random", "448 pixels", "448 and 224 pixels",
-                    "also at 112 pixels", "overlapping patches", "3×3 neighbours", "position at a tenth",
+                    "even blocks", "448 pixels",
+                    "overlapping patches", "position at a tenth",
                     # leads: flow
-                    "4 blocks", "local context", "rank 4", "rank by task size", "DIA before the blocks", "warm start",
+                    "4 blocks", "rank 4",
                     # leads: training
-                    "150 steps", "600 steps", "tail 0.7", "log-det penalty", "weight average", "held-out stop",
-                    "noise 0.1", "noise 0.5", "noise of varying width",
+                    "150 steps", "600 steps", "tail 0.7", "log-det penalty",
+                    "noise 0.1", "noise 0.5",
                     # leads: score
-                    "256 stored patches", "scale per position", "half the log-det", "energy alone", "mostly the flow",
-                    "half prototype", "calibrated tails", "top-1", "top-10", "smoothing 8",
+                    "256 stored patches", "half the log-det", "energy alone", "mostly the flow",
+                    "half prototype", "top-1", "top-10", "smoothing 8",
                 ),
             }
         ),

@@ -15,30 +15,27 @@ from moleflow_lib.runtime import seeded
 __all__ = ["load_timm"]
 
 
-def load_timm(tag: str, weights: str | Path, random_seed: int | None, any_size: bool) -> nn.Module:
+def load_timm(tag: str, weights: str | Path, random_seed: int | None) -> nn.Module:
     """Create a timm model without its classifier.
 
     Args:
         tag: timm name.
         weights: a local file; empty downloads the tag's own.
         random_seed: draw untrained weights with this seed instead of loading any.
-        any_size: it will be given images of several sizes.
 
     Raises:
-        BackboneError: unknown tag, weights that cannot be had or do not fit, a model that cannot mix sizes.
+        BackboneError: unknown tag, weights that cannot be had or do not fit.
     """
     if not timm.is_model(tag.split(".")[0]):
         near = ", ".join(timm.list_models(f"*{tag.split('.')[0].split('_')[0]}*")[:5]) or "see timm.list_models()"
         raise BackboneError(f"timm knows no model {tag!r}; similar: {near}; or use backbone=filterbank, which needs no weights")
     if random_seed is not None:
         with seeded(random_seed):
-            return _create(tag, False, any_size)
+            return timm.create_model(tag, pretrained=False, num_classes=0)
     if weights:
-        return _load_local(tag, Path(weights), any_size)
+        return _load_local(tag, Path(weights))
     try:
-        return _create(tag, True, any_size)
-    except BackboneError:
-        raise
+        return timm.create_model(tag, pretrained=True, num_classes=0)
     except Exception as error:  # timm and the hub raise many kinds when offline
         raise BackboneError(
             f"the weights of {tag} could not be downloaded ({type(error).__name__}: {error}). Without a network, fetch "
@@ -47,18 +44,7 @@ def load_timm(tag: str, weights: str | Path, random_seed: int | None, any_size: 
         ) from error
 
 
-def _create(tag: str, pretrained: bool, any_size: bool) -> nn.Module:
-    """A timm model; a transformer is told if it has to take images of any size, CNNs do so anyway."""
-    fixed = any_size and timm.models.get_pretrained_cfg(tag, allow_unregistered=True).fixed_input_size
-    try:
-        return timm.create_model(tag, pretrained=pretrained, num_classes=0, **({"dynamic_img_size": True} if fixed else {}))
-    except TypeError as error:
-        if not fixed:
-            raise
-        raise BackboneError(f"{tag} cannot take images of several sizes ({error}); leave further_sizes out") from error
-
-
-def _load_local(tag: str, path: Path, any_size: bool) -> nn.Module:
+def _load_local(tag: str, path: Path) -> nn.Module:
     """Load a local file strictly: every tensor of the backbone must be there and fit."""
     if not path.is_file():
         raise BackboneError(f"backbone_weights: no file {path}; expected model.safetensors of timm/{tag}")
@@ -66,7 +52,7 @@ def _load_local(tag: str, path: Path, any_size: bool) -> nn.Module:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the two readers raise a dozen kinds on damaged files
         raise BackboneError(f"{path} cannot be read as weights ({error}); expected a .safetensors file of {tag}") from error
-    model = _create(tag, False, any_size)
+    model = timm.create_model(tag, pretrained=False, num_classes=0)
     heads = model.pretrained_cfg.get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     state = {name: tensor for name, tensor in state.items() if not name.startswith(tuple(f"{head}." for head in heads))}

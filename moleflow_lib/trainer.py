@@ -18,7 +18,6 @@ from moleflow_lib.moments import RunningMoments
 from moleflow_lib.prototype_distance import PrototypeDistance
 from moleflow_lib.router import TaskPrototype
 from moleflow_lib.runtime import derive_seed
-from moleflow_lib.tails import TailCalibration
 
 __all__ = ["METHOD_VERSION", "MoLEContinualTrainer", "TaskHistory"]
 
@@ -42,8 +41,8 @@ class MoLEContinualTrainer:
     """Trains the base with the first task, then only small parts for each later one.
 
     A task's random numbers come from the seed and its name alone, and it depends on nothing but the
-    base and its own images (and, with `warm_start`, the earlier task it starts from). So it can be stored
-    under a key of just these, found again after an interruption, and shared between task orders that begin alike.
+    base and its own images. So it can be stored under a key of just these,
+    found again after an interruption, and shared between task orders that begin alike.
 
     Args:
         detector: a fresh detector; it is filled in place.
@@ -69,15 +68,11 @@ class MoLEContinualTrainer:
             ArtifactError: the stored task is damaged.
         """
         index, flow = len(self.histories), self.detector.flow
-        nearest = self._nearest(train) if self.config.warm_start and index else None
-        starts_from = [] if nearest is None else [self._keys[nearest]]
-        made_by = [METHOD_VERSION, self.detector.device.type, *starts_from]
+        made_by = [METHOD_VERSION, self.detector.device.type]
         base_key = self._keys[0] if self._keys else ""
         key = digest(made_by, self.identity, self.config.group("flow", "train"), base_key, name, train.key)
         path = self.folder / f"{name}-{key[:16]}"
-        flow.add_task(name, len(train.patches))
-        if nearest is not None:
-            flow.load_task_state(index, flow.task_state(nearest))
+        flow.add_task(name)
         history = self._restore(index, path, key) if artifact_exists(path) else self._train(index, name, train, path, key)
         flow.train_only(None)
         seconds = self._measure(index, name, train, key)
@@ -90,12 +85,6 @@ class MoLEContinualTrainer:
         """Hashes of one task's own parts and of the base, as they are now."""
         flow = self.detector.flow
         return tensors_sha256(flow.task_state(task)), tensors_sha256(flow.base_state())
-
-    def _nearest(self, train: Features) -> int:
-        """The earlier task whose mean patch feature is nearest to that of a new one."""
-        mean = train.image_means().double().mean(dim=0)
-        gaps = [float((prototype.moments.mean - mean).norm()) for prototype in self.detector.router.prototypes]
-        return gaps.index(min(gaps))
 
     def _train(self, index: int, name: str, train: Features, path: Path, key: str) -> TaskHistory:
         start = time.perf_counter()
@@ -123,7 +112,6 @@ class MoLEContinualTrainer:
         config, detector, total = self.config, self.detector, 0.0
         for wanted, measured, kept in (  # each rests on the ones before it
             (config.scaled_scores, self._memory, detector.memories),
-            (config.calibrated_tails, self._tails, detector.tails),
             (config.prototype_weight, self._prototype_distance, detector.prototype_distances),
         ):
             if wanted:
@@ -135,30 +123,18 @@ class MoLEContinualTrainer:
     def _memory(self, index: int, name: str, train: Features, key: str) -> tuple[TaskMemory, float]:
         """The task's stored patches and scale, made now or read back, and the seconds it took to make them."""
         config, seed = self.config, derive_seed(self.config.seed, "memory", name)
-        size, neighbours, by_position = config.memory_size, config.memory_neighbours, config.score_scale == "position"
+        size, neighbours = config.memory_size, config.memory_neighbours
 
         def make() -> tuple[dict[str, torch.Tensor], dict[str, object]]:
             start = time.perf_counter()
             nll = self.detector.patch_scores(train.patches[probed(len(train.patches))], index)
-            memory = remember(train.patches, nll.to(self.detector.device), size, seed, name, neighbours, by_position)
+            memory = remember(train.patches, nll.to(self.detector.device), size, seed, name, neighbours)
             return memory.state(), {"kind": "memory", "seconds": time.perf_counter() - start}
 
-        made_from = [key, size, neighbours, by_position, config.log_det_weight]
+        made_from = [key, size, neighbours, config.log_det_weight]
         tensors, facts = kept_artifact(self.folder.parent / "memories", name, made_from, make)
         patches, scale, owner = (tensors[part].to(self.detector.device) for part in ("patches", "scale", "owner"))
         return TaskMemory(patches, scale, neighbours, owner, config.compress_scores), facts["seconds"]
-
-    def _tails(self, index: int, name: str, train: Features, key: str) -> tuple[TailCalibration, float]:
-        """The tail probabilities of the task's patch scores, and the seconds it took to measure them."""
-
-        def make() -> tuple[dict[str, torch.Tensor], dict[str, object]]:
-            start = time.perf_counter()
-            scores = self.detector.training_scores(train.patches, probed(len(train.patches)), index)
-            return TailCalibration.measured(scores).state(), {"kind": "tails", "seconds": time.perf_counter() - start}
-
-        made_from = [key, {**self.config.group("score"), "prototype_weight": 0.0}]  # it has no part in patch scores
-        tensors, facts = kept_artifact(self.folder.parent / "tails", name, made_from, make)
-        return TailCalibration(tensors["quantiles"], tensors["tail"]), facts["seconds"]
 
     def _prototype_distance(self, index: int, name: str, train: Features, key: str) -> tuple[PrototypeDistance, float]:
         """How the distance to the task's prototype joins the image score, and the seconds it took to measure that."""

@@ -35,8 +35,7 @@ def test_every_preset_is_valid(preset: str) -> None:
         ({"lr": -1}, "lr: expected 0"),
         ({"backbone": 3}, "backbone: expected text"),
         ({"tail_scope": "pixel"}, "tail_scope: expected one of batch, image"),
-        ({"warm_start": True, "full_rank_images": 200}, "set warm_start to false or full_rank_images to 0"),
-        ({"further_sizes": "112,16"}, "further_sizes: expected 32"),
+        ({"comparison_seeds": "1,-2"}, "comparison_seeds: expected 0"),
         ({"blocks": "1,x"}, "blocks: expected a list of whole numbers"),
     ],
 )

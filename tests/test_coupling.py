@@ -69,4 +69,4 @@ def test_permutations_are_no_parameters() -> None:
 
 
 def test_no_layers_is_an_empty_flow() -> None:
-    assert len(build_coupling_flow(8, 0, 1.9, rank=2, alpha=1.0)) == 0
+    assert len(build_coupling_flow(8, 0, rank=2, alpha=1.0)) == 0

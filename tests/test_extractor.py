@@ -65,32 +65,6 @@ def test_random_weights_only_when_asked_for_and_reproducible() -> None:
     assert first.weights_sha256 == second.weights_sha256 and first.tag.startswith("random:")
 
 
-def test_concatenated_blocks_are_the_single_ones_side_by_side(weights: Path) -> None:
-    joined = ViTPatchCoreExtractor(TINY, blocks=(1, 3), weights=weights, image_size=64, block_norm=True, block_merge="concatenate")
-    single = [ViTPatchCoreExtractor(TINY, blocks=(b,), weights=weights, image_size=64, block_norm=True)(IMAGES) for b in (1, 3)]
-    assert joined.feature_dim == 384 and torch.equal(joined(IMAGES), torch.cat(single, dim=-1))
-    assert joined.identity["tag"].endswith("[1,3]+norm+concatenated")
-
-
-def test_options_of_transformers_are_refused_elsewhere() -> None:
-    with pytest.raises(BackboneError, match="stages of resnet18 are joined anyway, leave it out"):
-        ViTPatchCoreExtractor("resnet18", blocks=(2, 3), image_size=64, random_seed=0, block_merge="concatenate")
-    for changes in ({"block_merge": "concatenate"}, {"neighbourhood": 3}):
-        with pytest.raises(BackboneError, match="leave them out with backbone=filterbank"):
-            build_extractor(ExperimentConfig(backbone="filterbank", image_size=56, **changes))
-
-
-def test_neighbourhoods_are_means_of_those_patches_that_exist(weights: Path) -> None:
-    plain = ViTPatchCoreExtractor(TINY, weights=weights, image_size=64)(IMAGES)
-    extractor = ViTPatchCoreExtractor(TINY, weights=weights, image_size=64, neighbourhood=3)
-    pooled = extractor(IMAGES)
-    assert torch.allclose(pooled[:, 0, 0], plain[:, :2, :2].mean(dim=(1, 2)), atol=1e-5)
-    assert torch.allclose(pooled[:, 2, 1], plain[:, 1:4, 0:3].mean(dim=(1, 2)), atol=1e-5)
-    assert extractor.identity["tag"].endswith("+mean3")
-    with pytest.raises(BackboneError, match="expected an odd number, 3 for 3×3 patches, got 2"):
-        ViTPatchCoreExtractor(TINY, weights=weights, image_size=64, neighbourhood=2)
-
-
 def test_identity_tells_weights_apart(weights: Path) -> None:
     trained = ViTPatchCoreExtractor(TINY, weights=weights, image_size=64)
     random = ViTPatchCoreExtractor(TINY, random_seed=0, image_size=64)

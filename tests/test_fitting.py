@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from moleflow_lib import fitting
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.detector import ContinualDetector
 from moleflow_lib.fitting import fit
@@ -62,40 +61,6 @@ def test_noise_acts_in_training_alone_and_is_the_same_for_the_same_seed() -> Non
         z = detector.flow(_images())[0]
         assert torch.equal(z, detector.flow(_images())[0])
     assert torch.equal(states[0], states[1]) and not torch.equal(states[0], states[2])
-
-
-def test_varying_noise_gives_every_patch_a_width_between_none_and_twice_the_mean() -> None:
-    detector, zeros = _detector(noise_varies=True), torch.zeros(50, 4, 4, 8)
-    flow = detector.flow
-    torch.manual_seed(0)
-    widths = flow._noise(zeros.expand(50, 4, 4, 8).repeat(1, 1, 1, 40), 0.3).std(dim=-1)
-    assert widths.min() < 0.05 and 0.5 < widths.max() < 0.7 and widths.mean() == pytest.approx(0.3, abs=0.02)
-
-
-def test_the_average_is_what_is_left_behind() -> None:
-    moving, averaged = _detector(steps=30, lr=1e-2), _detector(steps=30, lr=1e-2, weight_average=0.9)
-    curves = [fit(detector, 0, "a", _images())[0] for detector in (moving, averaged)]
-    assert curves[0] == curves[1], "training itself is the same"
-    assert not torch.equal(moving.flow.base_state()["mixer.weight"], averaged.flow.base_state()["mixer.weight"])
-
-
-def test_held_out_images_are_not_trained_on_and_choose_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    detector, losses = _detector(steps=100, lr=0.5, held_out_share=0.2), []
-    real = fitting._held_out_loss
-    monkeypatch.setattr(fitting, "_held_out_loss", lambda *given: losses.append(real(*given)) or losses[-1])
-    seen = []
-    monkeypatch.setattr(fitting, "_loss", lambda d, t, batch, inner=fitting._loss: seen.append(batch) or inner(d, t, batch))
-    images = _images(10)
-    fit(detector, 0, "a", images)
-    trained = {float(image.sum()) for batch in seen for image in batch}
-    held_out = torch.stack([image for image in images if float(image.sum()) not in trained])
-    assert len(losses) == 4 and len(trained) == 8 and len(held_out) == 2
-    assert real(detector, held_out) == pytest.approx(min(losses), rel=1e-4)
-
-
-def test_two_images_leave_one_to_train_on() -> None:
-    train, held_out = fitting._split(_images(2), ExperimentConfig(held_out_share=0.5), "a")
-    assert len(train) == len(held_out) == 1
 
 
 @pytest.mark.parametrize(("share", "patches"), [(1.0, 16), (0.5, 8), (0.001, 1)])

@@ -58,43 +58,12 @@ def test_log_det_is_the_jacobian(changes: dict) -> None:
     assert torch.allclose(model(x.view(1, 1, 1, 8))[1].squeeze(), torch.linalg.slogdet(jacobian).logabsdet)
 
 
-@pytest.mark.parametrize("context", [False, True])
-@pytest.mark.parametrize("place", ["behind", "before"])
-def test_context_and_place_keep_volume_and_inverse_exact(context: bool, place: str) -> None:
-    """With context patches are coupled, so the volume is that of the whole grid: 2×3 patches × 4 channels."""
-    config = SMALL.with_(use_mixer=False, use_whitening=False, local_context=context, dia_place=place)
-    model = _model(config, dim=4).double()
-    x = torch.randn(1, 2, 3, 4, dtype=torch.float64)
-    jacobian = torch.autograd.functional.jacobian(lambda v: model(v.view(x.shape))[0].flatten(), x.flatten())
-    z, log_det = model(x)
-    assert torch.allclose(log_det.sum(), torch.linalg.slogdet(jacobian).logabsdet)
-    assert torch.allclose(model.inverse(z), x)
-    assert (jacobian[:4, 4:].abs().max() > 0) == context
-
-
 @pytest.mark.parametrize("changes", [{"coupling_layers": 0}, {"coupling_layers": 0, "use_mixer": False}, {}])
 def test_new_parts_come_in_the_precision_and_place_of_the_flow(changes: dict) -> None:
     model = MoLESpatialAwareNF(8, SMALL.with_(**changes)).double()
     model.add_task()
     assert {tensor.dtype for tensor in model.task_state(0).values()} == {torch.float64}
     assert "_like" not in model.state_dict()
-
-
-def test_the_adapters_place_decides_what_it_sees() -> None:
-    behind, before = _model(SMALL), _model(SMALL.with_(dia_place="before"))
-    before.load_state_dict(behind.state_dict())
-    x = torch.randn(1, 2, 2, 8)
-    assert not torch.allclose(behind(x)[0], before(x)[0])
-    z = before.dia_adapters["1"](before.flow_input(x))[0]
-    assert torch.allclose(before(x)[0], before.flow(z.view(-1, 8))[0].view(z.shape), atol=1e-6)
-
-
-def test_local_context_starts_as_the_flow_without_it() -> None:
-    plain, context = (_model(SMALL.with_(local_context=on), shaken=False) for on in (False, True))
-    context.load_state_dict(plain.state_dict(), strict=False)
-    x = torch.randn(2, 3, 3, 8)
-    assert torch.equal(plain(x)[0], context(x)[0])
-    assert context.parameter_counts()["base"] == plain.parameter_counts()["base"] + 3 * 9 * 4
 
 
 def test_the_volume_switch_adds_the_whitening_scale() -> None:
@@ -159,15 +128,6 @@ def test_initial_values_depend_on_seed_and_name_only() -> None:
     assert tensors_sha256(first.base_state()) == tensors_sha256(second.base_state())
     assert tensors_sha256(first.task_state(1)) == tensors_sha256(second.task_state(1))
     assert tensors_sha256(MoLESpatialAwareNF(8, SMALL.with_(seed=1)).base_state()) != tensors_sha256(first.base_state())
-
-
-@pytest.mark.parametrize(
-    ("enough", "images", "rank"), [(0, 5, 8), (200, 200, 8), (200, 900, 8), (200, 50, 2), (200, 1, 1), (200, 0, 8)]
-)
-def test_the_rank_follows_the_number_of_images(enough: int, images: int, rank: int) -> None:
-    model = MoLESpatialAwareNF(8, SMALL.with_(lora_rank=8, full_rank_images=enough))
-    model.add_task("task", images)
-    assert {len(A) for name, A in model.task_state(0).items() if "lora_A" in name} == {rank}
 
 
 def test_states_round_trip_and_refuse_another_model() -> None:

@@ -58,14 +58,3 @@ def test_subnet_is_two_layers_of_twice_the_width() -> None:
     assert subnet.layer1.base.weight.shape == (8, 4) and subnet.layer2.base.weight.shape == (10, 8)
     hidden = F.relu(subnet.layer1.base(x := torch.randn(3, 4)))
     assert torch.allclose(subnet(x), subnet.layer2.base(hidden))
-
-
-def test_a_task_may_have_a_rank_of_its_own_at_the_same_scale() -> None:
-    layer = LoRALinear(6, 5, rank=4, alpha=2.0)
-    layer.add_task(0)
-    layer.add_task(1, rank=1)
-    assert [len(layer.lora_A[task]) for task in "01"] == [4, 1] and layer.lora_B["1"].shape == (5, 1)
-    torch.nn.init.normal_(layer.lora_B["1"])
-    layer.activate(1)
-    update = 0.5 * (layer.lora_B["1"] @ layer.lora_A["1"])
-    assert torch.allclose(layer.effective()[0], layer.base.weight + update)

@@ -1,4 +1,4 @@
-"""Several looks at an image: every cell of the finer grid is what its own shifted image gives, sizes are averaged."""
+"""Multi-pass extraction: every cell of the finer grid is what its own shifted crop gives."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import BackboneError
 from moleflow_lib.extractor import ViTPatchCoreExtractor, build_extractor
-from moleflow_lib.passes import Passes
+from moleflow_lib.passes import overlapping_features
 
 TINY = "vit_tiny_patch16_224"
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
@@ -21,15 +21,15 @@ def patch_means(images: torch.Tensor) -> torch.Tensor:
     return F.avg_pool2d(images, 8).permute(0, 2, 3, 1)
 
 
-def test_one_look_is_the_network_itself() -> None:
+def test_a_single_pass_is_the_network_itself() -> None:
     images = torch.randn(2, 3, 32, 32)
-    assert torch.equal(Passes().features(patch_means, images, 8), patch_means(images)) and Passes().name == ""
+    assert torch.equal(overlapping_features(patch_means, images, 8, 1), patch_means(images))
 
 
 @pytest.mark.parametrize("overlap", [2, 4])
 def test_overlapping_patches_are_centred_where_the_finer_grid_is(overlap: int) -> None:
     step, images = 8 // overlap, torch.randn(2, 3, 32, 32)
-    fine = Passes(overlap).features(patch_means, images, 8)
+    fine = overlapping_features(patch_means, images, 8, overlap)
     assert fine.shape == (2, 4 * overlap, 4 * overlap, 3)
     for row, column in ((overlap, 2 * overlap), (2 * overlap + 1, overlap), (3, 5)):  # away from the border
         top, left = (int((at + 0.5) * step - 4) for at in (row, column))
@@ -38,56 +38,34 @@ def test_overlapping_patches_are_centred_where_the_finer_grid_is(overlap: int) -
 
 def test_the_border_is_mirrored() -> None:
     ramp = torch.arange(16.0).expand(1, 1, 16, 16)
-    fine = Passes(2).features(patch_means, ramp, 8)[0, 1, :, 0]
+    fine = overlapping_features(patch_means, ramp, 8, 2)[0, 1, :, 0]
     mirrored = [2, 1, *range(6)]
     assert fine[0] == pytest.approx(sum(mirrored) / 8) and fine[1] == pytest.approx(sum(range(2, 10)) / 8)
 
 
-def test_sizes_are_averaged_on_the_grid() -> None:
-    images = torch.ones(1, 3, 32, 32) * torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1)
-    merged = Passes(sizes=(16, 64)).features(lambda x: patch_means(x) * x.shape[-1], images, 8)
-    assert merged.shape == (1, 4, 4, 3)
-    expected = torch.tensor([1.0, 2.0, 3.0]) * (32 + 16 + 64) / 3
-    assert torch.allclose(merged, expected.expand(1, 4, 4, 3), atol=1e-4)
-
-
-def test_a_transformer_takes_its_other_sizes_with_a_resampled_position_embedding() -> None:
-    options = {"random_seed": 0, "image_size": 64, "block_norm": True}
-    both = ViTPatchCoreExtractor(TINY, passes=Passes(sizes=(32,)), **options)
-    large = ViTPatchCoreExtractor(TINY, **options)
-    small = ViTPatchCoreExtractor(TINY, **{**options, "image_size": 32})
-    x = (torch.from_numpy(IMAGES).permute(0, 3, 1, 2) / 255 - large.mean) / large.std
-    with torch.inference_mode():
-        other = small.network(F.interpolate(x, size=(32, 32), mode="bicubic", align_corners=False, antialias=True))
-    enlarged = F.interpolate(other.permute(0, 3, 1, 2), size=(4, 4), mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
-    assert torch.allclose(both(IMAGES), (large(IMAGES) + enlarged) / 2, atol=1e-4)
-    assert both.tag == large.tag + "+sizes32"
-
-
-def test_a_cnn_may_look_several_times_too() -> None:
+def test_a_cnn_takes_several_passes_too() -> None:
     extractor = ViTPatchCoreExtractor(
-        "resnet18", blocks=(2, 3), image_size=64, random_seed=0, feature_dim=48, passes=Passes(2, (96,))
+        "resnet18", blocks=(2, 3), image_size=64, random_seed=0, feature_dim=48, overlap=2
     )
     assert extractor(IMAGES).shape == (2, 16, 16, 48) and extractor.grid == (16, 16)
 
 
 def test_the_config_asks_for_them_and_their_names_tell_features_apart() -> None:
     config = ExperimentConfig.from_params(
-        {"backbone": f"random:{TINY}", "image_size": 64, "overlap": 2, "further_sizes": "32,96"}
+        {"backbone": f"random:{TINY}", "image_size": 64, "overlap": 2}
     )
     extractor, plain = build_extractor(config), build_extractor(config.with_(overlap=1))
-    assert extractor.tag.endswith("+overlap2+sizes32,96") and extractor.grid == (8, 8)
+    assert extractor.tag.endswith("+overlap2") and extractor.grid == (8, 8)
     assert extractor.identity["tag"] != plain.identity["tag"]
     assert extractor.weights_sha256 == plain.weights_sha256, "they are the same weights"
 
 
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(BackboneError, match="overlap 3: .* gives 4×4 patches of 64 pixels; expected .* multiple of 12"):
-        ViTPatchCoreExtractor(TINY, random_seed=0, image_size=64, passes=Passes(3))
+        ViTPatchCoreExtractor(TINY, random_seed=0, image_size=64, overlap=3)
     with pytest.raises(BackboneError, match="gives 7×7 patches of 100 pixels"):  # strides of 16, the last patch padded
-        ViTPatchCoreExtractor("resnet18", blocks=(3,), image_size=100, random_seed=0, passes=Passes(2))
-    with pytest.raises(BackboneError, match="further_sizes 32, 50: expected multiples of the 16-pixel patches"):
-        ViTPatchCoreExtractor(TINY, random_seed=0, image_size=64, passes=Passes(sizes=(32, 50)))
-    for changes in ({"overlap": 2}, {"further_sizes": (112,)}):
-        with pytest.raises(BackboneError, match="leave them out with backbone=filterbank"):
-            build_extractor(ExperimentConfig(backbone="filterbank", image_size=56, **changes))
+        ViTPatchCoreExtractor("resnet18", blocks=(3,), image_size=100, random_seed=0, overlap=2)
+    with pytest.raises(BackboneError, match="image_size 50: expected a multiple of the 16-pixel patches"):
+        ViTPatchCoreExtractor(TINY, random_seed=0, image_size=50)
+    with pytest.raises(BackboneError, match="leave it out with backbone=filterbank"):
+        build_extractor(ExperimentConfig(backbone="filterbank", image_size=56, overlap=2))

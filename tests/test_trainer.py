@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,13 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from moleflow_lib import trainer
 from moleflow_lib.artifacts import tensors_sha256
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.detector import ContinualDetector
 from moleflow_lib.errors import ArtifactError, TrainingError
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.lora import LoRALinear
 
 Configs = Callable[..., ExperimentConfig]
 
@@ -36,49 +32,6 @@ def test_earlier_tasks_are_bit_identical_after_later_ones(tiny_config: Configs) 
     experiment.learn()
     assert torch.equal(experiment.detector.patch_scores(patches, 0), scores)
     assert _hashes(experiment)[:2] == hashes and experiment.unchanged() is True
-
-
-def test_a_warm_start_copies_the_nearest_earlier_task(tiny_config: Configs, monkeypatch: pytest.MonkeyPatch) -> None:
-    experiment, started = Experiment(tiny_config(warm_start=True)), {}
-
-    def untrained(detector: ContinualDetector, task: int, name: str, patches: torch.Tensor) -> tuple[dict, int]:
-        if task == 0:  # tell the two earlier tasks apart
-            detector.flow.input_adapters["0"].beta_raw.data += 1
-        started[name] = detector.flow.task_state(task)
-        return {"loss": [0.0]}, 0
-
-    monkeypatch.setattr(trainer, "fit", untrained)
-    experiment.learn()
-    means = [experiment.features(task, "train").image_means().double().mean(dim=0) for task in experiment.tasks]
-    nearest = min((0, 1), key=lambda t: float((means[t] - means[2]).norm()))
-    flow = experiment.detector.flow
-    assert tensors_sha256(started["nut"]) == tensors_sha256(flow.task_state(0))
-    assert tensors_sha256(started["board"]) == tensors_sha256(flow.task_state(nearest))
-
-
-def test_a_warm_start_is_stored_by_what_it_started_from(tiny_config: Configs) -> None:
-    cold, warm = Experiment(tiny_config()), Experiment(tiny_config(warm_start=True))
-    assert not any(history.resumed for e in (cold, warm) for history in e.learn())
-    assert _hashes(cold)[:2] == _hashes(warm)[:2] and _hashes(cold)[2] != _hashes(warm)[2] and warm.unchanged()
-    assert all(history.resumed for history in Experiment(warm.config).learn())
-
-
-def test_smaller_tasks_keep_lower_ranks(tiny_config: Configs, tiny_data: Path, tmp_path: Path) -> None:
-    root = tmp_path / "data"
-    for name in ("leather", "nut"):
-        shutil.copytree(tiny_data / name, root / name)
-    for image in sorted((root / "nut" / "train" / "good").iterdir())[3:]:
-        image.unlink()
-    config = tiny_config(dataset_root=str(root), classes=("leather", "nut"), full_rank_images=6, lora_rank=8)
-    experiment = Experiment(config)
-    experiment.learn()
-    flow = experiment.detector.flow
-    ranks = [{len(A) for name, A in flow.task_state(task).items() if "lora_A" in name} for task in (0, 1)]
-    assert ranks == [{8}, {4}] and {layer.scaling for layer in flow.modules() if isinstance(layer, LoRALinear)} == {16 / 8}
-    counts = [experiment.detector.value_counts(task)["lora"] for task in (0, 1)]
-    assert counts[0] == 2 * counts[1] and experiment.detector.value_counts()["lora"] == sum(counts) // 2
-    again = Experiment(config)
-    assert all(history.resumed for history in again.learn()) and again.unchanged()
 
 
 def test_a_moved_bit_is_noticed(tiny_config: Configs) -> None:
@@ -181,10 +134,6 @@ def test_switches_act_on_training(tiny_config: Configs) -> None:
         base.learn()
         changed.learn()
         assert _hashes(base) != _hashes(changed), changes
-
-
-def test_min_steps_lengthens_short_tasks(tiny_config: Configs) -> None:
-    assert Experiment(tiny_config(classes=("leather",), min_steps=5)).learn()[0].steps == 5
 
 
 def test_reference_statistics_are_those_of_the_base_task(learned: Experiment) -> None:

@@ -1,7 +1,6 @@
 """Ablations: a grid of switches, orders and seeds, run anywhere, read as paired differences with intervals."""
 
 from moleflow_lib.ablation.agreement import agreement_rows
-from moleflow_lib.ablation.backbones import supported_runs
 from moleflow_lib.ablation.cost import part_costs
 from moleflow_lib.ablation.departures import departure_rows
 from moleflow_lib.ablation.differences import class_differences, metric_differences, paired_differences
@@ -15,5 +14,5 @@ from moleflow_lib.ablation.tail import tail_rows
 __all__ = [
     "SWITCHES", "AblationRun", "Grid", "agreement_rows", "base_rows", "class_differences", "departure_rows",
     "learned_updates", "metric_differences", "moot_rows", "order_effect", "order_rows", "paired_differences",
-    "part_costs", "plan_rows", "planned_runs", "run_ablation", "supported_runs", "tail_rows",
+    "part_costs", "plan_rows", "planned_runs", "run_ablation", "tail_rows",
 ]

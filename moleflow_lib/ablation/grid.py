@@ -10,7 +10,6 @@ from itertools import product
 from moleflow_lib.ablation.switches import MOOT_WITHOUT, SWITCHES
 from moleflow_lib.config import ExperimentConfig, digest
 from moleflow_lib.errors import ConfigError
-from moleflow_lib.extractor import PLAIN_LOOK
 
 __all__ = ["AblationRun", "Grid", "moot_rows", "plan_rows", "planned_runs", "waves"]
 
@@ -143,9 +142,8 @@ def _acts(base: ExperimentConfig, switch: str) -> bool:
     """Whether a switch changes anything that matters under the base configuration."""
     changes = SWITCHES[switch].changes
     changed = base.with_(**changes)
-    merging = {"blocks", "block_merge", "reduced_share", "reduced_by"}  # questions about the four blocks of the preset
-    moot = {*merging, "block_norm", *PLAIN_LOOK} if base.backbone == "filterbank" else set()
-    moot |= merging if base.blocks != ExperimentConfig().blocks else set()  # of a CNN, or the user's own choice
+    moot = {"blocks", "block_norm", "overlap"} if base.backbone == "filterbank" else set()
+    moot |= {"blocks"} if base.blocks != ExperimentConfig().blocks else set()  # of a CNN, or the user's own choice
     moot |= {name for name, needed in MOOT_WITHOUT.items() if not getattr(changed, needed)}
     return any(getattr(base, name) != value for name, value in changes.items() if name not in moot)
 

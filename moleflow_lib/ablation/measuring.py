@@ -26,7 +26,7 @@ def input_keys(experiment: Experiment) -> dict[str, object]:
 
     Features that are not stored yet are extracted.
     """
-    keys = {f"{task.name}-{split}": experiment.backbone_features(task, split).key  # a reduction follows from them and the run
+    keys = {f"{task.name}-{split}": experiment.features(task, split).key
             for task in experiment.tasks for split in ("train", "test")}
     truth = {task.name: [[record.product, record.label, file_sha256(record.mask) if record.mask else ""] for record in task.test]
              for task in experiment.tasks}

@@ -72,23 +72,8 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
         "plain mean of the blocks' tokens; without LayerNorm in the whitening, noise then weighs differently", block_norm=False,
     ),
     "even blocks": _switch("blocks 2, 4, 6 and 8 of the transformer", blocks=(2, 4, 6, 8)),
-    "concatenated by PCA": _switch(
-        "four blocks side by side, reduced to one block's width by the base task's principal components",
-        block_merge="concatenate", reduced_share=0.25, reduced_by="pca",
-    ),
-    "concatenated at random": _switch(
-        "four blocks side by side, reduced to one block's width by a drawn orthonormal basis",
-        block_merge="concatenate", reduced_share=0.25, reduced_by="random",
-    ),
     "448 pixels": _switch("a finer grid: larger images, position embedding interpolated", image_size=448),
-    "3×3 neighbours": _switch("each patch feature the mean of its 3×3 neighbourhood, as in PatchCore", neighbourhood=3),
     "overlapping patches": _switch("patches half a patch apart: four passes of the backbone, a grid twice as fine", overlap=2),
-    "also at 112 pixels": _switch(
-        "mean of the features at full size and, resized to their grid, at 112 pixels", further_sizes=(112,),
-    ),
-    "448 and 224 pixels": _switch(
-        "mean of the features at 448 and, resized to their grid, 224 pixels", image_size=448, further_sizes=(224,),
-    ),
     "no position": _switch("without positional encoding", _pixel(-1.8), part="position", use_position=False),
     "with position": _switch("with positional encoding", use_position=True),
     "position at a tenth": _switch("positional encoding times 0.1", position_scale=0.1),
@@ -116,17 +101,10 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "8 blocks": _switch("depth", coupling_layers=8),
     "12 blocks": _switch("depth", _COLLAPSE, coupling_layers=12),
     "16 blocks": _switch("depth", _COLLAPSE, coupling_layers=16),
-    "local context": _switch(
-        "the passive half's neighbours condition scale and shift; every step needs all patches, so compare with `all patches`",
-        local_context=True, patch_share=1.0,
-    ),
     # low-rank updates
     "no LoRA": _switch("without low-rank updates", _image(-0.1), _pixel(-0.5), part="lora", use_lora=False),
     "no task bias": _switch("without the bias per task", part="task_bias", use_task_bias=False),
     "no LoRA or bias": _switch("the base subnets as they are", use_lora=False, use_task_bias=False),
-    "rank by task size": _switch(
-        "LoRA rank in proportion to a task's training images, full from 200 on; α/r stays", full_rank_images=200, warm_start=False,
-    ),
     "rank 4": _switch("LoRA rank, α fixed, so α/r moves too", lora_rank=4),
     "rank 8": _switch("LoRA rank, α fixed", lora_rank=8),
     "rank 16": _switch("LoRA rank, α fixed", *_FLAT, lora_rank=16),
@@ -142,7 +120,6 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "1 DIA block": _switch("depth of the invertible adapter", dia_blocks=1),
     "2 DIA blocks": _switch("depth of the invertible adapter", dia_blocks=2),
     "4 DIA blocks": _switch("depth of the invertible adapter", dia_blocks=4),
-    "DIA before the blocks": _switch("the invertible adapter in front of the shared flow", dia_place="before"),
     "DIA alone": _switch(
         "no coupling blocks at all", _image(0.05, "98.1 against 98.05 image AUROC"), _pixel(-2.5, "53.3 against 55.8 pixel AP"),
         part="base", coupling_layers=0,
@@ -174,19 +151,13 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "300 steps": _switch("step budget of each task", steps=300),
     "600 steps": _switch("step budget of each task", steps=600),
     "40 epochs": _switch("epochs in place of a step budget, so small tasks get fewer steps", steps=0, epochs=40),
-    "weight average": _switch("moving average of the weights, decay 0.98", weight_average=0.98, held_out_share=0.0),
-    "held-out stop": _switch(
-        "the weights that are best on a held-out sixth of the normal training images", held_out_share=1 / 6, weight_average=0.0,
-    ),
-    "warm start": _switch("a task starts from the parts of the nearest earlier one", warm_start=True, full_rank_images=0),
-    "half the patches": _switch("each step sees half of the grid", patch_share=0.5, local_context=False),
+    "half the patches": _switch("each step sees half of the grid", patch_share=0.5),
     "all patches": _switch("each step sees the whole grid", patch_share=1.0),
     # blurred density
     "no noise": _switch("the density of the patches as they are", part="feature noise", feature_noise=0.0),
     "noise 0.1": _switch("density blurred by noise of width 0.1", feature_noise=0.1),
     "noise 0.3": _switch("density blurred by noise of width 0.3", feature_noise=0.3),
     "noise 0.5": _switch("density blurred by noise of width 0.5", feature_noise=0.5),
-    "noise of varying width": _switch("each patch blurred by a width of its own", noise_varies=True),
     # stored patches, nothing trained anew
     "no stored patches": _switch("the flow's score alone", part="stored_patches", memory_size=0),
     "256 stored patches": _switch("fewer stored patches", memory_size=256),
@@ -211,13 +182,9 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
     "mean score": _switch("image score from all patches", score_mode="mean"),
     "compressed scores": _switch("logarithm of scores above the training mean", compress_scores=True),
     "linear scores": _switch("scores as they are", compress_scores=False),
-    "calibrated tails": _switch(
-        "image score from the patches' tail probabilities among training patches (generalised Pareto)", calibrated_tails=True,
-    ),
     "patches alone": _switch("image score without the distance to the prototype", part="prototype distance", prototype_weight=0.0),
     "prototype distance": _switch("distance to the router's prototype has 0.3 of the image score", prototype_weight=0.3),
     "half prototype": _switch("distance to the router's prototype has 0.5 of the image score", prototype_weight=0.5),
-    "scale per position": _switch("scores scaled by the training statistics of their position", score_scale="position"),
     "half the log-det": _switch("½‖z‖² − ½ log-det", log_det_weight=0.5),
     "energy alone": _switch("½‖z‖² without log-det", part="log-det in the score", log_det_weight=0.0),
     "no smoothing": _switch("raw pixel maps", part="smoothing", smoothing_sigma=0.0),
@@ -227,9 +194,8 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType({
 
 # a field on the left says nothing while the one on the right is off (zero, false or the named value)
 MOOT_WITHOUT: Mapping[str, str] = MappingProxyType({
-    "lora_rank": "use_lora", "lora_alpha": "use_lora", "full_rank_images": "use_lora", "identity_weight": "use_whitening",
+    "lora_rank": "use_lora", "lora_alpha": "use_lora", "identity_weight": "use_whitening",
     "count_adapter_volume": "use_whitening", "whitening_norm": "use_whitening",
     "tail_scope": "tail_weight", "tail_ratio": "tail_weight", "use_lora": "coupling_layers", "use_task_bias": "coupling_layers",
     "memory_weight": "memory_size", "memory_neighbours": "memory_size", "position_scale": "use_position",
-    "local_context": "coupling_layers", "dia_place": "dia_blocks", "noise_varies": "feature_noise",
 })

@@ -73,8 +73,7 @@ class FineTunedFlow(_WholeModels):
     """
 
     def __init__(self, dim: int, config: ExperimentConfig, identity: dict[str, object], folder: Path) -> None:
-        plain = {"memory_size": 0, "compress_scores": False, "score_scale": "task", "prototype_weight": 0.0}
-        plain |= {"calibrated_tails": False, "full_rank_images": 0}
+        plain = {"memory_size": 0, "compress_scores": False, "prototype_weight": 0.0}
         super().__init__(dim, config.with_(**plain), identity, folder)
         self._key = ""
 

@@ -69,7 +69,6 @@ def try_method(experiment: Experiment) -> Trial:
     seconds = sum(history.seconds for history in experiment.learn())
     shared, per_task, _ = experiment.stored_values()  # what is kept is known once it was learned
     stored = experiment.detector.memory_values()
-    shared -= experiment.reduction_values()  # which every method is charged with
     footprint = Footprint(per_task=per_task, bytes_per_task=4 * per_task - 2 * stored, shared=shared)  # patches are float16
     return _trial(experiment, experiment.evaluators, footprint, seconds, states=None)
 
@@ -127,7 +126,7 @@ def _trial(
         footprint = Footprint(per_task=0, bytes_per_task=0, shared=footprint.per_task + footprint.shared)
     costs = Costs(
         values_per_task=footprint.per_task + prototype, bytes_per_task=footprint.bytes_per_task + 4 * prototype,
-        shared_values=footprint.shared + experiment.reduction_values(), learn_seconds=seconds,
+        shared_values=footprint.shared, learn_seconds=seconds,
         score_seconds=_score_seconds(evaluators, told),
     )
     ways = {"oracle": _replicates(evaluators, told), "routed": _replicates(evaluators, routed)}

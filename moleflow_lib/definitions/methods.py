@@ -11,14 +11,14 @@ METHODS = (
         name="moleflow", title="MoLE-Flow", source="the method of this project",
         text="One flow trained on the first task and frozen; whitening, LoRA, biases and an invertible adapter of each task; where "
         "memory_size asks for them, stored patches of each task. compress_scores takes the logarithm of patch scores above the "
-        "training mean, calibrated_tails makes image scores of tail probabilities, prototype_weight gives an image's distance to "
+        "training mean, prototype_weight gives an image's distance to "
         "the task's prototype a share of its score.",
     ),
     Definition(
         name="memory_bank", title="memory bank", source="Roth et al. 2022 (PatchCore)",
         text="A share of each task's training patches (bank_share, at most bank_limit), chosen as a greedy k-centre coreset in 128 "
         "random projections; a patch scores its Euclidean distance to the nearest one kept. Patches are not averaged with their "
-        "neighbours (unless neighbourhood averages the features), scores are neither compressed nor joined by a prototype. Routed "
+        "neighbours, scores are neither compressed nor joined by a prototype. Routed "
         "like the method.",
     ),
     Definition(
@@ -54,8 +54,7 @@ METHODS = (
     ),
     Definition(
         name="shared_values", title="shared values", also=("k_shared",), source="definition of this project",
-        text="What is kept once, whatever the number of tasks: the base flow with its mixer, or a single model as a whole; and the "
-        "projection of reduced features, if there is one.",
+        text="What is kept once, whatever the number of tasks: the base flow with its mixer, or a single model as a whole.",
     ),
     Definition(
         name="learn_seconds", title="seconds to learn", also=("s_to_learn",), source="definition of this project",

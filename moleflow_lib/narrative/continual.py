@@ -107,14 +107,12 @@ def _score_words(experiment: Experiment, aupro: float | None) -> list[str]:
         )
     if config.compress_scores:
         sentences.append("A patch score y above the mean of training patches becomes log(1 + y).")
-    if config.calibrated_tails:
-        sentences.append("Image scores are made of patches' tail probabilities among training patches (−ln, generalised Pareto).")
     if config.prototype_weight:
         sentences.append(
             f"{config.prototype_weight:.2g} of an image's score is the distance of its mean patch feature to the task's prototype, "
             "the rest is made of its patches, each in standard deviations of training images."
         )
-    if config.baselines and (config.scaled_scores or config.calibrated_tails or config.prototype_weight):
+    if config.baselines and (config.scaled_scores or config.prototype_weight):
         sentences.append(
             "Of the plainer methods, separate flows and adapters alone make their scores the same way, the joint flow without a "
             "prototype, the fine-tuned flow by its likelihood alone, memory bank and PaDiM by their distances as they are. What is "

@@ -50,12 +50,12 @@ def test_parts_are_sorted_by_what_their_intervals_say() -> None:
 
 def test_settings_are_sorted_by_what_their_intervals_say() -> None:
     moved = {"top-1": (0.1, 0.11, 0.09), "top-10": (0.1, 0.11, 0.09)}
-    rows = _rows(**moved, warm_start=(-0.2, -0.21, -0.19), no_DIA=(0.3, 0.31, 0.29), lr_3e_4=(0.1, -0.1, 0.0))
+    rows = _rows(**moved, rank_4=(-0.2, -0.21, -0.19), no_DIA=(0.3, 0.31, 0.29), lr_3e_4=(0.1, -0.1, 0.0))
     rows = [{**row, "switch": "lr 3e-4"} if row["switch"] == "lr 3e 4" else row for row in rows]
     words = _said(rows, "Settings, pixel AP")
     assert "better than the preset `top-1` +0.100 [+0.075, +0.125], `top-10` +0.100" in words
-    assert "worse `warm start` -0.200" in words and "not told apart 1 of 4" in words and "DIA" not in words
-    assert "better" not in _said(_rows(warm_start=[0.1]), "Settings, pixel AP"), "one seed decides nothing"
+    assert "worse `rank 4` -0.200" in words and "not told apart 1 of 4" in words and "DIA" not in words
+    assert "better" not in _said(_rows(rank_4=[0.1]), "Settings, pixel AP"), "one seed decides nothing"
 
 
 @pytest.mark.parametrize(("moved", "verdict"), [
@@ -75,8 +75,8 @@ def test_lora_that_is_off_or_not_taken_out_is_said() -> None:
 
 
 def test_one_seed_still_names_the_largest_moves_of_settings() -> None:
-    words = _said(_rows(rank_4=[0.04], smoothing_8=[-0.1]), "Settings, AUPRO")
-    assert words == "Settings, AUPRO, nothing decided: the largest moves are `smoothing 8` -0.100, `rank 4` +0.040."
+    words = _said(_rows(rank_8=[0.04], smoothing_8=[-0.1]), "Settings, AUPRO")
+    assert words == "Settings, AUPRO, nothing decided: the largest moves are `smoothing 8` -0.100, `rank 8` +0.040."
 
 
 def test_what_a_switch_cannot_move_is_not_counted() -> None:
