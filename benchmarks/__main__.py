@@ -15,11 +15,11 @@ from scipy.ndimage import gaussian_filter, label
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from benchmarks.inference import report_overheads
-from moleflow_lib.coupling import build_coupling_flow
-from moleflow_lib.lora import LoRALinear, MoLESubnet
 from moleflow_lib.metrics import pixel_metrics
+from moleflow_lib.model.coupling import build_coupling_flow
+from moleflow_lib.model.lora import LoRALinear, MoLESubnet
 from moleflow_lib.runtime import seed_everything
-from moleflow_lib.scoring import pixel_maps
+from moleflow_lib.scoring.aggregation import pixel_maps
 
 DIM, PATCHES, PAIRS = 192, 16 * 196, 7
 

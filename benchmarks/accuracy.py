@@ -15,12 +15,12 @@ from statistics import mean
 
 import numpy as np
 
-from moleflow_lib.baselines.comparison import METHOD, Estimate, compare
-from moleflow_lib.baselines.trial import Trial
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ConfigError, MoLEFlowError
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import average, interval, mean_defined, over_seeds
+from moleflow_lib.studies.baselines.comparison import METHOD, Estimate, compare
+from moleflow_lib.studies.baselines.run import Trial
 
 SHOWN = {"image_auroc": "image AUROC", "pixel_ap": "pixel AP", "aupro": "AUPRO"}
 BANK = "memory_bank"

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.detector import ContinualDetector
-from moleflow_lib.extractor import PatchExtractor, build_extractor
-from moleflow_lib.memory import TaskMemory
-from moleflow_lib.prototype_distance import PrototypeDistance
-from moleflow_lib.router import TaskPrototype
-from moleflow_lib.scoring import pixel_maps
+from moleflow_lib.features.extractor import PatchExtractor, build_extractor
+from moleflow_lib.routing.router import TaskPrototype
+from moleflow_lib.scoring.aggregation import pixel_maps
+from moleflow_lib.scoring.detector import ContinualDetector
+from moleflow_lib.scoring.memory_bank import TaskMemory
+from moleflow_lib.scoring.prototype_distance import PrototypeDistance
 
 __all__ = ["report_overheads"]
 

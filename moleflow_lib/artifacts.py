@@ -18,12 +18,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from moleflow_lib.config import digest
 from moleflow_lib.errors import ArtifactError
 
 __all__ = [
     "SCHEMA_VERSION",
     "artifact_exists",
+    "digest",
     "file_sha256",
     "kept_artifact",
     "load_artifact",
@@ -68,6 +68,11 @@ def read_json(path: Path) -> dict:
         return json.loads(path.read_bytes())
     except ValueError as error:
         raise ArtifactError(f"{path} is not valid JSON ({error}); delete it and run again") from error
+
+
+def digest(*parts: object) -> str:
+    """SHA-256 of JSON-able parts, the key under which artifacts are stored (64 hex digits)."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def file_sha256(path: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from moleflow_lib.config import PRESETS, ExperimentConfig
 from moleflow_lib.datasets import task_order
 from moleflow_lib.errors import ConfigError, MoLEFlowError
-from moleflow_lib.runner import available_notebooks, run_notebooks
+from moleflow_lib.reporting.runner import available_notebooks, run_notebooks
 
 __all__ = ["main"]
 

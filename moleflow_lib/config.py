@@ -7,8 +7,6 @@ types without a word; `ExperimentConfig.from_params` is the place that refuses t
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
 import math
 import typing
 from collections.abc import Mapping
@@ -17,7 +15,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.presets import PRESETS
 
-__all__ = ["BASELINES", "PRESETS", "ExperimentConfig", "digest"]
+__all__ = ["BASELINES", "PRESETS", "ExperimentConfig"]
 
 BASELINES = ("memory_bank", "fine_tune", "separate", "joint", "padim", "adapter_only")
 
@@ -191,11 +189,6 @@ class ExperimentConfig:
     def to_dict(self) -> dict[str, object]:
         """All fields, as plain JSON values."""
         return {name: _plain(value) for name, value in asdict(self).items()}
-
-
-def digest(*parts: object) -> str:
-    """SHA-256 of JSON-able parts, the key under which artifacts are stored (64 hex digits)."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=_plain).encode()).hexdigest()
 
 
 def _plain(value: object) -> object:

@@ -10,14 +10,14 @@ import torch
 from moleflow_lib.artifacts import tensors_sha256
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.datasets import Product, Task, make_tasks, open_dataset
-from moleflow_lib.detector import ContinualDetector
 from moleflow_lib.errors import DataError, TrainingError, problem_list
-from moleflow_lib.evaluation import ContinualResult, TaskEvaluator, evaluate_continual
-from moleflow_lib.extractor import build_extractor
-from moleflow_lib.feature_store import Features, FeatureStore
-from moleflow_lib.flow import shared_values
-from moleflow_lib.prototype_distance import FEWEST_IMAGES
-from moleflow_lib.trainer import MoLEContinualTrainer, TaskHistory
+from moleflow_lib.evaluation.evaluator import ContinualResult, TaskEvaluator, evaluate_continual
+from moleflow_lib.features.extractor import build_extractor
+from moleflow_lib.features.store import Features, FeatureStore
+from moleflow_lib.model.flow import shared_values
+from moleflow_lib.scoring.detector import ContinualDetector
+from moleflow_lib.scoring.prototype_distance import FEWEST_IMAGES
+from moleflow_lib.training.trainer import MoLEContinualTrainer, TaskHistory
 
 __all__ = ["Experiment"]
 

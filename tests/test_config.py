@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from moleflow_lib.config import PRESETS, ExperimentConfig, digest
+from moleflow_lib.artifacts import digest
+from moleflow_lib.config import PRESETS, ExperimentConfig
 from moleflow_lib.errors import ConfigError
 
 

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.runner import NOTEBOOKS, available_notebooks
+from moleflow_lib.reporting.runner import NOTEBOOKS, available_notebooks
 
 BOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
 pytestmark = pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)

@@ -1,0 +1,1 @@
+"""What the detector finds: R matrices, with the task given and with it chosen."""

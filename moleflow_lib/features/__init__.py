@@ -1,0 +1,1 @@
+"""Frozen backbones: images in, patch features out, each extracted once."""

@@ -1,0 +1,195 @@
+"""Frozen backbones behind one door: images in, a grid of patch features out.
+
+Three kinds of name are accepted as `backbone`: a timm tag (a vision transformer or a CNN),
+`filterbank` (needs no weights), and `random:<timm tag>` (an untrained network, as a control).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from moleflow_lib.artifacts import tensors_sha256
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.errors import BackboneError
+from moleflow_lib.features.backbones import load_timm
+from moleflow_lib.features.filterbank import FilterBank
+from moleflow_lib.features.multi_pass import overlapping_features
+from moleflow_lib.runtime import resolve_device
+
+__all__ = ["PatchExtractor", "ViTPatchCoreExtractor", "build_extractor"]
+
+
+class PatchExtractor(nn.Module):
+    """A frozen network with the image statistics it expects; never trained, always in eval mode.
+
+    Args:
+        network: maps normalised images (B, 3, S, S) to features (B, H, W, D).
+        tag: the network's full name, recorded with every result.
+        image_size: S, in pixels.
+        mean: of each colour channel, images in [0, 1].
+        std: of each colour channel.
+        interpolation: how images are resized to S.
+        overlap: patches are this many times as dense each way, see `overlapping_features`.
+
+    Raises:
+        BackboneError: patches cannot be divided as `overlap` asks.
+    """
+
+    def __init__(
+        self, network: nn.Module, tag: str, image_size: int,
+        mean: Sequence[float] = (0.0, 0.0, 0.0), std: Sequence[float] = (1.0, 1.0, 1.0), interpolation: str = "bicubic",
+        overlap: int = 1,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.tag = tag + (f"+overlap{overlap}" if overlap > 1 else "")
+        self.image_size = image_size
+        self.interpolation = interpolation
+        self.overlap = overlap
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+        self.weights_sha256 = tensors_sha256(network.state_dict())
+        self.eval().requires_grad_(False)
+        with torch.inference_mode():
+            grid = network(torch.zeros(1, 3, image_size, image_size)).shape[1]
+        self.patch = image_size // grid
+        if overlap > 1 and image_size % (grid * overlap):
+            raise BackboneError(
+                f"overlap {overlap}: {tag} gives {grid}×{grid} patches of {image_size} pixels; "
+                f"expected an image_size that is a multiple of {grid * overlap}"
+            )
+        probe = self(np.zeros((1, image_size, image_size, 3), dtype=np.uint8))
+        self.grid, self.feature_dim = tuple(probe.shape[1:3]), probe.shape[3]
+
+    def train(self, mode: bool = True) -> PatchExtractor:
+        """A frozen backbone stays in eval mode."""
+        return super().train(False)
+
+    @torch.inference_mode()
+    def forward(self, images: np.ndarray) -> torch.Tensor:
+        """Patch features of RGB images.
+
+        Args:
+            images: (B, S, S, 3) uint8.
+
+        Returns:
+            (B, H, W, D) float32 on the extractor's device.
+        """
+        x = torch.from_numpy(np.ascontiguousarray(images)).to(self.mean.device).permute(0, 3, 1, 2).float() / 255
+        return overlapping_features(self.network, (x - self.mean) / self.std, self.patch, self.overlap)
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What decides the features: name, weights, geometry and colour statistics, as JSON values."""
+        return {
+            "tag": self.tag, "weights_sha256": self.weights_sha256, "feature_dim": self.feature_dim,
+            "grid": list(self.grid), "image_size": self.image_size, "interpolation": self.interpolation,
+            "mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist(),
+        }
+
+
+class ViTPatchCoreExtractor(PatchExtractor):
+    """Several layers of any timm model as one grid of patch features.
+
+    Vision transformers: the plain mean of the chosen blocks' tokens, class and register tokens dropped.
+    CNNs: the chosen stages resized to the finest grid among them, concatenated, and
+    averaged over neighbouring channels to D (as PatchCore does, Roth et al. 2022).
+
+    Args:
+        tag: timm name; keep the part behind the dot, bare names change meaning between releases.
+        blocks: indices of transformer blocks, or of CNN stages.
+        image_size: S in pixels.
+        weights: a local weights file; empty downloads the tag's own.
+        block_norm: LayerNorm each block's tokens before the mean.
+        feature_dim: D for CNNs; 0 takes 768. Transformers keep their own width.
+        overlap: see `overlapping_features`.
+        random_seed: draw untrained weights with this seed instead of loading any.
+
+    Raises:
+        BackboneError: unknown tag, weights that cannot be had or do not fit, blocks out of range.
+    """
+
+    def __init__(
+        self, tag: str, *, blocks: Sequence[int] = (1, 3, 5, 11), image_size: int = 224, weights: str | Path = "",
+        block_norm: bool = False, feature_dim: int = 0, overlap: int = 1, random_seed: int | None = None,
+    ) -> None:
+        model = load_timm(tag, weights, random_seed)
+        depth = len(model.feature_info)
+        if not blocks or max(blocks) >= depth:
+            raise BackboneError(
+                f"{tag} has layers 0 … {depth - 1}; blocks asked for: {list(blocks)}. Set blocks, e.g. 2,3 for a CNN"
+            )
+        patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
+        if patch and image_size % patch[0]:
+            raise BackboneError(f"image_size {image_size}: expected a multiple of the {patch[0]}-pixel patches of {tag}")
+        if patch and feature_dim:
+            raise BackboneError(f"feature_dim is for CNNs; {tag} keeps its own width, leave feature_dim out")
+        data = timm.data.resolve_model_data_config(model)
+        if hasattr(model, "set_input_size") and image_size != data["input_size"][-1]:
+            model.set_input_size(img_size=image_size)
+        network = _Intermediates(model, blocks, block_norm, feature_dim)
+        resolved = ".".join(filter(None, (model.pretrained_cfg["architecture"], model.pretrained_cfg.get("tag"))))
+        name = f"random:{tag}" if random_seed is not None else resolved
+        layers = f"[{','.join(map(str, blocks))}]" + ("+norm" if block_norm else "")
+        super().__init__(network, name + layers, image_size, data["mean"], data["std"], data["interpolation"], overlap)
+
+
+class _Intermediates(nn.Module):
+    """Chosen layers of a timm model, merged into (B, H, W, D)."""
+
+    def __init__(self, model: nn.Module, blocks: Sequence[int], block_norm: bool, feature_dim: int) -> None:
+        super().__init__()
+        self.model = model
+        self.blocks = list(blocks)
+        self.block_norm = block_norm
+        self.feature_dim = feature_dim
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 3, S, S) → (B, H, W, D)."""
+        maps = self.model.forward_intermediates(
+            images, indices=self.blocks, intermediates_only=True, output_fmt="NCHW", stop_early=True
+        )
+        layers = [layer.permute(0, 2, 3, 1) for layer in maps]
+        if self.block_norm:
+            layers = [F.layer_norm(layer, layer.shape[-1:]) for layer in layers]
+        alike = len({layer.shape for layer in layers}) == 1 and not self.feature_dim
+        return torch.stack(layers).mean(dim=0) if alike else self._concatenated(layers)
+
+    def _concatenated(self, layers: list[torch.Tensor]) -> torch.Tensor:
+        size = max(tuple(layer.shape[1:3]) for layer in layers)
+        resized = [
+            F.interpolate(layer.permute(0, 3, 1, 2), size=size, mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
+            for layer in layers
+        ]
+        joined = torch.cat(resized, dim=-1)
+        return F.adaptive_avg_pool1d(joined.flatten(0, 2).unsqueeze(1), self.feature_dim or 768).view(*joined.shape[:3], -1)
+
+
+def build_extractor(config: ExperimentConfig) -> PatchExtractor:
+    """The frozen backbone a config names, on its device.
+
+    Raises:
+        BackboneError: see `ViTPatchCoreExtractor`.
+    """
+    name, device = config.backbone, resolve_device(config.device)
+    if name == "filterbank":
+        if config.backbone_weights:
+            raise BackboneError("backbone=filterbank takes no weights; drop backbone_weights or name a timm tag")
+        if config.overlap > 1:
+            raise BackboneError("overlap is for timm backbones; leave it out with backbone=filterbank")
+        return PatchExtractor(FilterBank(config.image_size), "filterbank", config.image_size).to(device)
+    tag = name.removeprefix("random:")
+    if tag != name and config.backbone_weights:
+        raise BackboneError(f"backbone={name} asks for random weights, backbone_weights for a file; give one of the two")
+    return ViTPatchCoreExtractor(
+        tag, blocks=config.blocks, image_size=config.image_size, block_norm=config.block_norm,
+        feature_dim=config.feature_dim, overlap=config.overlap,
+        weights="" if tag != name else config.backbone_weights, random_seed=0 if tag != name else None,
+    ).to(device)

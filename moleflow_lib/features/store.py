@@ -1,0 +1,109 @@
+"""Features on disk: every image goes through the frozen backbone once, whatever follows.
+
+Stored as float16, one file a product and split, keyed by the backbone's identity and the images'
+contents, and memory-mapped when read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from moleflow_lib.artifacts import artifact_exists, digest, file_sha256, load_artifact, save_artifact
+from moleflow_lib.datasets import Record, load_image
+from moleflow_lib.errors import DataError
+from moleflow_lib.features.extractor import PatchExtractor
+from moleflow_lib.runtime import progress
+
+__all__ = ["FeatureStore", "Features"]
+
+_DECODERS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """Patch features of some images, in the order of their records."""
+
+    patches: torch.Tensor  # (N, H, W, D) float16, memory-mapped
+    records: tuple[Record, ...]
+    key: str  # digest of the images' contents and the backbone
+    images_per_second: float  # when they were extracted, decoding included
+    bytes: int  # on disk
+
+    def image_means(self) -> torch.Tensor:
+        """Mean patch feature of each image (N, D) float32, what the router sees."""
+        return torch.cat([chunk.float().mean(dim=(1, 2)) for chunk in self.patches.split(64)])
+
+
+class FeatureStore:
+    """Extracts features once and keeps them.
+
+    Args:
+        folder: where the files go.
+        extractor: the frozen backbone.
+        resize: how images become square, see `load_image`.
+        batch_size: images a forward pass.
+    """
+
+    def __init__(self, folder: Path, extractor: PatchExtractor, resize: str = "resize", batch_size: int = 32) -> None:
+        self.extractor, self.resize, self.batch_size = extractor, resize, batch_size
+        self.identity = {**extractor.identity, "resize": resize}
+        self.key = digest(self.identity)
+        self.folder = folder / f"{extractor.tag.split('[')[0].replace(':', '_')}-{self.key[:12]}"
+
+    def features(self, records: Sequence[Record], name: str) -> Features:
+        """Features of some images, from disk if they were extracted before.
+
+        Args:
+            records: the images.
+            name: what they are called in file names and progress bars, e.g. `bottle-train`.
+
+        Raises:
+            ArtifactError: a stored file is damaged or belongs to another backbone.
+            DataError: an image cannot be read, or its features are not finite.
+        """
+        if not records:
+            raise DataError(f"{name}: expected at least one image, got none")
+        key = digest(self.key, [file_sha256(record.image) for record in records])
+        path = self.folder / f"{name}-{key[:12]}"
+        if not artifact_exists(path):
+            self._extract(records, name, path, key)
+        tensors, manifest = load_artifact(path, expect={"key": key, "identity": self.identity})
+        return Features(
+            patches=tensors["patches"], records=tuple(records), key=key, bytes=tensors["patches"].nbytes,
+            images_per_second=manifest["images_per_second"],
+        )
+
+    def _extract(self, records: Sequence[Record], name: str, path: Path, key: str) -> None:
+        start = time.perf_counter()
+        parts = [self.extractor(batch).half().cpu() for batch in self._batches(records, name)]
+        patches = torch.cat(parts)
+        if not patches.isfinite().all():
+            bad = int((~patches.isfinite()).flatten(1).any(dim=1).nonzero()[0])
+            raise DataError(f"{records[bad].image}: its features are not finite in float16; check the image and the backbone")
+        speed = len(records) / (time.perf_counter() - start)
+        save_artifact(path, {"patches": patches}, {
+            "kind": "features", "key": key, "identity": self.identity, "images_per_second": speed,
+            "images": [f"{r.product}/{r.split}/{r.defect}/{r.image.name}" for r in records],
+        })
+
+    def _batches(self, records: Sequence[Record], name: str) -> Iterator[np.ndarray]:
+        """Decode images on a few threads, a batch ahead of the network."""
+        def read(record: Record) -> np.ndarray:
+            return load_image(record.image, self.extractor.image_size, self.resize, self.extractor.interpolation)
+
+        starts = range(0, len(records), self.batch_size)
+        with ThreadPoolExecutor(_DECODERS) as pool:
+            def load(start: int) -> list:
+                return [pool.submit(read, record) for record in records[start : start + self.batch_size]]
+
+            ahead = load(0)
+            for start in progress(starts, f"features {name}"):
+                batch, ahead = ahead, load(start + self.batch_size)
+                yield np.stack([future.result() for future in batch])

@@ -1,0 +1,1 @@
+"""What a person sees: notebooks, reports, tables, figures, controls."""

@@ -1,0 +1,104 @@
+"""Controls for JupyterLab. Each shows what a static figure of the same notebook also says.
+
+A control is plain widgets and one picture or table that follows them. None uses ipywidgets' Output
+widget (`interact` does): in batch runs its messages were seen to leave the notebook client waiting
+for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from ipywidgets import HTML, Dropdown, FloatSlider, Image, IntSlider, VBox, Widget
+
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.datasets import Task, load_image, load_mask
+from moleflow_lib.evaluation.evaluator import TaskEvaluator
+from moleflow_lib.metrics import METRICS
+from moleflow_lib.reporting.figures.style import composed, heat_overlay, outlined, png_bytes
+from moleflow_lib.reporting.tables import Table
+from moleflow_lib.routing.router import COVARIANCES
+from moleflow_lib.studies.ablation import paired_differences
+from moleflow_lib.studies.routing import routing_cases
+
+__all__ = ["browse_ablation", "browse_heat_maps", "browse_images", "browse_routes"]
+
+
+def browse_images(tasks: Sequence[Task], config: ExperimentConfig) -> VBox:
+    """Choose a task and leaf through its test images, defects outlined."""
+    by_name = {task.name: task for task in tasks}
+
+    def draw(task: str, image: int) -> bytes:
+        record = by_name[task].test[image % len(by_name[task].test)]
+        picture = load_image(record.image, config.image_size, config.resize)
+        if record.mask:
+            picture = outlined(picture, load_mask(record.mask, config.image_size, config.resize))
+        return png_bytes(composed([[picture]], 1, 256))
+
+    return _control(draw, Image(format="png"), task=Dropdown(options=list(by_name)), image=_image_slider(tasks))
+
+
+def browse_heat_maps(evaluators: Sequence[TaskEvaluator]) -> VBox:
+    """Choose a task, an image and a threshold: the image, its map, and what would be called defective."""
+    by_name = {evaluator.task.name: evaluator for evaluator in evaluators}
+    percentile = FloatSlider(99.0, min=50.0, max=99.9, step=0.1, description="percentile")
+    return _control(
+        lambda task, image, threshold: png_bytes(composed([_thresholded(by_name[task], image, threshold)], 3, 224)),
+        Image(format="png"), task=Dropdown(options=list(by_name)),
+        image=_image_slider([evaluator.task for evaluator in evaluators]), threshold=percentile,
+    )
+
+
+def browse_routes(evaluators: Sequence[TaskEvaluator]) -> VBox:
+    """Choose a covariance estimate and see where the images of each task go."""
+    names = [evaluator.task.name for evaluator in evaluators]
+
+    def count(variant: str) -> str:
+        case = routing_cases(evaluators, variant)
+        counts = np.zeros((len(names), len(names)), dtype=int)
+        np.add.at(counts, (case.truth, case.chosen), 1)
+        sent = [f"to {name}" for name in names]
+        rows = [{"images of": name, **dict(zip(sent, row.tolist(), strict=True))} for name, row in zip(names, counts, strict=True)]
+        return Table(rows, f"Test images, routed with {variant}.")._repr_html_()
+
+    return _control(count, HTML(), variant=Dropdown(options=COVARIANCES))
+
+
+def browse_ablation(rows: Sequence[Mapping[str, object]]) -> VBox:
+    """Choose a metric and see every switch against the preset."""
+    return _control(
+        lambda metric: Table(paired_differences(rows, metric), f"{metric}, difference to the preset.")._repr_html_(),
+        HTML(), metric=Dropdown(options=METRICS),
+    )
+
+
+def _control(draw: Callable[..., bytes | str], shown: Image | HTML, **controls: Widget) -> VBox:
+    """Widgets above a picture or table that is drawn anew whenever one of them moves."""
+    def refresh(_: object = None) -> None:
+        shown.value = draw(**{name: control.value for name, control in controls.items()})
+
+    for name, control in controls.items():
+        control.description = control.description or name
+        control.observe(refresh, names="value")
+    refresh()
+    return VBox([*controls.values(), shown])
+
+
+def _thresholded(evaluator: TaskEvaluator, image: int, percentile: float) -> list[np.ndarray]:
+    """One test image: as it is, its map, and the region above a percentile of the normal images' maps."""
+    index = image % len(evaluator.task.test)
+    maps = evaluator.maps(evaluator.patch_scores(evaluator.task.index))
+    calm = maps[evaluator.labels == 0]
+    cut = np.percentile(calm if len(calm) else maps, percentile)
+    record, config = evaluator.task.test[index], evaluator.config
+    picture, truth = load_image(record.image, config.eval_size, config.resize), evaluator.masks()[index]
+    return [
+        outlined(picture, truth) if truth.any() else picture,
+        heat_overlay(picture, maps[index], np.median(maps), maps.max()),
+        outlined(picture, maps[index] > cut, (213, 94, 0)),
+    ]
+
+
+def _image_slider(tasks: Sequence[Task]) -> IntSlider:
+    return IntSlider(0, 0, max(len(task.test) for task in tasks) - 1)

@@ -1,0 +1,100 @@
+"""Figures of what goes in: images, their features, and how far the products lie apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from PIL import Image
+
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.datasets import Record, Task, load_image, load_mask
+from moleflow_lib.features.store import Features
+from moleflow_lib.reporting.figures.style import captioned, image_sheet, outlined, task_colour
+
+__all__ = ["feature_statistics", "gallery", "pca_maps", "sample_records", "separation"]
+
+_CELL = 160
+
+
+def sample_records(task: Task, count: int = 3) -> list[Record]:
+    """One normal and up to `count` defective test images, each of another defect type where possible."""
+    normal = [record for record in task.test if record.label == 0][:1]
+    first_of_type: dict[str, Record] = {}
+    for record in task.test:
+        if record.label == 1:
+            first_of_type.setdefault(record.defect, record)
+    return [*normal, *list(first_of_type.values())[:count]]
+
+
+def gallery(tasks: Sequence[Task], config: ExperimentConfig) -> go.Figure:
+    """One normal and three defective test images of every task, defects outlined."""
+    rows = [_placed([[_picture(record, config)] for record in sample_records(task)], task, 4) for task in tasks]
+    return image_sheet(
+        rows, [task.name for task in tasks], ["normal", "defect", "defect", "defect"], "What the detector is shown",
+        "Green lines are the defect masks; a product without masks has none. Look for defects you would miss yourself.",
+    )
+
+
+def feature_statistics(tasks: Sequence[Task], features: Sequence[Features]) -> go.Figure:
+    """Distribution of patch feature norms of each task's training images."""
+    figure = go.Figure()
+    for task, own in zip(tasks, features, strict=True):
+        norms = own.patches[:: max(1, len(own.patches) // 40)][:40].float().norm(dim=-1).flatten().numpy()
+        figure.add_violin(
+            y=norms, name=task.name, line_color=task_colour(task.index), meanline_visible=True, points=False
+        )
+    figure.update_yaxes(title="norm of a patch feature (backbone units)")
+    return captioned(
+        figure.update_layout(showlegend=False), "Patch feature norms",
+        f"Training images of {len(tasks)} tasks, at most 40 images each. Tasks whose norms differ are easy to route "
+        "and hard to share a flow: the whitening adapter's LayerNorm, where it is on, evens this out.",
+    )
+
+
+def pca_maps(tasks: Sequence[Task], coloured: Sequence[Sequence[np.ndarray]], config: ExperimentConfig) -> go.Figure:
+    """Test images beside their patch features, three principal components as red, green and blue."""
+    rows = []
+    for task, maps in zip(tasks, coloured, strict=True):
+        shown = zip(sample_records(task, 2), maps, strict=True)
+        pairs = [(_picture(record, config), _enlarged(colour)) for record, colour in shown]
+        rows.append(_placed(pairs, task, 6))
+    return image_sheet(
+        rows, [task.name for task in tasks], ["normal", "features", "defect", "features", "defect", "features"],
+        "What the frozen backbone sees",
+        "Patches of equal colour look equal to the backbone (PCA fitted on training patches of all tasks). A defect that "
+        "does not change colour here has to be found in the components that are not shown, or not at all.",
+    )
+
+
+def separation(names: Sequence[str], distances: np.ndarray) -> go.Figure:
+    """Distances between tasks in units of their own spread."""
+    figure = go.Figure(go.Heatmap(
+        z=distances, x=list(names), y=list(names), colorscale="Viridis", texttemplate="%{z:.1f}",
+        colorbar_title="distance",
+    ))
+    figure.update_yaxes(autorange="reversed", scaleanchor="x", constrain="domain", title="task")
+    figure.update_xaxes(constrain="domain", title="task")
+    return captioned(
+        figure, "How far the tasks lie apart",
+        "Distance of mean image features divided by the spread within the tasks (training images). Small numbers are "
+        "the pairs to watch in notebook 04.",
+    )
+
+
+def _picture(record: Record, config: ExperimentConfig) -> np.ndarray:
+    image = load_image(record.image, _CELL, config.resize)
+    return outlined(image, load_mask(record.mask, _CELL, config.resize)) if record.mask else image
+
+
+def _enlarged(colour: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(colour).resize((_CELL, _CELL), Image.Resampling.NEAREST))
+
+
+def _placed(groups: Sequence[Sequence[np.ndarray]], task: Task, columns: int) -> list:
+    """A row of pictures, its first place left empty where the task has no normal test image."""
+    row = [picture for group in groups for picture in group]
+    if groups and not any(record.label == 0 for record in task.test):
+        row = [None] * len(groups[0]) + row
+    return row + [None] * (columns - len(row))

@@ -1,0 +1,105 @@
+"""Figures of how far the router can be trusted: its confidence, unknown products, the images it nearly lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from moleflow_lib.datasets import Record, load_image, load_mask
+from moleflow_lib.evaluation.evaluator import TaskEvaluator
+from moleflow_lib.reporting.figures.style import DEFECTIVE, NORMAL, captioned, image_sheet, outlined
+from moleflow_lib.studies.routing import CloseCall, RouterImages
+
+__all__ = ["close_call_sheet", "reliability", "unknown_products"]
+
+Rows = Sequence[Mapping[str, object]]
+_CELL = 128
+
+
+def reliability(rows: Rows, kinds: Sequence[str]) -> go.Figure:
+    """Accuracy against stated confidence on test images, one panel a kind."""
+    shown = [row for kind in dict.fromkeys(kinds) for row in rows if row["variant"] == kind]
+    titles = [f"{row['variant']}, calibration error {row['ece']:.3f}" for row in shown]
+    figure = make_subplots(1, max(1, len(shown)), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.06)
+    for column, row in enumerate(shown, start=1):
+        bins = row["bins"]
+        figure.add_scatter(
+            x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dash", "color": "#8b929a"}, showlegend=False, row=1, col=column,
+        )
+        accuracy = np.array([b["accuracy"] for b in bins])
+        figure.add_scatter(
+            x=[b["confidence"] for b in bins], y=accuracy, mode="markers+text", row=1, col=column, showlegend=False,
+            text=[str(b["images"]) for b in bins], textposition="middle left", textfont_size=11,
+            marker={"color": NORMAL, "size": 10},
+            error_y={"array": [b["high"] for b in bins] - accuracy, "arrayminus": accuracy - [b["low"] for b in bins]},
+        )
+    figure.update_xaxes(title="stated probability of the chosen task", range=[-0.03, 1.06])
+    figure.update_yaxes(range=[-0.03, 1.06])
+    figure.update_yaxes(title="share routed right", col=1)
+    return captioned(
+        figure, "Does the router know how sure it may be?",
+        "Test images in ten bins of confidence, with their number and 95 % Wilson intervals. The temperature was fitted on "
+        "held-out training images. Below the dashed line the router is too sure, above it too modest."
+        if shown else "A single task leaves no doubt.",
+    ).update_layout(margin_t=90)
+
+
+def unknown_products(rows: Rows, accept: float) -> go.Figure:
+    """False alarms and misses of "none of these", each product left out in turn."""
+    bars = (
+        ("false_alarm_normal", "false alarms, normal images", NORMAL, ""),
+        ("false_alarm_defective", "known product refused, defective images", DEFECTIVE, ""),
+        ("missed", "misses, unknown product", "#882255", ""),
+        ("false_alarm_trap", "false alarms, limit without held-out images (the trap)", "#b5bac1", "/"),
+    )
+    figure = go.Figure()
+    for key, label, colour, pattern in bars:
+        figure.add_bar(
+            x=[row["variant"] for row in rows], y=[row[key] for row in rows], name=label, marker_color=colour,
+            marker_pattern_shape=pattern, text=[None if row[key] is None else f"{100 * row[key]:.0f} %" for row in rows],
+            textposition="outside",
+        )
+    figure.add_hline(y=1 - accept, line_dash="dot", line_color="#8b929a")
+    figure.update_yaxes(title="share of test images", range=[0, 1.12])
+    figure.update_xaxes(title="covariance estimate")
+    figure.update_layout(legend={"orientation": "h", "y": -0.25})
+    return captioned(
+        figure, "None of these: a product never learned",
+        f"Each task accepts what lies within the {100 * accept:.0f} % quantile of its own held-out training distances (dotted: "
+        f"{100 * (1 - accept):.0f} % false alarms, what that promises for normal images). Misses: "
+        "images of a product left out that some other task accepts, mean over products. Hatched: the same limit taken from "
+        "images that the prototype has seen, which refuses good parts where dimensions are many and images few.", height=480,
+    )
+
+
+def close_call_sheet(evaluators: Sequence[TaskEvaluator], images: RouterImages, calls: Sequence[CloseCall]) -> go.Figure:
+    """The test images with the smallest margins, above a typical training image of their own and of the nearest other task."""
+    if not calls:
+        return captioned(go.Figure(), "Expected failures", "With a single task no image can be sent to a wrong one.")
+    config = evaluators[0].config
+
+    def shown(record: Record) -> np.ndarray:
+        picture = load_image(record.image, _CELL, config.resize)
+        return outlined(picture, load_mask(record.mask, _CELL, config.resize)) if record.mask else picture
+
+    typical = [
+        shown(evaluator.task.train[int((x - x.mean(dim=0)).norm(dim=1).argmin())])
+        for evaluator, x in zip(evaluators, images.train, strict=True)
+    ]
+    rows = [
+        [shown(evaluators[call.task].task.test[call.image]) for call in calls],
+        [typical[call.task] for call in calls], [typical[call.rival] for call in calls],
+    ]
+    labels = [
+        f"{'WRONG' if call.wrong else 'right'}, {call.margin:.2f}<br>{images.names[call.task]}<br>→ {images.names[call.rival]}"
+        for call in calls
+    ]
+    figure = image_sheet(
+        rows, ["test image", "true task", "nearest other"], labels, "Expected failures: the smallest margins",
+        "Above each: whether it was routed right, margin (distance to the nearest other task over that to its own, wrong below "
+        "1), true task → nearest other task. Below: training images nearest to the two prototypes. Green: defect.", cell=_CELL,
+    )
+    return figure.update_layout(margin={"t": 130}, height=figure.layout.height + 50)

@@ -1,0 +1,122 @@
+"""Figures of learning one task: curves, the latent, scores and heat maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from moleflow_lib.datasets import load_image
+from moleflow_lib.evaluation.evaluator import TaskEvaluator
+from moleflow_lib.reporting.figures.style import DEFECTIVE, NORMAL, captioned, heat_overlay, image_sheet, outlined, task_colour
+from moleflow_lib.studies.features_and_latents import LatentReport
+from moleflow_lib.training.trainer import TaskHistory
+
+__all__ = ["heat_map_cases", "latent_gaussianity", "score_histogram", "training_curves"]
+
+
+def training_curves(histories: Sequence[TaskHistory], seed: int) -> go.Figure:
+    """Loss, log-determinant and latent energy over epochs, one line a task."""
+    panels = {"loss": "loss", "log_det": "log-determinant", "energy": "½‖z‖²"}
+    figure = make_subplots(1, 3, subplot_titles=list(panels.values()), horizontal_spacing=0.08)
+    for index, history in enumerate(histories):
+        epochs = list(range(1, len(history.curves["loss"]) + 1))
+        for column, curve in enumerate(panels, start=1):
+            figure.add_scatter(
+                x=epochs, y=history.curves[curve], name=history.name, legendgroup=history.name, row=1, col=column,
+                showlegend=column == 1, line_color=task_colour(index), mode="lines",
+            )
+    figure.update_xaxes(title="epoch")
+    figure.update_yaxes(title="nats per patch", col=1)
+    steps = ", ".join(f"{history.name} {history.steps}" for history in histories)
+    return captioned(
+        figure, "Training curves",
+        f"Means over each epoch's training patches; steps: {steps}; seed {seed}. A curve still falling at the end "
+        "means the task was given too few steps.",
+    )
+
+
+def latent_gaussianity(report: LatentReport, dim: int) -> go.Figure:
+    """Quantiles of z against the standard normal, and the energy of each patch."""
+    figure = make_subplots(
+        1, 2, subplot_titles=["quantiles of z", "‖z‖²/D of each patch"], horizontal_spacing=0.12
+    )
+    ideal = report.quantiles[0]
+    figure.add_scatter(x=ideal, y=ideal, mode="lines", line={"color": "#8b929a", "dash": "dash"}, name="standard normal")
+    figure.add_scatter(x=ideal, y=report.quantiles[1], mode="lines", line_color=NORMAL, name="z")
+    figure.add_histogram(x=report.energy, row=1, col=2, marker_color=NORMAL, nbinsx=60, name="patches", showlegend=False)
+    figure.add_vline(x=1, line_dash="dash", line_color="#8b929a", row=1, col=2)
+    figure.update_xaxes(title="standard normal quantile", col=1)
+    figure.update_yaxes(title="quantile of z", col=1)
+    figure.update_xaxes(title="‖z‖²/D", col=2)
+    figure.update_yaxes(title="patches", col=2)
+    return captioned(
+        figure, "Is the latent Gaussian?",
+        f"{report.images.capitalize()}, all {dim} channels; Kolmogorov–Smirnov distance {report.ks_distance:.3f}. A perfect flow "
+        "follows the dashed line and centres the energy at 1; heavier tails mean likelihoods that overstate rarity. "
+        "Trained with feature noise, patches without noise lie nearer to the centre.",
+    )
+
+
+def score_histogram(evaluator: TaskEvaluator) -> go.Figure:
+    """Image scores of normal and defective test images under the task's own parts."""
+    scores = evaluator.image_scores(evaluator.task.index)
+    heights = np.log10(scores - scores.min() + 1)
+    bins = {"start": 0, "end": float(heights.max()) + 0.1, "size": max(float(heights.max()), 0.1) / 40}
+    figure = go.Figure()
+    for label, name, colour in ((0, "normal", NORMAL), (1, "defective", DEFECTIVE)):
+        own = heights[evaluator.labels == label]
+        figure.add_histogram(x=own, name=f"{name} (n={len(own)})", marker_color=colour, opacity=0.6, xbins=bins)
+    figure.update_layout(barmode="overlay")
+    decades = np.arange(int(heights.max()) + 1)
+    figure.update_xaxes(
+        title=f"image score above the lowest one ({evaluator.config.image_score_unit} + 1, logarithmic; right = more anomalous)",
+        tickvals=decades, ticktext=[f"{10.0**d:g}" for d in decades],
+    )
+    figure.update_yaxes(title="test images")
+    return captioned(
+        figure, f"Scores of {evaluator.task.name}",
+        "Test images under their own task's parts. What overlaps cannot be told apart by any threshold.",
+    )
+
+
+def heat_map_cases(evaluators: Sequence[TaskEvaluator], routed: bool = False) -> go.Figure:
+    """Best, median and worst detected defect and the most suspicious normal image of each task."""
+    rows, labels = [], []
+    for evaluator in evaluators:
+        chosen = evaluator.detector.route(evaluator.image_means) if routed else evaluator.task.index
+        patch_scores = evaluator.patch_scores(chosen)
+        scores = evaluator.image_scores(chosen)
+        maps = evaluator.maps(patch_scores)
+        low, high = np.percentile(maps, [50, 99.5])
+        pictures: list = []
+        for index in _cases(scores, evaluator.labels):
+            pictures += _pair(evaluator, index, maps, low, high)
+        rows.append(pictures)
+        labels.append(evaluator.task.name)
+    return image_sheet(
+        rows, labels, ["best", "map", "median", "map", "worst", "map", "normal, highest", "map"],
+        "Heat maps: best, median and worst case",
+        "Defective test images with the highest, median and lowest image score, and the normal one with the highest; each "
+        f"{'under the task the router chose' if routed else 'under its own task'}. Green: mask; bright: anomalous, one "
+        "scale a row. The worst case shows what the method cannot see.", cell=116,
+    )
+
+
+def _cases(scores: np.ndarray, labels: np.ndarray) -> list[int | None]:
+    """Indices of the images shown; None where a task has no defective or no normal image."""
+    defective, normal = (np.flatnonzero(labels == label) for label in (1, 0))
+    order = defective[np.argsort(scores[defective])]
+    found = [order[-1], order[len(order) // 2], order[0]] if len(order) else [None] * 3
+    return [*found, normal[np.argmax(scores[normal])] if len(normal) else None]
+
+
+def _pair(evaluator: TaskEvaluator, index: int | None, maps: np.ndarray, low: float, high: float) -> list:
+    if index is None:
+        return [None, None]
+    config = evaluator.config
+    image = load_image(evaluator.task.test[index].image, config.eval_size, config.resize)
+    mask = evaluator.masks()[index]
+    return [outlined(image, mask) if mask.any() else image, heat_overlay(image, maps[index], low, high)]

@@ -1,0 +1,96 @@
+"""What every notebook shares: reading its parameters, its summary, its result file, its provenance."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import plotly.io as pio
+from IPython import get_ipython
+from IPython.display import Markdown
+
+from moleflow_lib.artifacts import SCHEMA_VERSION, write_json
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.errors import ConfigError
+from moleflow_lib.reporting.tables import Table
+from moleflow_lib.runtime import provenance
+
+__all__ = ["notebook_config", "provenance_table", "show_summary", "write_result"]
+
+_PATHS = ("dataset_root", "out_dir", "backbone_weights")
+_ANCHOR = Path("notebooks") / "01_feature_extraction.ipynb"
+pio.renderers.default = "plotly_mimetype"  # figures as data: JupyterLab draws them, reports embed them
+
+
+def notebook_config(namespace: Mapping[str, object]) -> ExperimentConfig:
+    """The experiment that the parameters cell describes, papermill's injected values included.
+
+    Papermill injects any name it is given. So every name assigned in the parameters cell or in an
+    injected one counts as a parameter here, and an unknown one is refused. Relative paths are meant
+    from the repository's root, wherever the kernel was started.
+
+    Args:
+        namespace: the notebook's `globals()`.
+
+    Raises:
+        ConfigError: unknown names or wrong types.
+    """
+    shell = get_ipython()
+    if shell is None:
+        raise ConfigError("notebook_config reads a notebook's cells; in a script use ExperimentConfig.from_params")
+    params = {name: namespace[name] for name in _assigned(shell.user_ns["In"]) if name in namespace}
+    config = ExperimentConfig.from_params(params)
+    root = next((folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / _ANCHOR).is_file()), Path.cwd())
+    return config.with_(**{name: str(root / path) for name in _PATHS if (path := getattr(config, name))})
+
+
+def show_summary(sentences: Sequence[str]) -> Markdown:
+    """The answer to the notebook's question, as a list of sentences."""
+    return Markdown("\n".join(f"- {sentence}" for sentence in sentences))
+
+
+def write_result(
+    config: ExperimentConfig, name: str, result: Mapping[str, object], summary: Sequence[str],
+    hashes: Mapping[str, str] | None = None,
+) -> str:
+    """Write `<name>.result.json` into the run's folder.
+
+    Args:
+        config: the experiment.
+        name: the notebook's name without suffix.
+        result: JSON-able numbers; undefined ones are None.
+        summary: the sentences of `show_summary`.
+        hashes: what the result rests on (`Experiment.hashes`), added to the provenance.
+
+    Returns:
+        The file's name.
+    """
+    path = Path(config.out_dir) / f"{name}.result.json"
+    facts = {"schema": SCHEMA_VERSION, "notebook": name, "summary_text": list(summary)}
+    made = {**provenance(config.device), **(hashes or {})}
+    write_json(path, {**facts, **result, "config": config.to_dict(), "provenance": made})
+    return path.name
+
+
+def provenance_table(config: ExperimentConfig, hashes: Mapping[str, str] | None = None) -> Table:
+    """Versions, hardware, commit, the hashes of what went in and came out, and the configuration in full."""
+    facts = {**provenance(config.device), **(hashes or {})}
+    rows = [{"what": name, "value": str(value)} for name, value in facts.items()]
+    options = config.to_dict().items()
+    rows += [{"what": f"config: {name}", "value": str(value)} for name, value in options if name not in _PATHS]
+    return Table(rows, "Where and with what this was made, and every option in force.")
+
+
+def _assigned(cells: Sequence[str]) -> list[str]:
+    """Names assigned in the latest parameters cell and in the cells papermill injected."""
+    trees = [(source, ast.parse(source)) for source in cells if source and not source.startswith(("%", "!"))]
+    names = [(source, _targets(tree)) for source, tree in trees]
+    declared = [targets for _, targets in names if "preset" in targets][-1:]
+    injected = [targets for source, targets in names if source.startswith("# Parameters")]
+    return list(dict.fromkeys(name for targets in [*declared, *injected] for name in targets))
+
+
+def _targets(tree: ast.Module) -> list[str]:
+    return [target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets
+            if isinstance(target, ast.Name)]

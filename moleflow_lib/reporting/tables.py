@@ -1,0 +1,132 @@
+"""Tables for notebooks and reports: plain HTML that a report makes sortable, with CSV and LaTeX to take away."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from urllib.parse import quote
+
+from moleflow_lib.reporting.definitions import definition_of
+
+__all__ = ["Table", "number"]
+
+_LATEX = str.maketrans({
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "\u2009": r"\,",
+    "–": "--", "−": "$-$", "±": r"$\pm$", "→": r"$\rightarrow$", "·": r"$\cdot$", "½": r"$\frac12$", "σ": r"$\sigma$",
+})
+
+
+class Table:
+    """Rows under named columns, shown as HTML by Jupyter.
+
+    Args:
+        rows: one mapping a row; a missing value shows as a dash.
+        caption: what to look for.
+        digits: decimals of fractional numbers.
+
+    >>> Table([{"class": "nut", "auroc": 0.98765}], "One row.")._repr_html_().count("<td")
+    2
+    """
+
+    def __init__(self, rows: Sequence[Mapping[str, object]], caption: str, digits: int = 3) -> None:
+        self.rows, self.caption, self.digits = list(rows), caption, digits
+        self.columns = list(dict.fromkeys(name for row in self.rows for name in row))
+
+    def to_csv(self) -> str:
+        """Comma-separated values under one line of names, numbers in full precision, nothing for what is undefined.
+
+        >>> print(Table([{"class": "nut", "auroc": 2 / 3, "ap": None}], "").to_csv())
+        class,auroc,ap
+        nut,0.6666666666666666,
+        <BLANKLINE>
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([self.columns, *([row.get(name) for name in self.columns] for row in self.rows)])
+        return text.getvalue()
+
+    def to_latex(self) -> str:
+        r"""A LaTeX table with booktabs rules (`\usepackage{booktabs}`), numbers as shown.
+
+        >>> print(Table([{"class": "metal_nut", "auroc": 2 / 3}], "One row.").to_latex())
+        \begin{table}
+        \centering
+        \caption{One row.}
+        \begin{tabular}{lr}
+        \toprule
+        class & auroc \\
+        \midrule
+        metal\_nut & 0.667 \\
+        \bottomrule
+        \end{tabular}
+        \end{table}
+        """
+        align = "".join("r" if any(_is_number(row.get(name)) for row in self.rows) else "l" for name in self.columns)
+        head, *body = (" & ".join(text.translate(_LATEX) for text in line) + r" \\" for line in self._lines())
+        return "\n".join([
+            r"\begin{table}", r"\centering", rf"\caption{{{self.caption.translate(_LATEX)}}}", rf"\begin{{tabular}}{{{align}}}",
+            r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", r"\end{table}",
+        ])
+
+    def _repr_html_(self) -> str:
+        if not self.rows:
+            return f'<p class="note">{escape(self.caption)} None here.</p>'
+        head = "".join(_head(name) for name in self.columns)
+        body = "".join(
+            "<tr>" + "".join(self._cell(row.get(name)) for name in self.columns) + "</tr>" for row in self.rows
+        )
+        return (
+            f'<table class="sortable"><caption>{escape(self.caption)} {self._downloads()}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )
+
+    def __repr__(self) -> str:
+        return "\n".join("\t".join(line) for line in self._lines())
+
+    def _lines(self) -> list[list[str]]:
+        """Names, then the values of each row, as shown."""
+        return [self.columns, *([number(row.get(name), self.digits) for name in self.columns] for row in self.rows)]
+
+    def _downloads(self) -> str:
+        """Links that carry their file with them, so they work in a page without a network or a server."""
+        name = re.sub(r"\W+", "-", self.caption.split(".")[0]).strip("-").lower()[:40] or "table"
+        files = (("CSV", "csv", "text/csv", self.to_csv()), ("LaTeX", "tex", "text/x-tex", self.to_latex()))
+        return " ".join(
+            f'<a download="{name}.{suffix}" href="data:{kind};charset=utf-8,{quote(text)}">{label}</a>'
+            for label, suffix, kind, text in files
+        )
+
+    def _cell(self, value: object) -> str:
+        kind = ' class="number"' if _is_number(value) else ""
+        return f"<td{kind}>{escape(number(value, self.digits))}</td>"
+
+
+def number(value: object, digits: int = 3) -> str:
+    """A value as readers expect it: fixed decimals, thin spaces in long integers, a dash for nothing.
+
+    >>> number(0.98765), number(3164160), number(None), number(81234.5)
+    ('0.988', '3\u2009164\u2009160', '–', '8.1e+04')
+    """
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}".replace(",", "\u2009")
+    if isinstance(value, float):
+        return f"{value:.1e}" if abs(value) >= 1e4 else f"{value:.{digits}f}"
+    return str(value)
+
+
+def _head(name: str) -> str:
+    """A column's head; what it means shows on hovering, in JupyterLab too."""
+    meaning = definition_of(name)
+    return f'<th title="{escape(meaning.text, quote=True)}">{escape(name)}</th>' if meaning else f"<th>{escape(name)}</th>"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,72 @@
+"""Notebook 01: what goes in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from moleflow_lib.datasets import Task
+from moleflow_lib.experiment import Experiment
+from moleflow_lib.features.store import Features
+
+__all__ = ["cache_rows", "image_counts", "input_sentences", "inputs_result"]
+
+
+def image_counts(tasks: Sequence[Task]) -> list[dict[str, object]]:
+    """Images of each task by split and kind."""
+    return [
+        {
+            "task": task.name, "train": len(task.train), "test": len(task.test),
+            "normal": sum(record.label == 0 for record in task.test),
+            "defective": sum(record.label == 1 for record in task.test),
+            "unlabelled": sum(record.label is None for record in task.test),
+            "masks": sum(record.mask is not None for record in task.test),
+            "defect types": ", ".join(sorted({record.defect for record in task.test if record.label == 1})),
+        }
+        for task in tasks
+    ]
+
+
+def cache_rows(tasks: Sequence[Task], train: Sequence[Features], test: Sequence[Features]) -> list[dict[str, object]]:
+    """What the feature cache holds."""
+    return [
+        {"task": task.name, "split": split, "images": len(f.records), "MB": f.bytes / 1e6, "images/s": f.images_per_second}
+        for task, *pair in zip(tasks, train, test, strict=True) for split, f in zip(("train", "test"), pair, strict=True)
+    ]
+
+
+def inputs_result(
+    experiment: Experiment, train: Sequence[Features], test: Sequence[Features], distances: np.ndarray
+) -> dict[str, object]:
+    """Contents of `01_feature_extraction.result.json`."""
+    names, rows = [task.name for task in experiment.tasks], cache_rows(experiment.tasks, train, test)
+    counts = {row.pop("task"): row for row in image_counts(experiment.tasks)}
+    images = sum(row["images"] for row in rows)
+    closest = None
+    if len(names) > 1:
+        i, j = divmod(int(np.argmin(distances + np.diag(np.full(len(names), np.inf)))), len(names))
+        closest = {"tasks": f"{names[i]} and {names[j]}", "distance": float(distances[i, j])}
+    return {
+        "classes": counts, "backbone": experiment.store.extractor.identity,
+        "images_per_second": images / sum(row["images"] / row["images/s"] for row in rows),
+        "megabytes": sum(row["MB"] for row in rows), "distances": distances.tolist(), "closest": closest,
+    }
+
+
+def input_sentences(result: Mapping[str, object]) -> list[str]:
+    """Summary of notebook 01."""
+    backbone, counts, closest = result["backbone"], result["classes"].values(), result["closest"]
+    rows, columns = backbone["grid"]
+    sentences = [
+        f"The backbone `{backbone['tag']}` gives {backbone['feature_dim']} features a patch on a {rows}×{columns} grid, "
+        f"at {result['images_per_second']:.0f} images a second.",
+        f"{sum(c['train'] for c in counts)} training and {sum(c['test'] for c in counts)} test images of {len(counts)} "
+        f"task(s) fill {result['megabytes']:.0f} MB.",
+    ]
+    unmarked = [name for name, row in result["classes"].items() if not row["masks"]]
+    if unmarked:
+        sentences.append(f"No masks for {', '.join(unmarked)}: pixel metrics are undefined there and left out of every mean.")
+    if closest:
+        sentences.append(f"The closest tasks are {closest['tasks']}, {closest['distance']:.1f} times their own spread apart.")
+    return sentences

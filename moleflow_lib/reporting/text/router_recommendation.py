@@ -1,0 +1,95 @@
+"""Which estimate to use, in one paragraph: the rule looks at training images, the test images check it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from moleflow_lib.reporting.text.words import percent
+from moleflow_lib.studies.routing.covariance_choice import preferred, weakest_accuracy
+
+__all__ = ["recommendation"]
+
+Rows = Sequence[Mapping[str, object]]
+_COST = {
+    "ridge": "one D×D covariance a task",
+    "ledoit_wolf": "one D×D covariance a task", "oas": "one D×D covariance a task",
+    "tied": "one D×D covariance for all tasks, which every new task moves a little, so that choices among older tasks can change",
+    "diagonal": "D variances a task", "euclidean": "nothing beyond the D values of each mean",
+}
+_FAILS = {
+    "ridge": "where one task has far fewer images than another: with n < D distances grow as n shrinks, and its images leave it",
+    "ledoit_wolf": "where one task is shrunk much more than another: the wider estimate draws in foreign images",
+    "oas": "where one task is shrunk much more than another: the wider estimate draws in foreign images",
+    "tied": "where products vary in quite different directions, or one so much that it makes up the whole pool",
+    "diagonal": "where features of a product vary together, so that each alone says little",
+    "euclidean": "where two products differ only in directions in which images hardly vary otherwise, or one scatters far more",
+}
+
+
+def recommendation(evidence: Rows, variants: Rows, used: str, tasks: int) -> dict[str, str]:
+    """The estimate that training images speak for, why, what it costs, when it would fail, and what test images say.
+
+    Args:
+        evidence: `covariance_choice.covariance_evidence`; it alone decides.
+        variants: `study_routers`; only quoted.
+        used: the preset's estimate.
+        tasks: T.
+
+    Returns:
+        `covariance` and `text`.
+    """
+    if tasks < 2:
+        return {"covariance": used, "text": f"Stay with `{used}`: with a single task there is nothing to route."}
+    kind = preferred(evidence, used)
+    head = f"Stay with `{kind}`" if kind == used else f"Use `{kind}` instead of the preset's `{used}`"
+    text = f"{head}. {_why(evidence, kind, used)} It costs {_COST[kind]}. It would fail {_FAILS[kind]}. {_check(variants, kind)}"
+    return {"covariance": kind, "text": text}
+
+
+def _why(evidence: Rows, kind: str, used: str) -> str:
+    by_kind = {row["variant"]: row for row in evidence}
+    row = by_kind[kind]
+    weak = sorted({weakest_accuracy(other) for other in evidence})
+    if weak[-1] - weak[0] <= 0.005:
+        first = (
+            f"On training images all {len(evidence)} estimates route equally well (none below {percent(weak[0])}), so that the "
+            "choice matters little"
+        )
+    else:
+        worst = min(evidence, key=weakest_accuracy)
+        first = (
+            f"On training images it routes {percent(row['held_out'])} right when they are held out, {percent(row['few_images'])} "
+            f"from prototypes of a few images, and {percent(row['one_small_task'])} of a task that alone has few; "
+            f"`{worst['variant']}` falls to {percent(weakest_accuracy(worst))} in the worst of the three"
+        )
+    rest = "; none of the equals has more reserve" if row["gap_needed"] is not None else ""
+    others = [name for name in dict.fromkeys((used, "euclidean")) if name != kind]
+    told = ", ".join(f"`{name}` {_reserve(by_kind[name])}" for name in others)
+    return (
+        f"{first}{rest}: 99 % of the held-out images stay right while the gaps between tasks shrink to {_reserve(row)} of what "
+        f"they are ({told}). Its largest condition number is {row['condition_number']:.0f}."
+    )
+
+
+def _check(variants: Rows, kind: str) -> str:
+    """What the test images, which had no say, make of it."""
+    mine = next(row for row in variants if row["variant"] == kind)
+    if mine["accuracy"] is None:
+        return "No labelled test image can check this."
+    best = max(variants, key=lambda row: row["accuracy"])
+    ends = f"{percent(mine['accuracy_low'])} to {percent(mine['accuracy_high'])}"
+    text = f"Check on test images, which had no say: {percent(mine['accuracy'])} right (95 % interval {ends})"
+    level = [row["variant"] for row in variants if row["accuracy"] == mine["accuracy"] and row is not mine]
+    if best["accuracy"] <= mine["accuracy"]:
+        return f"{text}; no estimate does better{', ' + _listed(level) + ' equally well' if level else ''}."
+    far = best["accuracy_low"] > mine["accuracy_high"]
+    how = "clearly" if far else "by less than the intervals can tell"
+    return f"{text}; `{best['variant']}` does better, {how}, with {percent(best['accuracy'])}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(f"`{name}`" for name in names)
+
+
+def _reserve(row: Mapping[str, object]) -> str:
+    return "not even today" if row["gap_needed"] is None else f"{100 * row['gap_needed']:.0f} %"

@@ -1,0 +1,39 @@
+"""Words that several notebooks use."""
+
+from __future__ import annotations
+
+from moleflow_lib.reporting.definitions import definition_of
+from moleflow_lib.reporting.tables import number
+from moleflow_lib.studies.baselines.comparison import Estimate
+
+__all__ = ["percent", "title", "within"]
+
+
+def percent(share: float | None) -> str:
+    """A share in percent, a dash where it is undefined.
+
+    >>> percent(0.9876), percent(None)
+    ('98.8 %', '–')
+    """
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def title(name: str) -> str:
+    """What a metric or method of result files is called in prose.
+
+    >>> title("image_auroc"), title("fine_tune")
+    ('image AUROC', 'fine-tuned flow')
+    """
+    return definition_of(name).title
+
+
+def within(estimate: Estimate, sign: str = "") -> str:
+    """A value and its interval; `sign` "+" marks differences.
+
+    >>> within(Estimate(value=0.5, interval=(0.25, 0.75))), within(Estimate(value=0.5, interval=None), "+")
+    ('0.500 [0.250, 0.750]', '+0.500')
+    """
+    if estimate.value is None:
+        return number(None)
+    shown = f"{estimate.value:{sign}.3f}"
+    return f"{shown} [{estimate.interval[0]:{sign}.3f}, {estimate.interval[1]:{sign}.3f}]" if estimate.interval else shown

@@ -1,0 +1,1 @@
+"""From a task's parts to patch scores, image scores and pixel maps."""

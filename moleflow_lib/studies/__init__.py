@@ -1,0 +1,1 @@
+"""Questions put to the method: ablations, baselines, the router, features and latents."""

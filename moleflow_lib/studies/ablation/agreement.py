@@ -1,0 +1,62 @@
+"""Our differences beside those of the public record: same direction, and is the published value in our interval?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from moleflow_lib.studies.ablation.differences import paired_differences
+from moleflow_lib.studies.ablation.switches import SWITCHES, Published
+
+__all__ = ["agreement_rows"]
+
+
+def agreement_rows(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """Every published effect whose switch was run.
+
+    Args:
+        rows: from `run_ablation`.
+
+    Returns:
+        One row an effect: `switch`, `metric`, `record` (its words), `published`, `difference`, `low`,
+        `high`, `seeds`, `contains` (whether our interval holds the published value; None without an
+        interval or a published number), `verdict`: `agrees`, `opposite`, `differs`, `undecided` or
+        `one seed`.
+    """
+    found = {}
+    for metric in dict.fromkeys(effect.metric for switch in SWITCHES.values() for effect in switch.published):
+        found |= {(row["switch"], metric): row for row in paired_differences(rows, metric)}
+    return [
+        _compared(name, effect, found[name, effect.metric])
+        for name, switch in SWITCHES.items() for effect in switch.published
+        if found.get((name, effect.metric), {}).get("difference") is not None
+    ]
+
+
+def _compared(name: str, effect: Published, own: Mapping[str, object]) -> dict[str, object]:
+    low, high = own["low"], own["high"]
+    known = effect.difference is not None and low is not None
+    contains = low <= effect.difference <= high if known else None
+    return {
+        "switch": name, "metric": effect.metric, "record": effect.words, "published": effect.difference,
+        **{key: own[key] for key in ("difference", "low", "high", "seeds")}, "contains": contains,
+        "verdict": _verdict(effect, own["sign"], contains),
+    }
+
+
+def _verdict(effect: Published, sign: int | None, contains: bool | None) -> str:
+    """One word for how we stand to the record.
+
+    `opposite`: we are sure of a sign and it is the other one. `differs`: the published value lies
+    outside our interval. `undecided`: the interval holds both the published value and zero, though
+    the record claims an effect. A collapse (no number) agrees when we are sure that it is worse.
+    """
+    if sign is None:
+        return "one seed"
+    claimed = -1 if effect.difference is None else (effect.difference > 0) - (effect.difference < 0)
+    if sign and claimed and sign != claimed:
+        return "opposite"
+    if effect.difference is None:
+        return "agrees" if sign == claimed else "differs"
+    if not contains:
+        return "differs"
+    return "undecided" if claimed and not sign else "agrees"

@@ -1,0 +1,104 @@
+"""Runs on a Dask cluster. A worker that is lost costs the run it was at, which another worker then takes.
+
+Start a cluster with `dask scheduler` and, on each machine or GPU (`CUDA_VISIBLE_DEVICES` set for each),
+`dask worker tcp://host:port --nthreads 1`, in the same environment, under the same paths.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+
+from moleflow_lib.errors import ConfigError
+from moleflow_lib.studies.ablation.jobs import Job, carry_out
+
+__all__ = ["Cluster"]
+
+_ANSWER = 5  # seconds a scheduler has to answer
+_PATIENCE = 60.0  # seconds without any worker before the rest is given up
+_POLL = 0.2  # seconds between looks
+
+
+class Cluster:
+    """A connection to a Dask scheduler.
+
+    Args:
+        address: tcp://host:port.
+        patience: seconds without any worker before what is left counts as failed.
+
+    Raises:
+        ConfigError: Dask is not installed, nothing answers at the address, or no worker is there.
+    """
+
+    def __init__(self, address: str, patience: float = _PATIENCE) -> None:
+        self.dask, self.address, self.patience = _dask(), address, patience
+        if not re.fullmatch(r"\w+://[^/]+:\d+", address):
+            raise ConfigError(f"scheduler: no Dask scheduler answers at {address}: expected an address like tcp://host:8786")
+        try:
+            self.client = self.dask.Client(address, timeout=_ANSWER, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"scheduler: no Dask scheduler answers at {address} ({error}); start one with `dask scheduler` and give "
+                "its address as tcp://host:port"
+            ) from error
+        threads = self._threads()
+        if not threads:
+            self.close()
+            raise ConfigError(f"scheduler: {address} has no workers; start some with `dask worker {address} --nthreads 1`")
+        if max(threads) > 1:
+            print(
+                "[moleflow] a worker does one run at a time, however many threads it has; start one a core with "
+                f"`dask worker {address} --nthreads 1 --nworkers N`", file=sys.stderr, flush=True,
+            )
+
+    def outcomes(self, parcels: Sequence[Job]) -> Iterator[tuple[str, str]]:
+        """Carry out runs; yields each one's key and what went wrong, as they end."""
+        if self.client.status == "closed":  # it was lost in an earlier wave
+            yield from ((job.key, f"the scheduler at {self.address} was lost; start it and run again") for job in parcels)
+            return
+        left = {self._submit(job): job for job in parcels}
+        ended = self.dask.as_completed(list(left), loop=self.client.loop, with_results=True)
+        seen = time.monotonic()
+        while left and time.monotonic() - seen < self.patience:
+            batch = ended.next_batch(block=False)
+            for future, result in batch:
+                yield _outcome(left.pop(future), future.status, result)
+            if batch or self._threads():
+                seen = time.monotonic()
+            if not batch:
+                time.sleep(_POLL)
+        alone = f"no worker was left at {self.address} for {self.patience:.0f} s; start workers and run again"
+        yield from ((job.key, alone) for job in left.values())
+
+    def close(self) -> None:
+        """Give up what is not finished and disconnect."""
+        self.client.close()
+
+    def _submit(self, job: Job) -> object:
+        name = f"{job.run.name}-{job.key[:12]}-{uuid.uuid4().hex[:8]}"  # a name used once: Dask remembers names
+        return self.client.submit(carry_out, job, key=name, pure=False)
+
+    def _threads(self) -> list[int]:
+        return [worker["nthreads"] for worker in self.client.scheduler_info(n_workers=-1).get("workers", {}).values()]
+
+
+def _outcome(job: Job, status: str, result: object) -> tuple[str, str]:
+    """A run's key and what went wrong, from how its future ended."""
+    if status == "finished":
+        return result
+    error = result[1] if isinstance(result, tuple) else result  # Dask gives (type, error, traceback)
+    return job.key, f"{type(error).__name__}: {error}"
+
+
+def _dask() -> ModuleType:
+    try:
+        import distributed
+    except ImportError as error:
+        raise ConfigError(
+            "scheduler: runs on a cluster need Dask, which is not installed; pip install 'moleflow-notebooks[distributed]'"
+        ) from error
+    return distributed

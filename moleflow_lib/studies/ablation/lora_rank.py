@@ -1,0 +1,92 @@
+"""Do the low-rank updates do anything? Their rank as learned, and their size beside the weight they change."""
+
+from __future__ import annotations
+
+import torch
+
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.experiment import Experiment
+from moleflow_lib.metrics import mean_defined
+from moleflow_lib.model.flow import MoLESpatialAwareNF
+from moleflow_lib.model.lora import LoRALinear
+
+__all__ = ["effective_rank", "learned_updates", "lora_summary", "lora_updates", "singular_values", "stable_rank"]
+
+_NUMBERS = ("effective_rank", "stable_rank", "relative_norm")
+
+
+def singular_values(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Singular values of left·right without forming the product, in float64.
+
+    Args:
+        left: (m, r).
+        right: (r, n).
+
+    Returns:
+        (min(m, n, r),), falling.
+    """
+    outer = torch.linalg.qr(left.detach().double().cpu(), mode="r").R
+    inner = torch.linalg.qr(right.detach().double().cpu().T, mode="r").R
+    return torch.linalg.svdvals(outer @ inner.T)
+
+
+def effective_rank(values: torch.Tensor) -> float | None:
+    """exp of the entropy of the singular values over their sum (Roy & Vetterli 2007).
+
+    Args:
+        values: (n,) singular values.
+
+    Returns:
+        Between 1 and n; None for the zero matrix, which has none.
+
+    >>> round(effective_rank(torch.tensor([2.0, 2.0, 2.0, 0.0])), 6)
+    3.0
+    """
+    if not values.sum():
+        return None
+    shares = values / values.sum()
+    return float(torch.special.entr(shares).sum().exp())
+
+
+def stable_rank(values: torch.Tensor) -> float | None:
+    """‖M‖²_F / ‖M‖²_2 from singular values (n,); None for the zero matrix."""
+    return float(values.square().sum() / values.max().square()) if values.sum() else None
+
+
+def lora_updates(flow: MoLESpatialAwareNF) -> list[dict[str, object]]:
+    """Every learned update α/r·B·A, one row a task and layer.
+
+    Args:
+        flow: with its tasks trained.
+
+    Returns:
+        `task` (index), `block`, `layer`, `scale` α/r, `rank` (the most it could have), `effective_rank`,
+        `stable_rank`, and `relative_norm` = ‖α/r·B·A‖_F / ‖W‖_F. Empty without LoRA.
+    """
+    layers = [(name, module) for name, module in flow.flow.named_modules() if isinstance(module, LoRALinear)]
+    return [_update(task, name, layer) for task in range(flow.tasks) for name, layer in layers if str(task) in layer.lora_A]
+
+
+def learned_updates(config: ExperimentConfig) -> list[dict[str, object]]:
+    """`lora_updates` of an experiment, its tasks read from the store (or learned now); `task` holds their names."""
+    experiment = Experiment(config)
+    experiment.learn()
+    return [{**row, "task": experiment.tasks[row["task"]].name} for row in lora_updates(experiment.detector.flow)]
+
+
+def lora_summary(flow: MoLESpatialAwareNF) -> dict[str, float | None]:
+    """Means over tasks and layers of `effective_rank`, `stable_rank` and `relative_norm`; None without LoRA."""
+    rows = lora_updates(flow)
+    return {number: mean_defined([row[number] for row in rows]) for number in _NUMBERS}
+
+
+def _update(task: int, name: str, layer: LoRALinear) -> dict[str, object]:
+    up, down = layer.lora_B[str(task)], layer.lora_A[str(task)]
+    values = abs(layer.scaling) * singular_values(up, down)
+    block = next(int(part) for part in name.split(".") if part.isdigit())
+    return {
+        "task": task, "block": block + 1, "layer": name.split(".")[-1], "scale": layer.scaling,
+        "rank": min(len(down), *layer.base.weight.shape),
+        "effective_rank": effective_rank(values), "stable_rank": stable_rank(values),
+        "relative_norm": float(values.norm() / layer.base.weight.detach().double().norm()),
+    }

@@ -1,0 +1,124 @@
+"""Carrying out a grid: finished runs are read back, the rest go side by side, and one failure stops no other run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import joblib
+import torch
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from moleflow_lib.artifacts import digest, write_json
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.errors import RunError, problem_list
+from moleflow_lib.experiment import Experiment
+from moleflow_lib.runtime import progress, resolve_device
+from moleflow_lib.studies.ablation.cluster import Cluster
+from moleflow_lib.studies.ablation.grid import AblationRun, waves
+from moleflow_lib.studies.ablation.jobs import Job, carry_out
+from moleflow_lib.studies.ablation.measuring import DECIDING, input_keys, kept, run_key
+
+__all__ = ["run_ablation"]
+
+
+def run_ablation(runs: Sequence[AblationRun], folder: Path, *, jobs: int = 0, scheduler: str = "") -> list[dict[str, object]]:
+    """Carry out runs, or read back those that were finished before.
+
+    Runs are independent. Each keeps its result under a key of its configuration and inputs, written
+    whole or not at all, by the process that made it. Features are extracted here, before the runs are
+    shared out; runs that need the same trained task go in different waves (`waves`). A run takes one CPU
+    thread wherever it is, so results are the same bit by bit, one after another, side by side or on a cluster.
+
+    Args:
+        runs: from `planned_runs`.
+        folder: where each finished run keeps its result; with a cluster, workers must see it, the
+            run's `out_dir` and the dataset under the same paths.
+        jobs: runs side by side here; 0 means one a core, or one a GPU.
+        scheduler: address of a Dask scheduler, tcp://host:port, whose workers carry the runs instead.
+
+    Returns:
+        One row a run, in the order given: `switch`, `value` (the fields changed), and what `measure` returns.
+
+    Raises:
+        RunError: some runs failed, each listed with its key; all others were finished and are kept.
+        ArtifactError: a kept result is damaged.
+        ConfigError: the scheduler does not answer, or Dask is missing.
+    """
+    parcels = _parcels(runs, folder)
+    finished = {job.key for job in parcels if job.path.is_file() and kept(job.path, job.key, job.run)}
+    pending = [job for job in parcels if job.key not in finished]
+    failures = _fan_out(pending, len(parcels), jobs, scheduler) if pending else {}
+    lost = [job for job in parcels if not job.path.is_file()]
+    if lost:
+        left = f"its result was not left in {folder}, which all workers must share"
+        raise RunError(problem_list(
+            f"{len(lost)} of {len(parcels)} ablation runs failed; the others are kept and will not run again:",
+            [f"{job.run.name} (key {job.key[:24]}): {failures.get(job.key, left)}" for job in lost],
+        ))
+    return [kept(job.path, job.key, job.run) for job in parcels]
+
+
+def _parcels(runs: Sequence[AblationRun], folder: Path) -> list[Job]:
+    """Runs with their keys; extracts what features are missing and leaves the grid's file."""
+    runs = [replace(run, config=_placed(run.config)) for run in runs]
+    inputs: dict[str, dict[str, object]] = {}
+    for run in runs:  # switches and seeds share their inputs
+        data = digest(run.config.group("data", "backbone"))
+        inputs[data] = inputs.get(data) or input_keys(Experiment(run.config))
+    keyed = [(run_key(run, inputs[digest(run.config.group("data", "backbone"))]), run) for run in runs]
+    grid = [{"key": key, "switch": run.switch, "seed": run.seed, "config": run.config.group(*DECIDING)} for key, run in keyed]
+    folder = folder.resolve()
+    plan = folder / "plans" / f"{digest(grid)[:24]}.json"
+    write_json(plan, {"runs": grid})
+    return [Job(run=run, key=key, path=folder / f"{key[:24]}.json", plan=plan) for key, run in keyed]
+
+
+def _placed(config: ExperimentConfig) -> ExperimentConfig:
+    """The same configuration with absolute paths and the device named, so that it means the same elsewhere."""
+    paths = {name: str(Path(value).resolve()) for name in ("dataset_root", "out_dir", "backbone_weights")
+             if (value := getattr(config, name))}
+    return config.with_(**paths, device=str(resolve_device(config.device)), scheduler="", ablation_jobs=0)
+
+
+def _fan_out(pending: Sequence[Job], total: int, jobs: int, scheduler: str) -> dict[str, str]:
+    """Carry out what is not finished, wave by wave; key → what went wrong, for the runs that failed."""
+    failures: dict[str, str] = {}
+    cluster = Cluster(scheduler) if scheduler else None
+    try:
+        with progress(None, "ablation runs", total=total, initial=total - len(pending)) as bar:
+            by_name = {job.run.name: job for job in pending}
+            for wave in waves([job.run for job in pending]):
+                parcels = [by_name[run.name] for run in wave]
+                for key, problem in cluster.outcomes(parcels) if cluster else _local(parcels, jobs):
+                    failures |= {key: problem} if problem else {}
+                    bar.update()
+    finally:
+        if cluster:
+            cluster.close()
+    return failures
+
+
+def _local(parcels: Sequence[Job], jobs: int) -> Iterator[tuple[str, str]]:
+    """Outcomes on this machine's cores or GPUs, as they come."""
+    gpus = _gpus(parcels[0].run.config.device)
+    jobs = min(jobs or len(gpus) or joblib.cpu_count(), len(parcels))
+    missing = {job.key for job in parcels}
+    pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+    try:
+        for key, problem in pool(joblib.delayed(carry_out)(job, gpus) for job in parcels):
+            missing.discard(key)
+            yield key, problem
+    except TerminatedWorkerError as error:
+        died = f"a worker process died before it was finished; run again, with fewer ablation_jobs if memory was short ({error})"
+        yield from ((key, died) for key in sorted(missing))
+
+
+def _gpus(device: str) -> list[str]:
+    """The GPUs to share out: those torch sees if runs go to `cuda`, none if to the CPU or to one GPU by number."""
+    if device != "cuda":
+        return []
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return named or [str(index) for index in range(torch.cuda.device_count())]

@@ -1,0 +1,56 @@
+"""What every method that is compared has in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.evaluation.evaluator import Scorer
+from moleflow_lib.features.store import Features
+from moleflow_lib.scoring.aggregation import image_scores
+
+__all__ = ["Contender", "Footprint", "PatchesAlone"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """What a method keeps, the router's prototypes left out.
+
+    >>> Footprint(per_task=10, bytes_per_task=40, shared=5).per_task
+    10
+    """
+
+    per_task: int  # values of each task, the mean where tasks differ
+    bytes_per_task: int
+    shared: int  # values that all tasks have in common
+
+
+class PatchesAlone:
+    """Image scores of a method that knows nothing but patches: the configuration's rule, no prototype in it.
+
+    Attributes:
+        config: of the method.
+    """
+
+    config: ExperimentConfig
+
+    def image_scores(self, patch_scores: torch.Tensor, image_means: torch.Tensor, task: int) -> torch.Tensor:
+        """(N, H, W) → (N,), the unit kept."""
+        return image_scores(patch_scores, self.config.score_mode, self.config.top_k)
+
+
+class Contender(Scorer, Protocol):
+    """Learns one task after another and scores images under the parts, or in the state, of any of them.
+
+    Made from the feature width D, the configuration, what decides the features (`FeatureStore.identity`),
+    and the folder where it keeps what it learned.
+    """
+
+    def learn(self, name: str, train: Features) -> float:
+        """Learn the next task, or read it back; the seconds it took when it was learned."""
+
+    def footprint(self) -> Footprint:
+        """What is kept of the tasks learned so far; a single model counts as kept by each."""

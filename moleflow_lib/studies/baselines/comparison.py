@@ -1,0 +1,106 @@
+"""The method beside plainer ones: all of them learned and evaluated, over one seed or several, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from moleflow_lib.experiment import Experiment
+from moleflow_lib.metrics import METRICS, average, interval, mean_defined, over_seeds
+from moleflow_lib.studies.baselines.run import Trial, try_baseline, try_method
+
+__all__ = ["METHOD", "Comparison", "Estimate", "compare"]
+
+METHOD = "moleflow"  # the method's own name among the baselines
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A value and its 95 % interval over test images and seeds; None where undefined.
+
+    >>> Estimate(value=0.5, interval=(0.4, 0.6)).decided()
+    True
+    """
+
+    value: float | None
+    interval: tuple[float, float] | None
+
+    def decided(self) -> bool:
+        """Whether the interval leaves zero out."""
+        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Every method under every seed; numbers are means over seeds."""
+
+    classes: tuple[str, ...]
+    seeds: tuple[int, ...]
+    trials: Mapping[str, Sequence[Trial]]  # name → one trial a seed; the method itself first
+
+    @property
+    def others(self) -> list[str]:
+        """The baselines."""
+        return [name for name in self.trials if name != METHOD]
+
+    def final(self, name: str, metric: str, way: str = "routed") -> list[float | None]:
+        """A metric of every task after the last one."""
+        rows = [trial.result.final(metric, way) for trial in self.trials[name]]
+        return [mean_defined(column) for column in zip(*rows, strict=True)]
+
+    def alone(self) -> dict[str, list[float | None]] | None:
+        """Metric → what a separate model scores on each task, told the task; None if that was not learned."""
+        return {metric: self.final("separate", metric, "oracle") for metric in METRICS} if "separate" in self.trials else None
+
+    def summary(self, name: str) -> dict[str, dict[str, dict[str, float | None]]]:
+        """Metric → way → what `continual_summary` gives."""
+        rows = [trial.result.summary(self.alone()) for trial in self.trials[name]]
+        return {
+            metric: {way: {key: mean_defined([row[metric][way][key] for row in rows]) for key in values}
+                     for way, values in ways.items()}
+            for metric, ways in rows[0].items()
+        }
+
+    def mean(self, name: str, metric: str, way: str = "routed") -> Estimate:
+        """A metric's mean over tasks."""
+        return Estimate(value=mean_defined(self.final(name, metric, way)), interval=interval(self._pooled(name, metric, way)))
+
+    def difference(self, name: str, metric: str, way: str = "routed", task: int | None = None) -> Estimate:
+        """The method minus a baseline on the same drawn images: one task's metric, or the mean over tasks."""
+        chosen = slice(None) if task is None else slice(task, task + 1)
+        own, other = (mean_defined(self.final(who, metric, way)[chosen]) for who in (METHOD, name))
+        drawn, theirs = (self._pooled(who, metric, way, chosen) for who in (METHOD, name))
+        if own is None or drawn is None:
+            return Estimate(value=None, interval=None)
+        return Estimate(value=own - other, interval=interval(drawn - theirs))
+
+    def costs(self, name: str) -> dict[str, float]:
+        """Each of `Costs`, the mean over seeds."""
+        rows = [asdict(trial.costs) for trial in self.trials[name]]
+        return {key: type(value)(np.mean([row[key] for row in rows])) for key, value in rows[0].items()}
+
+    def _pooled(self, name: str, metric: str, way: str, chosen: slice = slice(None)) -> np.ndarray | None:
+        """(rounds,) replicates of a mean over tasks and seeds; None where it is undefined."""
+        seeds = [average(trial.replicates[metric][way][chosen]) for trial in self.trials[name]]
+        return None if seeds[0] is None else over_seeds(seeds)
+
+
+def compare(experiment: Experiment) -> Comparison:
+    """Learn and evaluate the method and the baselines that the configuration names.
+
+    `adapter_only` is left out where there is no invertible adapter (`dia_blocks` 0).
+
+    Args:
+        experiment: the method under the configuration's own seed; other seeds get experiments of their own.
+    """
+    config = experiment.config
+    seeds = config.comparison_seeds or (config.seed,)
+    possible = [name for name in config.baselines if name != "adapter_only" or config.dia_blocks]
+    trials: dict[str, list[Trial]] = {name: [] for name in (METHOD, *possible)}
+    for seed in seeds:
+        run = experiment if seed == config.seed else Experiment(config.with_(seed=seed))
+        for name, done in trials.items():
+            done.append(try_method(run) if name == METHOD else try_baseline(run, name))
+    return Comparison(classes=tuple(task.name for task in experiment.tasks), seeds=seeds, trials=trials)

@@ -1,0 +1,66 @@
+"""PatchCore (Roth et al. 2022): keep some of a task's normal patches, score a patch by the nearest one kept."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import torch
+
+from moleflow_lib.artifacts import kept_artifact
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.features.store import Features
+from moleflow_lib.runtime import derive_seed, resolve_device
+from moleflow_lib.scoring.coreset import greedy_coreset, nearest_distances, projected
+from moleflow_lib.studies.baselines.base import Footprint, PatchesAlone
+
+__all__ = ["MemoryBanks"]
+
+_VERSION = 1  # raise it when the same inputs give another bank
+
+
+class MemoryBanks(PatchesAlone):
+    """One bank of patches a task, chosen as a greedy coreset.
+
+    Patches are taken as they are: PatchCore's mean over 3×3 neighbours is left out, because on a 14×14
+    grid, whose patches already see the whole image, it blurs small defects away.
+
+    Args:
+        dim: feature width D.
+        config: `bank_share` of the training patches are kept, `bank_limit` at most; `seed`.
+        identity: what decides the features.
+        folder: where banks are kept.
+    """
+
+    def __init__(self, dim: int, config: ExperimentConfig, identity: dict[str, object], folder: Path) -> None:
+        self.dim, self.config, self.identity, self.folder = dim, config, identity, folder
+        self.device = resolve_device(config.device)
+        self.banks: list[torch.Tensor] = []  # (K, D) float16 each, as stored
+
+    def learn(self, name: str, train: Features) -> float:
+        """Choose the next task's bank, or read it back; the seconds it took."""
+        config = self.config
+        made_from = [_VERSION, self.device.type, self.identity, name, train.key, config.seed, config.bank_share, config.bank_limit]
+        tensors, manifest = kept_artifact(self.folder / "memory_bank", name, made_from, lambda: self._choose(name, train))
+        self.banks.append(tensors["patches"].to(self.device))
+        return manifest["seconds"]
+
+    @torch.inference_mode()
+    def patch_scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
+        """Euclidean distance (N, H, W) of each patch (N, H, W, D) to the nearest one in a task's bank."""
+        bank = self.banks[task].float()
+        rows = [nearest_distances(chunk.to(self.device).float().flatten(0, 2), bank).cpu() for chunk in patches.split(64)]
+        return torch.cat(rows).reshape(patches.shape[:-1])
+
+    def footprint(self) -> Footprint:
+        """Patches kept, at the two bytes a value that they are stored with."""
+        values = sum(bank.numel() for bank in self.banks) // len(self.banks)
+        return Footprint(per_task=values, bytes_per_task=values * self.banks[0].element_size(), shared=0)
+
+    def _choose(self, name: str, train: Features) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+        start = time.perf_counter()
+        patches, seed = train.patches.flatten(0, 2), derive_seed(self.config.seed, "bank", name)
+        size = min(self.config.bank_limit, math.ceil(self.config.bank_share * len(patches)))
+        picked = greedy_coreset(projected(patches, seed, self.device), size, seed, name).cpu()
+        return {"patches": patches[picked]}, {"kind": "memory_bank", "seconds": time.perf_counter() - start}

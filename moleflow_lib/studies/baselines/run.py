@@ -1,0 +1,153 @@
+"""One method learned and evaluated under one seed: its R matrices and what it costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import torch
+
+from moleflow_lib.errors import TrainingError
+from moleflow_lib.evaluation.evaluator import ContinualResult, Scorer, TaskEvaluator, evaluate_continual, evaluate_states
+from moleflow_lib.experiment import Experiment
+from moleflow_lib.features.store import Features
+from moleflow_lib.metrics import METRICS
+from moleflow_lib.studies.baselines.base import Contender, Footprint
+from moleflow_lib.studies.baselines.flows import AdapterOnly, FineTunedFlow, FreshFlows, joined
+from moleflow_lib.studies.baselines.memory_bank import MemoryBanks
+from moleflow_lib.studies.baselines.padim import PositionGaussians
+
+__all__ = ["Costs", "Trial", "try_baseline", "try_method"]
+
+_PROBED = 16  # training images whose scores must not change
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What a method keeps and how long it takes; features are given, and seconds are those of the machine it ran on."""
+
+    values_per_task: int  # the router's prototype included where a router chooses
+    bytes_per_task: int
+    shared_values: int
+    learn_seconds: float  # all tasks; of the first run, if read back
+    score_seconds: float  # an image, its own task's parts, in batches of 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One method under one seed."""
+
+    result: ContinualResult
+    replicates: dict[str, dict[str, list[np.ndarray | None]]]  # metric → oracle | routed → (rounds,) of each task, last row of R
+    costs: Costs
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """How a baseline is made and run."""
+
+    make: Callable[..., Contender]
+    routed: bool = True  # parts for each task, chosen by the router; else a single model in its last state
+    at_once: bool = False  # all tasks are one lesson
+
+
+_PLANS: Mapping[str, _Plan] = MappingProxyType({
+    "memory_bank": _Plan(make=MemoryBanks),
+    "padim": _Plan(make=PositionGaussians),
+    "separate": _Plan(make=FreshFlows),
+    "adapter_only": _Plan(make=AdapterOnly),
+    "fine_tune": _Plan(make=FineTunedFlow, routed=False),
+    "joint": _Plan(make=FreshFlows, routed=False, at_once=True),
+})
+
+
+def try_method(experiment: Experiment) -> Trial:
+    """The method itself, as its experiment has learned and evaluated it."""
+    seconds = sum(history.seconds for history in experiment.learn())
+    shared, per_task, _ = experiment.stored_values()  # what is kept is known once it was learned
+    stored = experiment.detector.memory_values()
+    footprint = Footprint(per_task=per_task, bytes_per_task=4 * per_task - 2 * stored, shared=shared)  # patches are float16
+    return _trial(experiment, experiment.evaluators, footprint, seconds, states=None)
+
+
+def try_baseline(experiment: Experiment, name: str) -> Trial:
+    """Learn a baseline on an experiment's features, or read it back, and evaluate it with the experiment's router.
+
+    Args:
+        experiment: all tasks learned.
+        name: one of `BASELINES`.
+
+    Raises:
+        TrainingError: a loss was not finite, or something learned earlier changed its scores.
+        ArtifactError: something stored is damaged.
+    """
+    plan = _PLANS[name]
+    config, count = experiment.config, len(experiment.tasks)
+    if plan.at_once:  # one model of all tasks gets the steps and the stored patches that they have together, and no one prototype
+        config = config.with_(steps=config.steps * count, memory_size=config.memory_size * count, prototype_weight=0.0)
+    contender = plan.make(experiment.detector.dim, config, experiment.store.identity, experiment.folder)
+    lessons = [(task.name, experiment.features(task, "train")) for task in experiment.tasks]
+    states = None if plan.routed else list(range(len(lessons)))
+    if plan.at_once:
+        states = [None] * (len(lessons) - 1) + [0]
+        lessons = [("joint", joined([features for _, features in lessons]))]
+    seconds = _learn(contender, lessons, name)
+    evaluators = [TaskEvaluator(own.task, own.features, contender) for own in experiment.evaluators]
+    return _trial(experiment, evaluators, contender.footprint(), seconds, states)
+
+
+def _learn(contender: Contender, lessons: Sequence[tuple[str, Features]], what: str) -> float:
+    """Learn all lessons, then verify that none changed the scores of an earlier one by a bit; the seconds of learning."""
+    seconds, probes = 0.0, []
+    for index, (name, train) in enumerate(lessons):
+        seconds += contender.learn(name, train)
+        probes.append(contender.patch_scores(train.patches[:_PROBED], index))
+    for index, ((name, train), probe) in enumerate(zip(lessons, probes, strict=True)):
+        if not torch.equal(contender.patch_scores(train.patches[:_PROBED], index), probe):
+            raise TrainingError(f"{what}: the scores of {name} changed after it was learned")
+    return seconds
+
+
+def _trial(
+    experiment: Experiment, evaluators: Sequence[TaskEvaluator], footprint: Footprint, seconds: float,
+    states: list[int | None] | None,
+) -> Trial:
+    """Evaluate what was learned: `states` of a single model, or parts for each task behind the experiment's router if None."""
+    router, prototype = experiment.detector.router, experiment.stored_values()[2]
+    if states is None:
+        result, told = evaluate_continual(evaluators, router), list(range(len(evaluators)))
+        routed = [router.route(evaluator.image_means) for evaluator in evaluators]
+    else:
+        result, prototype = evaluate_states(evaluators, states), 0
+        told = routed = [states[-1]] * len(evaluators)
+        footprint = Footprint(per_task=0, bytes_per_task=0, shared=footprint.per_task + footprint.shared)
+    costs = Costs(
+        values_per_task=footprint.per_task + prototype, bytes_per_task=footprint.bytes_per_task + 4 * prototype,
+        shared_values=footprint.shared, learn_seconds=seconds,
+        score_seconds=_score_seconds(evaluators, told),
+    )
+    ways = {"oracle": _replicates(evaluators, told), "routed": _replicates(evaluators, routed)}
+    replicates = {metric: {way: [own[metric] for own in rows] for way, rows in ways.items()} for metric in METRICS}
+    return Trial(result=result, replicates=replicates, costs=costs)
+
+
+def _replicates(evaluators: Sequence[TaskEvaluator], parts: Sequence[torch.Tensor | int]) -> list[dict[str, np.ndarray | None]]:
+    return [evaluator.replicates(part) for evaluator, part in zip(evaluators, parts, strict=True)]
+
+
+def _score_seconds(evaluators: Sequence[TaskEvaluator], parts: Sequence[int]) -> float:
+    """Seconds to score one image, over at most 32 test images of each task."""
+    images, seconds = 0, 0.0
+    for evaluator, part in zip(evaluators, parts, strict=True):
+        batch, scorer = evaluator.features.patches[:32].clone(), evaluator.detector
+        seconds, images = seconds + _timed(scorer, batch, evaluator.image_means[:32], part), images + len(batch)
+    return seconds / images
+
+
+def _timed(scorer: Scorer, patches: torch.Tensor, image_means: torch.Tensor, part: int) -> float:
+    start = time.perf_counter()
+    scorer.image_scores(scorer.patch_scores(patches, part), image_means, part)
+    return time.perf_counter() - start

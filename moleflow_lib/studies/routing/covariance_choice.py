@@ -1,0 +1,132 @@
+"""Which covariance estimate the router should use, decided on training images alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from moleflow_lib.routing.covariances import COVARIANCES, Spectrum, spectra_distances
+from moleflow_lib.routing.held_out import held_out_folds
+from moleflow_lib.routing.router import PrototypeRouter, TaskPrototype
+from moleflow_lib.studies.routing.mean_shrinkage import gap_needed, joined, moved_distances
+
+__all__ = ["RESERVE_LEVEL", "choose_covariance", "covariance_evidence", "preferred", "weakest_accuracy"]
+
+RESERVE_LEVEL = 0.99  # of the held-out images are routed right down to `gap_needed`
+_FEW, _DRAWS = 10, 3
+_NEAR = 0.005  # estimates whose weakest accuracy is this near to the best count as equal
+
+
+def choose_covariance(train: Sequence[torch.Tensor], ridge: float = 1e-5, seed: int = 0) -> str:
+    """The estimate that training images speak for, see `preferred`.
+
+    Args:
+        train: image features (n, D) of each task, n of at least 2.
+        ridge: see `TaskPrototype.covariance`.
+        seed: of the folds and draws.
+
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> wide = torch.tensor([9.0, 0.1])  # tasks differ in the second component, where images hardly vary
+    >>> tasks = [torch.randn(60, 2, generator=generator) * wide + torch.tensor([0.0, y]) for y in (0.0, 1.0)]
+    >>> choose_covariance(tasks) != "euclidean"
+    True
+    """
+    return preferred(covariance_evidence(train, ridge, seed))
+
+
+def preferred(evidence: Sequence[Mapping[str, object]], used: str = "") -> str:
+    """The kind a table of evidence speaks for.
+
+    First the weakest of the three accuracies counts: held out, all tasks of few images, one small
+    task among full ones. Among those within half a point of the best, the one that stands the
+    smallest gaps (to the percent); then the one in use, then the smaller condition number. Engineering choice.
+    """
+    best = max(weakest_accuracy(row) for row in evidence)
+    equals = [row for row in evidence if weakest_accuracy(row) >= best - _NEAR]
+    return min(equals, key=lambda row: _rank(row, used))["variant"]
+
+
+def _rank(row: Mapping[str, object], used: str) -> tuple[float, bool, float]:
+    return round(_or(row["gap_needed"], 2.0), 2), row["variant"] != used, row["condition_number"]
+
+
+def weakest_accuracy(row: Mapping[str, object]) -> float:
+    """The lowest of a row's three accuracies; those that are undefined do not count."""
+    return min(_or(row[key], 1.0) for key in ("held_out", "few_images", "one_small_task"))
+
+
+def covariance_evidence(train: Sequence[torch.Tensor], ridge: float = 1e-5, seed: int = 0) -> list[dict[str, object]]:
+    """What training images say about each estimate; every image is routed by prototypes that never saw it.
+
+    Returns:
+        One row a kind: `variant`; `held_out`, accuracy in 5-fold cross-validation; `few_images`, with every
+        prototype made of 10 images (at most half); `one_small_task`, with one task so small and the others full,
+        the worst task; `gap_needed` (`moved_means`, at 99 %); `condition_number`, largest of any task. Accuracies
+        are None where a task has no image to spare.
+    """
+    spectra = [Spectrum.of(x) for x in train]
+    folds = [moved_distances(*fold, ridge) for fold in held_out_folds(train, seed=seed)]
+    few, small = _few_images(train, ridge, seed), _one_small_task(train, spectra, ridge, seed)
+    router, rows = _router(train, ridge), []
+    for kind in COVARIANCES:
+        curve = joined([fold[kind] for fold in folds]).curve()
+        rows.append({
+            "variant": kind, "held_out": _defined(curve[0]), "few_images": few[kind], "one_small_task": small[kind],
+            "gap_needed": gap_needed(curve, RESERVE_LEVEL), "condition_number": max(router.variant(kind).condition_numbers()),
+        })
+    return rows
+
+
+def _few_images(train: Sequence[torch.Tensor], ridge: float, seed: int) -> dict[str, float | None]:
+    generator = torch.Generator().manual_seed(seed)
+    right: dict[str, list[torch.Tensor]] = {kind: [] for kind in COVARIANCES}
+    for _ in range(_DRAWS):
+        split = [_split(x, generator) for x in train]
+        truth = torch.cat([torch.full((len(rest),), task) for task, (_, rest) in enumerate(split)])
+        rest = torch.cat([rest for _, rest in split])
+        for kind, squared in spectra_distances([Spectrum.of(few) for few, _ in split], rest, ridge).items():
+            right[kind].append(squared.argmin(dim=1) == truth)
+    return {kind: _defined(torch.cat(hits).double().mean()) for kind, hits in right.items()}
+
+
+def _one_small_task(
+    train: Sequence[torch.Tensor], spectra: Sequence[Spectrum], ridge: float, seed: int
+) -> dict[str, float | None]:
+    generator = torch.Generator().manual_seed(seed)
+    worst: dict[str, list[float]] = {kind: [] for kind in COVARIANCES}
+    for task, images in enumerate(train):
+        right: dict[str, list[torch.Tensor]] = {kind: [] for kind in COVARIANCES}
+        for _ in range(_DRAWS):
+            few, rest = _split(images, generator)
+            among = [*spectra[:task], Spectrum.of(few), *spectra[task + 1 :]]
+            for kind, squared in spectra_distances(among, rest, ridge).items():
+                right[kind].append(squared.argmin(dim=1) == task)
+        for kind, hits in right.items():
+            worst[kind] += [float(torch.cat(hits).double().mean())] if len(torch.cat(hits)) else []
+    return {kind: min(values, default=None) for kind, values in worst.items()}
+
+
+def _router(train: Sequence[torch.Tensor], ridge: float) -> PrototypeRouter:
+    router = PrototypeRouter(ridge=ridge)
+    for images in train:
+        prototype = TaskPrototype(images.shape[1])
+        prototype.update(images)
+        prototype.finalize()
+        router.add(prototype)
+    return router
+
+
+def _split(images: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    order = torch.randperm(len(images), generator=generator)
+    count = min(_FEW, max(2, len(images) // 2))
+    return images[order[:count]], images[order[count:]]
+
+
+def _or(value: float | None, instead: float) -> float:
+    return instead if value is None else float(value)
+
+
+def _defined(value: object) -> float | None:
+    number = float(value)
+    return None if number != number else number

@@ -1,0 +1,102 @@
+"""Features are extracted once, keyed by backbone and image content, and never mixed up."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.datasets import Product, load_image, open_dataset
+from moleflow_lib.errors import ArtifactError, DataError
+from moleflow_lib.features.extractor import PatchExtractor, build_extractor
+from moleflow_lib.features.store import FeatureStore
+
+CONFIG = ExperimentConfig(backbone="filterbank", image_size=56, device="cpu")
+
+
+@pytest.fixture
+def product(tiny_data: Path) -> Product:
+    return open_dataset(tiny_data, ["nut"])[0]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FeatureStore:
+    return FeatureStore(tmp_path / "features", build_extractor(CONFIG), batch_size=4)
+
+
+def test_features_are_those_of_each_image_in_order(store: FeatureStore, product: Product) -> None:
+    features = store.features(product.train, "nut-train")
+    for record, patches in zip(product.train, features.patches, strict=True):
+        alone = store.extractor(load_image(record.image, 56)[None].copy())[0]
+        assert torch.allclose(patches.float(), alone, atol=2e-3, rtol=2e-3)
+    assert features.patches.dtype == torch.float16 and features.images_per_second > 0
+    assert torch.allclose(features.image_means(), features.patches.float().mean(dim=(1, 2)))
+
+
+def test_the_second_time_nothing_is_extracted(
+    store: FeatureStore, product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = store.features(product.train, "nut-train")
+
+    def fail(*_: object) -> None:
+        raise AssertionError("extracted again")
+
+    monkeypatch.setattr(PatchExtractor, "forward", fail)
+    assert torch.equal(store.features(product.train, "nut-train").patches, first.patches)
+
+
+def test_another_image_content_is_another_key(store: FeatureStore, product: Product, tmp_path: Path) -> None:
+    first = store.features(product.train, "nut-train")
+    moved = tmp_path / "moved.png"
+    shutil.copy(product.train[0].image, moved)
+    same = (replace(product.train[0], image=moved), *product.train[1:])
+    assert store.features(same, "nut-train").key == first.key
+    assert store.features(product.train[::-1], "nut-train").key != first.key
+
+
+def test_a_cache_of_another_backbone_is_refused(store: FeatureStore, product: Product, tmp_path: Path) -> None:
+    store.features(product.train, "nut-train")
+    config = CONFIG.with_(backbone="random:vit_tiny_patch16_224", image_size=64)
+    other = FeatureStore(tmp_path / "features", build_extractor(config))
+    other.features(product.train, "nut-train")
+    for suffix in (".json", ".safetensors"):  # somebody copies the files over
+        source, target = (next(s.folder.glob(f"*{suffix}")) for s in (store, other))
+        shutil.copy(source, target)
+    with pytest.raises(ArtifactError, match="filterbank"):
+        other.features(product.train, "nut-train")
+
+
+def test_a_damaged_cache_is_found(store: FeatureStore, product: Product) -> None:
+    store.features(product.train, "nut-train")
+    path = next(store.folder.glob("*.safetensors"))
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ArtifactError, match="damaged"):
+        store.features(product.train, "nut-train")
+
+
+def test_an_unreadable_image_is_named_and_nothing_is_stored(store: FeatureStore, product: Product, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(product.train[0].image.read_bytes()[:200])
+    with pytest.raises(DataError, match=r"broken\.png"):
+        store.features((*product.train, replace(product.train[0], image=broken)), "nut-train")
+    assert not list(store.folder.glob("*"))
+
+
+def test_features_that_are_not_finite_are_refused(
+    store: FeatureStore, product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PatchExtractor, "forward", lambda _, images: torch.full((len(images), 2, 2, 4), np.inf))
+    with pytest.raises(DataError, match="not finite"):
+        store.features(product.train, "nut-train")
+
+
+def test_no_images_is_an_error(store: FeatureStore) -> None:
+    with pytest.raises(DataError, match="at least one image"):
+        store.features((), "nothing")

@@ -1,0 +1,207 @@
+"""The real runner on tiny data: all notebooks, their reports and numbers, and what happens when one fails."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from moleflow_lib.cli import main
+from moleflow_lib.config import BASELINES, ExperimentConfig
+from moleflow_lib.metrics import METRICS
+from moleflow_lib.reporting import runner
+from moleflow_lib.reporting.runner import NOTEBOOKS, available_notebooks, run_notebooks
+from tests.conftest import TINY
+
+pytestmark = pytest.mark.filterwarnings(
+    # papermill and its kernel client, on their own behalf
+    "ignore::DeprecationWarning:papermill", "ignore::DeprecationWarning:jupyter_client", "ignore::DeprecationWarning:zmq",
+)
+
+
+@pytest.fixture(scope="module")
+def params(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    control = "random:vit_tiny_patch16_224"
+    out = tmp_path_factory.mktemp("run")
+    return {**TINY, "dataset_root": str(tiny_data), "out_dir": str(out), "control_backbone": control, "image_size": 112,
+            "classes": ["leather", "nut", "board"]}
+
+
+@pytest.fixture(scope="module")
+def run(params: dict[str, object]) -> Path:
+    """All five notebooks once; the folder they left."""
+    assert run_notebooks(_plain(params), available_notebooks()) == 0
+    return Path(str(params["out_dir"]))
+
+
+def _plain(params: dict[str, object]) -> dict[str, object]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in params.items()}
+
+
+def _result(run: Path, name: str) -> dict:
+    return json.loads((run / f"{name}.result.json").read_text())
+
+
+def test_every_notebook_leaves_report_result_and_executed_copy(run: Path) -> None:
+    for book in NOTEBOOKS.glob("*.ipynb"):
+        assert (run / f"{book.stem}.html").stat().st_size > 20_000
+        assert (run / "executed" / book.name).is_file()
+        result = _result(run, book.stem)
+        assert result["schema"] == 1 and result["summary_text"] and result["config"]["preset"] == "demo"
+        assert result["provenance"]["torch"] and result["provenance"]["device"] == "cpu"
+    assert "All notebooks of this run finished" in (run / "index.html").read_text()
+
+
+def test_documented_keys_of_01(run: Path) -> None:
+    result = _result(run, "01_feature_extraction")
+    assert set(result["classes"]) == {"leather", "nut", "board"} and result["classes"]["nut"]["train"] == 6
+    assert set(result["backbone"]) >= {"tag", "weights_sha256", "feature_dim", "grid"}
+    assert result["backbone"]["grid"] == [14, 14] and result["images_per_second"] > 0
+
+
+def test_documented_keys_of_02(run: Path) -> None:
+    result = _result(run, "02_base_task")
+    assert set(result["parameters"]) >= {"base", "mixer", "lora", "task_bias", "whitening", "dia", "per_task"}
+    assert set(result["metrics"]) == set(METRICS)
+
+
+def test_documented_keys_of_03(run: Path) -> None:
+    result = _result(run, "03_continual_tasks")
+    assert result["classes"] == ["leather", "nut", "board"] and result["unchanged"] is True
+    for metric in METRICS:
+        for way in ("oracle", "routed"):
+            matrix = result["R"][metric][way]
+            assert [[v is None for v in row] for row in matrix] == [[j > i for j in range(3)] for i in range(3)]
+            summary = result["summary"][metric][way]
+            assert set(summary) >= {"acc", "fm_max", "fm_first", "bwt", "gap_to_separate"}
+            assert math.isclose(summary["acc"], sum(matrix[2]) / 3, rel_tol=1e-9)
+    assert 0 <= result["routing"]["accuracy"] <= 1 and len(result["routing"]["confusion"]) == 3
+    assert set(result["seconds"]) == set(result["classes"]) and result["control"]["backbone"].startswith("random:")
+
+
+def test_the_baselines_of_03(run: Path) -> None:
+    result = _result(run, "03_continual_tasks")
+    assert set(result["baselines"]) == set(BASELINES) and result["comparison_seeds"] == [0]
+    assert set(result["baseline_summary"]) == set(result["baseline_costs"]) == {"moleflow", *BASELINES}
+    for name in BASELINES:
+        for metric in METRICS:
+            for way in ("oracle", "routed"):
+                values = result["baselines"][name][metric][way]
+                assert len(values) == 3 and all(0 <= value <= 1 for value in values)
+                summary = result["baseline_summary"][name][metric][way]
+                assert math.isclose(summary["acc"], sum(values) / 3, rel_tol=1e-9) and len(summary["interval"]) == 2
+                difference = result["baseline_differences"][name][metric][way]
+                own = result["baseline_summary"]["moleflow"][metric][way]["acc"]
+                assert math.isclose(difference["value"], own - summary["acc"], abs_tol=1e-9)
+    separate, gap = result["baselines"]["separate"]["aupro"]["oracle"], result["summary"]["aupro"]["routed"]["gap_to_separate"]
+    assert math.isclose(gap, (sum(separate) - sum(result["R"]["aupro"]["routed"][2])) / 3, abs_tol=1e-9)
+    assert "Against plainer methods" in (run / "03_continual_tasks.html").read_text()
+
+
+def test_documented_keys_of_04_and_05(run: Path) -> None:
+    router = _result(run, "04_router_analysis")
+    kinds = {"ridge", "ledoit_wolf", "oas", "tied", "diagonal", "euclidean"}
+    tables = ("variants", "training_evidence", "sample_size", "small_task", "reserve", "number_of_tasks", "calibration", "unknown")
+    for table in tables:
+        assert {row["variant"] for row in router[table]} == kinds, table
+    for row in router["variants"]:
+        assert {"accuracy", "accuracy_low", "accuracy_high", "condition_number"} <= set(row)
+        assert {*METRICS, *(f"{m}_lost" for m in METRICS)} <= set(row)
+    assert router["recommendation"]["covariance"] in kinds and router["recommendation"]["text"] in router["summary_text"][0]
+    assert len(router["pairs"]) == 3 and set(router["pairs"][0]["error"]) == kinds and len(router["wrong_route_cost"]) == 9
+    assert [row["task"] for row in router["misrouted"]] == router["classes"] and 0 < len(router["close_calls"]) <= 8
+    assert router["router_accept"] == 0.95 and router["smallest_margin"] > 0
+    result = _result(run, "05_ablations")
+    rows = result["rows"]
+    assert {(row["switch"], row["seed"]) for row in rows} == {(s, n) for s in ("preset", "no DIA", "top-1") for n in (0, 1)}
+    assert all({"value", "order", "seconds_per_task", "parameters", *METRICS} <= set(row) for row in rows)
+    assert set(result["differences"]) == set(result["orders"]) == set(METRICS)
+    assert [row["switch"] for row in result["parts"]] == ["no DIA"] and result["public_record"][0]["switch"] == "no DIA"
+    assert len(result["lora"]) == 2 * 2 * 2, "two tasks, two blocks, two layers"
+
+
+def test_the_plain_papermill_command_and_an_injected_parameter(run: Path, params: dict, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "papermill", str(NOTEBOOKS / "02_base_task.ipynb"), str(tmp_path / "out.ipynb")]
+    for name, value in {**_plain(params), "classes": "leather", "out_dir": str(tmp_path), "epochs": 1}.items():
+        words += [] if isinstance(value, list) else ["-p", name, str(value)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert _result(tmp_path, "02_base_task")["config"]["epochs"] == 1
+    refused = subprocess.run([*words, "-p", "epochz", "3"], capture_output=True, text=True, check=False)
+    assert refused.returncode != 0 and "did you mean 'epochs'" in refused.stderr
+
+
+def test_a_failing_notebook_fails_the_run_and_says_so_on_top(params: dict, tmp_path: Path, monkeypatch) -> None:
+    for book in NOTEBOOKS.glob("0[12]*.ipynb"):
+        content = nbformat.read(book, as_version=4)
+        if book.stem == "01_feature_extraction":
+            content.cells.insert(6, nbformat.v4.new_code_cell("raise RuntimeError('the lamp broke')"))
+        nbformat.write(content, tmp_path / book.name)
+    monkeypatch.setattr(runner, "NOTEBOOKS", tmp_path)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "01_feature_extraction.html").write_text("an old success")
+    (out / "01_feature_extraction.result.json").write_text("{}")
+    changed = {**_plain(params), "out_dir": str(out), "classes": ["leather"]}
+    assert run_notebooks(changed, available_notebooks()) == 1
+    report, index = (out / "01_feature_extraction.html").read_text(), (out / "index.html").read_text()
+    assert "This run FAILED" in report and "the lamp broke" in report and "an old success" not in report
+    assert report.index("This run FAILED") < report.index('id="Errors"')
+    assert "This run FAILED" in index and "the lamp broke" in index
+    assert not (out / "01_feature_extraction.result.json").exists()
+    assert (out / "02_base_task.result.json").is_file(), "the notebooks stand alone"
+
+
+def test_a_killed_run_says_that_it_is_not_finished(tiny_data: Path, tmp_path: Path) -> None:
+    words = ["run", "--preset", "demo", "--dataset-root", str(tiny_data), "--out", str(tmp_path), "-p", "epochs=5000",
+             "--classes", "leather", "--notebooks", "02", "-p", "image_size=56"]
+    process = subprocess.Popen([sys.executable, "-m", "moleflow_lib", *words], stderr=subprocess.DEVNULL, start_new_session=True)
+    index = tmp_path / "index.html"
+    for _ in range(600):
+        if index.is_file() and (tmp_path / "executed" / "02_base_task.ipynb").is_file():
+            break
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert "This run is not finished" in index.read_text()
+    assert not (tmp_path / "02_base_task.result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("extra", "told"),
+    [
+        (["-p", "lrr=1"], "did you mean 'lr'"),
+        (["-p", "epochs=many"], "epochs: expected a whole number"),
+        (["-p", "epochs"], "expected name=value"),
+        (["--notebooks", "09"], "no notebook 09"),
+        (["--preset", "v9"], "unknown preset 'v9'"),
+        (["--classes", "lether"], "lether"),
+        (["--dataset-root", "nowhere"], "nowhere"),
+        (["--backbone", "resnet_nonsense"], "timm knows no model"),
+        (["--backbone", "vit_tiny_patch16_224", "--backbone-weights", "missing.safetensors"], "missing.safetensors"),
+        (["--device", "cuda:9"], "no GPU here"),
+        (["--scheduler", "tcp://127.0.0.1:1"], "no Dask scheduler answers at tcp://127.0.0.1:1"),
+        (["-p", "ablation_orders=nut>leather"], "expected each of grid, nut once"),
+        (["-p", "ablation_switches=no such"], "unknown ablation switches"),
+    ],
+)
+def test_bad_requests_are_refused_before_anything_runs(
+    tiny_data: Path, tmp_path: Path, capfd: pytest.CaptureFixture, extra: list[str], told: str
+) -> None:
+    out = tmp_path / "out"
+    words = ["run", "--preset", "demo", "--dataset-root", str(tiny_data), "--out", str(out), "-p", "image_size=56"]
+    assert main([*words, *extra]) == 2
+    assert told in capfd.readouterr().err and not out.exists()
+
+
+def test_params_lists_every_option(capfd: pytest.CaptureFixture) -> None:
+    assert main(["params", "--preset", "demo"]) == 0
+    assert set(ExperimentConfig().to_dict()) == {line.split()[0] for line in capfd.readouterr().out.splitlines()}

@@ -1,0 +1,39 @@
+"""Scoring: mixed batches are as good as one by one, and features of another width are refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from moleflow_lib.errors import ConfigError
+from moleflow_lib.experiment import Experiment
+from moleflow_lib.model.losses import patch_nll
+
+
+@pytest.fixture(scope="module")
+def patches(learned: Experiment) -> torch.Tensor:
+    return torch.cat([evaluator.features.patches[:3] for evaluator in learned.evaluators])
+
+
+def test_a_mixed_batch_equals_one_by_one(learned: Experiment, patches: torch.Tensor) -> None:
+    tasks = torch.tensor([0, 1, 2, 1, 0, 2, 2, 1, 0])
+    mixed = learned.detector.patch_scores(patches, tasks)
+    alone = torch.cat([learned.detector.patch_scores(p[None], int(t)) for p, t in zip(patches, tasks, strict=True)])
+    assert torch.allclose(mixed, alone, rtol=1e-4, atol=1e-2)
+    swapped = learned.detector.patch_scores(patches, (tasks + 1) % 3)
+    assert not torch.allclose(mixed, swapped, rtol=1e-2), "the tasks' parts must matter, or this test could not fail"
+
+
+def test_scores_are_the_negative_log_likelihood(learned: Experiment, patches: torch.Tensor) -> None:
+    z, log_det = learned.detector.latent(patches, 1)
+    assert torch.allclose(learned.detector.patch_scores(patches, 1), patch_nll(z, log_det), rtol=1e-5)
+
+
+def test_routing_finds_the_products(learned: Experiment) -> None:
+    for evaluator in learned.evaluators:
+        assert learned.detector.route(evaluator.image_means).shape == (len(evaluator.task.test),)
+
+
+def test_features_of_another_width_are_refused(learned: Experiment) -> None:
+    with pytest.raises(ConfigError, match="trained on 132-d features, these are 64-d"):
+        learned.detector.patch_scores(torch.zeros(1, 14, 14, 64), 0)

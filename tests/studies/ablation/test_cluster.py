@@ -1,0 +1,106 @@
+"""A real Dask cluster on this machine: the same numbers as here, and a killed worker costs nothing but its own run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.errors import ConfigError, RunError
+from moleflow_lib.studies.ablation import cluster as cluster_module
+from moleflow_lib.studies.ablation import running
+from moleflow_lib.studies.ablation.cluster import Cluster
+from moleflow_lib.studies.ablation.grid import planned_runs
+from moleflow_lib.studies.ablation.running import run_ablation
+from tests.studies.ablation.conftest import untimed
+
+distributed = pytest.importorskip("distributed")
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    """The address of a scheduler with two workers of one thread each, all on loopback."""
+    file, environment = tmp_path / "scheduler.json", {**os.environ, "PYTHONPATH": str(ROOT)}
+    plain = ["--scheduler-file", str(file), "--host", "127.0.0.1", "--no-dashboard"]
+    workers = [["worker", *plain, "--nthreads", "1", "--no-nanny", "--local-directory", str(tmp_path)]] * 2
+    processes = []
+    with open(tmp_path / "dask.log", "w") as log:
+        for words in (["scheduler", *plain, "--port", "0"], *workers):
+            command = [sys.executable, "-m", "dask", *words]
+            processes.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=tmp_path))
+        try:
+            _until(lambda: file.is_file() and file.stat().st_size > 0)
+            yield json.loads(file.read_text())["address"]
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+
+
+def _until(ready: Callable[[], object], seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_killed_worker_costs_its_own_run_alone_and_a_failing_run_no_other(
+    cluster: str, tiny_config: Callable[..., ExperimentConfig], tmp_path: Path
+) -> None:
+    runs = planned_runs(tiny_config(ablation_switches=("no DIA", "no mixer", "no LoRA"), out_dir=str(tmp_path / "here")))
+    assert len(runs) == 8
+    here = run_ablation(runs, tmp_path / "here" / "kept", jobs=1)
+    there = [replace(run, config=run.config.with_(out_dir=str(tmp_path / "there"))) for run in runs]
+    bad = replace(there[0], switch="hot", config=there[0].config.with_(lr=1e30, clip_norm=0.0))
+    with distributed.Client(cluster, set_as_default=False) as watcher, ThreadPoolExecutor(1) as pool:
+        watcher.wait_for_workers(2, timeout=240)
+        pids = watcher.run(os.getpid)
+        done = pool.submit(run_ablation, [bad, *there], tmp_path / "there" / "kept", scheduler=cluster)
+        _until(lambda: list((tmp_path / "there" / "kept").glob("*.json")))
+        victim = next(address for address, held in watcher.processing().items() if held)
+        os.kill(pids[victim], signal.SIGKILL)
+        with pytest.raises(RunError, match=r"1 of 9 (.|\n)*hot, seed 0 \(key .*not finite"):
+            done.result(timeout=300)
+        assert victim not in watcher.scheduler_info(n_workers=-1)["workers"], "it did die"
+    assert len(list((tmp_path / "there" / "kept").glob("*.json"))) == 8
+    assert untimed(run_ablation(there, tmp_path / "there" / "kept")) == untimed(here), "bit by bit, whoever carried them"
+
+
+def test_no_workers_left_is_said_in_the_end(cluster: str, tiny_config: Callable[..., ExperimentConfig], tmp_path: Path) -> None:
+    with distributed.Client(cluster, set_as_default=False) as watcher:
+        watcher.wait_for_workers(2, timeout=240)
+        connection = Cluster(cluster, patience=1)
+        pids = watcher.run(os.getpid)
+        for pid in pids.values():
+            os.kill(pid, signal.SIGKILL)
+        _until(lambda: not watcher.scheduler_info(n_workers=-1)["workers"])
+        parcels = running._parcels(planned_runs(tiny_config(ablation_seeds=(0,)))[:1], tmp_path)
+        assert [problem for _, problem in connection.outcomes(parcels)][0].startswith("no worker was left")
+        connection.close()
+        assert [key for key, problem in connection.outcomes(parcels) if "was lost" in problem] == [parcels[0].key]
+        with pytest.raises(ConfigError, match="has no workers"):
+            Cluster(cluster)
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense://x"])
+def test_no_scheduler_is_said_at_once(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_module, "_ANSWER", 1)
+    with pytest.raises(ConfigError, match="no Dask scheduler answers"):
+        Cluster(address)
+
+
+def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ConfigError, match=r"moleflow-notebooks\[distributed\]"):
+        Cluster("tcp://127.0.0.1:8786")
