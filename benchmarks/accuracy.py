@@ -36,7 +36,7 @@ def main() -> None:
     if len({frozenset(order.split(">")) for order in orders}) > 1:
         sys.exit(f"--orders: expected the same products in every order, got {options.orders}")
     try:
-        seeds = ExperimentConfig.from_params({"comparison_seeds": options.seeds}).comparison_seeds
+        seeds = ExperimentConfig.from_params({"comparison_seeds": options.seeds}).study.comparison_seeds
         planned = [(preset, Experiment(_config(options, preset, order, seeds))) for preset in presets for order in orders]
         _report(planned, orders, options.seeds)
     except MoLEFlowError as error:

@@ -27,7 +27,7 @@ def report_overheads() -> None:
     for tag in ("vit_tiny_patch16_224", "vit_base_patch16_224"):
         for preset in ("v5_final", "recommended"):
             config = ExperimentConfig.from_params({"preset": preset, "backbone": f"random:{tag}", "device": "cpu"})
-            extractor = build_extractor(config)
+            extractor = build_extractor(config.features, device="cpu")
             detector = _detector(extractor, config)
             shares = [_share(extractor, detector) for _ in range(ROUNDS + 1)][1:]  # the first round warms up
             print(
@@ -46,12 +46,12 @@ def _detector(extractor: PatchExtractor, config: ExperimentConfig) -> ContinualD
         prototype.update(torch.randn(50, dim))
         prototype.finalize()
         detector.router.add(prototype)
-        scale, stored = torch.tensor([[0.0, 1.0], [0.0, 1.0]]), torch.randn(config.memory_size, dim).half()
-        if config.scaled_scores:
+        scale, stored = torch.tensor([[0.0, 1.0], [0.0, 1.0]]), torch.randn(config.score.memory_size, dim).half()
+        if config.score.scaled:
             detector.memories.append(
-                TaskMemory(stored, scale, config.memory_neighbours, compress=config.compress_scores)
+                TaskMemory(stored, scale, config.score.memory_neighbours, compress=config.score.compress_scores)
             )
-        if config.prototype_weight:
+        if config.score.prototype_weight:
             detector.prototype_distances.append(PrototypeDistance(prototype, scale.double(), torch.empty(0)))
     detector.flow.train_only(None)
     detector.route(torch.zeros(1, dim))  # factors the covariances once, as a long run would
@@ -69,7 +69,7 @@ def _score(detector: ContinualDetector, patches: torch.Tensor) -> None:
     detector.route(patches.mean(dim=(1, 2)))
     scores = detector.patch_scores(patches, 0)
     detector.image_scores(scores, patches.mean(dim=(1, 2)), 0)
-    pixel_maps(scores, detector.config.eval_size)
+    pixel_maps(scores, detector.config.score.eval_size)
 
 
 def _timed(call: Callable[[], object]) -> tuple[float, object]:

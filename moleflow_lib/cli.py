@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
+from dataclasses import Field, fields
 from pathlib import Path
 
-from moleflow_lib.config import PRESETS, ExperimentConfig
+from moleflow_lib.config import GROUPS, PRESETS, ExperimentConfig
 from moleflow_lib.datasets import task_order
 from moleflow_lib.errors import ConfigError, MoLEFlowError
 from moleflow_lib.reporting.runner import available_notebooks, run_notebooks
@@ -35,9 +37,20 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _show_params(options: argparse.Namespace) -> int:
-    for name, value in ExperimentConfig.from_params({"preset": options.preset}).to_dict().items():
-        print(f"{name:24} {value!r}")
+    config = ExperimentConfig.from_params({"preset": options.preset})
+    for group, kind in GROUPS.items():
+        print(f"{group}: {kind.__doc__}")
+        for spec in fields(kind):
+            print(f"  {spec.name:22} {config[spec.name]!r:20} {_meaning(spec)}")
     return 0
+
+
+def _meaning(spec: Field) -> str:
+    """What an option decides and what it may be."""
+    facts = spec.metadata
+    bounds = [f"{sign} {facts[end]:g}" for end, sign in (("low", "≥"), ("high", "≤")) if math.isfinite(facts[end])]
+    allowed = " | ".join(facts["choices"]) or ", ".join(bounds)
+    return facts["what"] + (f" ({allowed})" if allowed else "")
 
 
 def _params(options: argparse.Namespace) -> dict[str, object]:
@@ -81,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--scheduler", default="", metavar="tcp://HOST:PORT", help=cluster)
     run.add_argument("-p", action="append", default=[], metavar="name=value", help="any other option, see `params`")
     run.set_defaults(act=_run)
-    params = commands.add_parser("params", help="list every option of a preset with its value")
+    params = commands.add_parser("params", help="list every option with its value in a preset, its meaning and its bounds")
     params.add_argument("--preset", default="v5_final", help=f"one of {', '.join(PRESETS)}")
     params.set_defaults(act=_show_params)
     return parser

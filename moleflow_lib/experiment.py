@@ -34,18 +34,19 @@ class Experiment:
 
     def __init__(self, config: ExperimentConfig) -> None:
         self.config = config
-        self.folder = Path(config.out_dir) / "store"
-        self.products: tuple[Product, ...] = open_dataset(config.dataset_root, config.classes)
-        self.tasks: tuple[Task, ...] = make_tasks(self.products, config.classes)
+        self.folder = Path(config.run.out_dir) / "store"
+        self.products: tuple[Product, ...] = open_dataset(config.run.dataset_root, config.data.classes)
+        self.tasks: tuple[Task, ...] = make_tasks(self.products, config.data.classes)
         problems = [f"{task.name}: expected images in test/good, test/<defect> or test/unlabelled, found none"
                     for task in self.tasks if not task.test]
-        fewest, what = (FEWEST_IMAGES, "prototype_weight") if config.prototype_weight else (2, "a prototype")
-        remedy = "; add some or set prototype_weight to 0" if config.prototype_weight else ""
+        fewest, what = (FEWEST_IMAGES, "prototype_weight") if config.score.prototype_weight else (2, "a prototype")
+        remedy = "; add some or set prototype_weight to 0" if config.score.prototype_weight else ""
         problems += [f"{task.name}: {what} needs at least {fewest} training images, found {len(task.train)}{remedy}"
                      for task in self.tasks if len(task.train) < fewest]
         if problems:
-            raise DataError(problem_list(f"{config.dataset_root} cannot be used as it is:", problems))
-        self.store = FeatureStore(self.folder / "features", build_extractor(config), config.resize)
+            raise DataError(problem_list(f"{config.run.dataset_root} cannot be used as it is:", problems))
+        extractor = build_extractor(config.features, config.data.image_size, config.run.backbone_weights, config.run.device)
+        self.store = FeatureStore(self.folder / "features", extractor, config.data.resize)
         self.detector = ContinualDetector(self.store.extractor.feature_dim, config)
         self.trainer = MoLEContinualTrainer(self.detector, self.store.identity, self.folder / "tasks")
         self._learned_scores: list[torch.Tensor] = []
@@ -90,7 +91,7 @@ class Experiment:
 
     def control(self) -> Experiment | None:
         """The same experiment on the control backbone, or None if the config names none."""
-        name = self.config.control_backbone
+        name = self.config.study.control_backbone
         if not name:
             return None
         config = self.config.with_(backbone=name, backbone_weights="", control_backbone="")

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.config import ExperimentConfig, ScoreOptions
 from moleflow_lib.datasets import Task, load_mask
 from moleflow_lib.features.store import Features
 from moleflow_lib.metrics import (
@@ -89,17 +89,19 @@ class MapSource:
     Args:
         patch_scores: (N, H, W).
         masks: reads the mask (S, S) of image n.
-        config: evaluation size and smoothing.
+        options: evaluation size and smoothing.
     """
 
-    def __init__(self, patch_scores: torch.Tensor, masks: Callable[[int], np.ndarray], config: ExperimentConfig) -> None:
-        self._scores, self._mask, self._config = patch_scores, masks, config
+    def __init__(self, patch_scores: torch.Tensor, masks: Callable[[int], np.ndarray], options: ScoreOptions) -> None:
+        self._scores = patch_scores
+        self._mask = masks
+        self._options = options
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        config = self._config
+        options = self._options
         for start in range(0, len(self._scores), _IMAGES_AT_ONCE):
             block = self._scores[start : start + _IMAGES_AT_ONCE]
-            maps = pixel_maps(block, config.eval_size, config.smoothing_sigma).numpy()
+            maps = pixel_maps(block, options.eval_size, options.smoothing_sigma).numpy()
             yield maps, np.stack([self._mask(start + n) for n in range(len(block))])
 
 
@@ -174,7 +176,7 @@ class TaskEvaluator:
 
     def mask(self, image: int) -> np.ndarray:
         """(S, S) bool defect mask of a test image at the evaluation size; empty without a defect."""
-        size, packed = self.config.eval_size, self._packed_mask(image)
+        size, packed = self.config.score.eval_size, self._packed_mask(image)
         return np.unpackbits(packed, count=size * size).reshape(size, size).astype(bool)
 
     def masks(self) -> np.ndarray:
@@ -183,7 +185,7 @@ class TaskEvaluator:
 
     def maps(self, patch_scores: torch.Tensor) -> np.ndarray:
         """(N, S, S) pixel maps at the evaluation size."""
-        return pixel_maps(patch_scores, self.config.eval_size, self.config.smoothing_sigma).numpy()
+        return pixel_maps(patch_scores, self.config.score.eval_size, self.config.score.smoothing_sigma).numpy()
 
     def _products(self, tasks: torch.Tensor) -> Iterator[tuple[str, np.ndarray, np.ndarray, MapSource | None]]:
         """Name, image scores, labels, and maps (None without masks) of each product's labelled images."""
@@ -192,13 +194,13 @@ class TaskEvaluator:
             own = [n for n, r in enumerate(self.task.test) if r.product == product.name and r.label is not None]
             scores = everything[own]
             marked = any(self.task.test[n].mask is not None for n in own)
-            maps = MapSource(scores, lambda n, own=own: self.mask(own[n]), self.config) if marked else None
+            maps = MapSource(scores, lambda n, own=own: self.mask(own[n]), self.config.score) if marked else None
             yield product.name, of_images[own], self.labels[own], maps
 
     def _read_mask(self, image: int) -> np.ndarray:
         """The mask of an image, eight pixels a byte."""
-        path, size = self.task.test[image].mask, self.config.eval_size
-        mask = np.zeros((size, size), dtype=bool) if path is None else load_mask(path, size, self.config.resize)
+        path, size = self.task.test[image].mask, self.config.score.eval_size
+        mask = np.zeros((size, size), dtype=bool) if path is None else load_mask(path, size, self.config.data.resize)
         return np.packbits(mask)
 
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from moleflow_lib.artifacts import tensors_sha256
-from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.config import FeatureOptions
 from moleflow_lib.errors import BackboneError
 from moleflow_lib.features.backbones import load_timm
 from moleflow_lib.features.filterbank import FilterBank
@@ -172,24 +172,35 @@ class _Intermediates(nn.Module):
         return F.adaptive_avg_pool1d(joined.flatten(0, 2).unsqueeze(1), self.feature_dim or 768).view(*joined.shape[:3], -1)
 
 
-def build_extractor(config: ExperimentConfig) -> PatchExtractor:
-    """The frozen backbone a config names, on its device.
+def build_extractor(
+    options: FeatureOptions, image_size: int = 224, weights: str | Path = "", device: str = "auto"
+) -> PatchExtractor:
+    """The frozen backbone that the options name, on its device.
+
+    Args:
+        options: the `features` group.
+        image_size: S in pixels.
+        weights: a local weights file; empty downloads the tag's own.
+        device: auto, cpu or cuda.
 
     Raises:
         BackboneError: see `ViTPatchCoreExtractor`.
     """
-    name, device = config.backbone, resolve_device(config.device)
+    name = options.backbone
+    place = resolve_device(device)
     if name == "filterbank":
-        if config.backbone_weights:
+        if weights:
             raise BackboneError("backbone=filterbank takes no weights; drop backbone_weights or name a timm tag")
-        if config.overlap > 1:
+        if options.overlap > 1:
             raise BackboneError("overlap is for timm backbones; leave it out with backbone=filterbank")
-        return PatchExtractor(FilterBank(config.image_size), "filterbank", config.image_size).to(device)
+        return PatchExtractor(FilterBank(image_size), "filterbank", image_size).to(place)
     tag = name.removeprefix("random:")
-    if tag != name and config.backbone_weights:
-        raise BackboneError(f"backbone={name} asks for random weights, backbone_weights for a file; give one of the two")
+    if tag != name and weights:
+        raise BackboneError(
+            f"backbone={name} asks for random weights, backbone_weights for a file; give one of the two"
+        )
     return ViTPatchCoreExtractor(
-        tag, blocks=config.blocks, image_size=config.image_size, block_norm=config.block_norm,
-        feature_dim=config.feature_dim, overlap=config.overlap,
-        weights="" if tag != name else config.backbone_weights, random_seed=0 if tag != name else None,
-    ).to(device)
+        tag, blocks=options.blocks, image_size=image_size, block_norm=options.block_norm,
+        feature_dim=options.feature_dim, overlap=options.overlap, weights=weights,
+        random_seed=0 if tag != name else None,
+    ).to(place)

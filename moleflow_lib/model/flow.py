@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
-from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.config import FlowOptions
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.model.adapters import DeepInvertibleAdapter, SpatialContextMixer, WhiteningAdapter
 from moleflow_lib.model.coupling import build_coupling_flow
@@ -28,26 +28,31 @@ class MoLESpatialAwareNF(nn.Module):
 
     Args:
         dim: feature width D, even.
-        config: the `flow` group and the seed.
+        options: its shape.
+        seed: of initial values, with the names of tasks.
 
-    >>> flow = MoLESpatialAwareNF(8, ExperimentConfig(coupling_layers=2, lora_rank=2))
+    >>> flow = MoLESpatialAwareNF(8, FlowOptions(coupling_layers=2, lora_rank=2))
     >>> flow.add_task(0)
     >>> z, log_det = flow(torch.randn(1, 3, 3, 8))
     >>> z.shape, log_det.shape
     (torch.Size([1, 3, 3, 8]), torch.Size([1, 3, 3]))
     """
 
-    def __init__(self, dim: int, config: ExperimentConfig) -> None:
+    def __init__(self, dim: int, options: FlowOptions, seed: int = 0) -> None:
         super().__init__()
         if dim % 2:
             raise ConfigError(f"a coupling flow splits its channels in halves; feature width {dim} is odd, set feature_dim")
-        self.dim, self.config, self.tasks, self.active = dim, config, 0, None
-        with seeded(derive_seed(config.seed, "base")):
+        self.dim = dim
+        self.options = options
+        self.seed = seed
+        self.tasks = 0
+        self.active: int | None = None
+        with seeded(derive_seed(seed, "base")):
             self.flow = build_coupling_flow(
-                dim, config.coupling_layers, rank=config.lora_rank, alpha=config.lora_alpha,
-                use_lora=config.use_lora, use_task_bias=config.use_task_bias,
+                dim, options.coupling_layers, rank=options.lora_rank, alpha=options.lora_alpha,
+                use_lora=options.use_lora, use_task_bias=options.use_task_bias,
             )
-            self.mixer = SpatialContextMixer(dim) if config.use_mixer else None
+            self.mixer = SpatialContextMixer(dim) if options.use_mixer else None
         self.register_buffer("_like", torch.empty(0), persistent=False)  # where new parts go, and in which precision
         self.input_adapters = nn.ModuleDict()
         self.dia_adapters = nn.ModuleDict()
@@ -59,14 +64,14 @@ class MoLESpatialAwareNF(nn.Module):
             name: what its initial values are drawn from besides the seed; its index if not given.
         """
         task, like = self.tasks, self._like
-        with seeded(derive_seed(self.config.seed, "task", task if name is None else name)):
+        with seeded(derive_seed(self.seed, "task", task if name is None else name)):
             for layer in self._lora_layers():
                 layer.add_task(task)
-            if self.config.use_whitening:
-                adapter = WhiteningAdapter(self.dim, first=task == 0, norm=self.config.whitening_norm)
+            if self.options.use_whitening:
+                adapter = WhiteningAdapter(self.dim, first=task == 0, norm=self.options.whitening_norm)
                 self.input_adapters[str(task)] = adapter.to(like)
-            if self.config.dia_blocks:
-                self.dia_adapters[str(task)] = DeepInvertibleAdapter(self.dim, self.config.dia_blocks).to(like)
+            if self.options.dia_blocks:
+                self.dia_adapters[str(task)] = DeepInvertibleAdapter(self.dim, self.options.dia_blocks).to(like)
         self.tasks += 1
         self.set_active_task(task)
         self.train_only(task)
@@ -104,7 +109,7 @@ class MoLESpatialAwareNF(nn.Module):
                 of the whitened patch, whose channels have a standard deviation of 1, or of the features themselves
                 without `whitening_norm`.
         """
-        adapter = self.input_adapters[str(self.active)] if self.config.use_whitening else None
+        adapter = self.input_adapters[str(self.active)] if self.options.use_whitening else None
         x = features if adapter is None else adapter.standardised(features)
         x = x + noise * torch.randn_like(x) if noise else x
         x = x if adapter is None else adapter.scaled(x)
@@ -119,7 +124,7 @@ class MoLESpatialAwareNF(nn.Module):
         for step in self._steps():
             z, extra = step(z, False)
             log_det = log_det + extra
-        if self.config.count_adapter_volume and self.config.use_whitening:
+        if self.options.count_adapter_volume and self.options.use_whitening:
             log_det = log_det + self.input_adapters[str(self.active)].log_volume()
         return z, log_det
 
@@ -177,7 +182,7 @@ class MoLESpatialAwareNF(nn.Module):
     def _steps(self) -> list[Callable[[torch.Tensor, bool], tuple[torch.Tensor, torch.Tensor]]]:
         """The invertible steps in their order; each takes (B, H, W, D) and whether to invert, gives the same and log-det."""
         steps = [self._coupling_blocks] if len(self.flow) else []
-        if self.config.dia_blocks:
+        if self.options.dia_blocks:
             steps.append(self.dia_adapters[str(self.active)])
         return steps
 

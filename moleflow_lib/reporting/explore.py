@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from ipywidgets import HTML, Dropdown, FloatSlider, Image, IntSlider, VBox, Widget
 
-from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.config import DataOptions
 from moleflow_lib.datasets import Task, load_image, load_mask
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.metrics import METRICS
@@ -25,15 +25,15 @@ from moleflow_lib.studies.routing import routing_cases
 __all__ = ["browse_ablation", "browse_heat_maps", "browse_images", "browse_routes"]
 
 
-def browse_images(tasks: Sequence[Task], config: ExperimentConfig) -> VBox:
+def browse_images(tasks: Sequence[Task], data: DataOptions) -> VBox:
     """Choose a task and leaf through its test images, defects outlined."""
     by_name = {task.name: task for task in tasks}
 
     def draw(task: str, image: int) -> bytes:
         record = by_name[task].test[image % len(by_name[task].test)]
-        picture = load_image(record.image, config.image_size, config.resize)
+        picture = load_image(record.image, data.image_size, data.resize)
         if record.mask:
-            picture = outlined(picture, load_mask(record.mask, config.image_size, config.resize))
+            picture = outlined(picture, load_mask(record.mask, data.image_size, data.resize))
         return png_bytes(composed([[picture]], 1, 256))
 
     return _control(draw, Image(format="png"), task=Dropdown(options=list(by_name)), image=_image_slider(tasks))
@@ -92,7 +92,7 @@ def _thresholded(evaluator: TaskEvaluator, image: int, percentile: float) -> lis
     calm = maps[evaluator.labels == 0]
     cut = np.percentile(calm if len(calm) else maps, percentile)
     record, config = evaluator.task.test[index], evaluator.config
-    picture, truth = load_image(record.image, config.eval_size, config.resize), evaluator.masks()[index]
+    picture, truth = load_image(record.image, config.score.eval_size, config.data.resize), evaluator.masks()[index]
     return [
         outlined(picture, truth) if truth.any() else picture,
         heat_overlay(picture, maps[index], np.median(maps), maps.max()),

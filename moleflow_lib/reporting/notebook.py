@@ -42,7 +42,7 @@ def notebook_config(namespace: Mapping[str, object]) -> ExperimentConfig:
     params = {name: namespace[name] for name in _assigned(shell.user_ns["In"]) if name in namespace}
     config = ExperimentConfig.from_params(params)
     root = next((folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / _ANCHOR).is_file()), Path.cwd())
-    return config.with_(**{name: str(root / path) for name in _PATHS if (path := getattr(config, name))})
+    return config.with_(**{name: str(root / path) for name in _PATHS if (path := config[name])})
 
 
 def show_summary(sentences: Sequence[str]) -> Markdown:
@@ -66,16 +66,16 @@ def write_result(
     Returns:
         The file's name.
     """
-    path = Path(config.out_dir) / f"{name}.result.json"
+    path = Path(config.run.out_dir) / f"{name}.result.json"
     facts = {"schema": SCHEMA_VERSION, "notebook": name, "summary_text": list(summary)}
-    made = {**provenance(config.device), **(hashes or {})}
+    made = {**provenance(config.run.device), **(hashes or {})}
     write_json(path, {**facts, **result, "config": config.to_dict(), "provenance": made})
     return path.name
 
 
 def provenance_table(config: ExperimentConfig, hashes: Mapping[str, str] | None = None) -> Table:
     """Versions, hardware, commit, the hashes of what went in and came out, and the configuration in full."""
-    facts = {**provenance(config.device), **(hashes or {})}
+    facts = {**provenance(config.run.device), **(hashes or {})}
     rows = [{"what": name, "value": str(value)} for name, value in facts.items()]
     options = config.to_dict().items()
     rows += [{"what": f"config: {name}", "value": str(value)} for name, value in options if name not in _PATHS]

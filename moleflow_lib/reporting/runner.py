@@ -86,7 +86,7 @@ def run_notebooks(params: Mapping[str, object], notebooks: Sequence[Path]) -> in
     """
     config = ExperimentConfig.from_params(params)
     tasks = _checked_inputs(config)
-    out = Path(config.out_dir)
+    out = Path(config.run.out_dir)
     (out / "executed").mkdir(parents=True, exist_ok=True)
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of every option that a parameters cell does not list
     entries = [_entry(book) for book in notebooks]
@@ -106,12 +106,12 @@ def run_notebooks(params: Mapping[str, object], notebooks: Sequence[Path]) -> in
 
 def _checked_inputs(config: ExperimentConfig) -> list[str]:
     """Fail before anything runs if the data or the backbone cannot be used; returns the task names."""
-    resolve_device(config.device)
+    resolve_device(config.run.device)
     planned_runs(config)
-    if config.scheduler:
-        Cluster(config.scheduler).close()
-    if config.ablation_classes:
-        open_dataset(config.dataset_root, config.ablation_classes)
+    if config.run.scheduler:
+        Cluster(config.run.scheduler).close()
+    if config.study.ablation_classes:
+        open_dataset(config.run.dataset_root, config.study.ablation_classes)
     return [task.name for task in Experiment(config.with_(device="cpu")).tasks]
 
 
@@ -143,7 +143,7 @@ def _write_index(out: Path, config: ExperimentConfig, tasks: Sequence[str], entr
     html = environment.get_template("run_index.html.j2").render(
         config=config, tasks=tasks, failed=failed, css=Markup((TEMPLATES / "style.css").read_text()),
         state="failed" if failed else "done" if finished else "running", entries=[_row(entry, out) for entry in entries],
-        earlier=earlier, device=str(resolve_device(config.device)), provenance_html=Markup(table._repr_html_()),
+        earlier=earlier, device=str(resolve_device(config.run.device)), provenance_html=Markup(table._repr_html_()),
     )
     write_bytes(out / "index.html", html.encode())
 

@@ -29,10 +29,10 @@ class ContinualDetector:
     """
 
     def __init__(self, dim: int, config: ExperimentConfig) -> None:
-        self.dim, self.config, self.device = dim, config, resolve_device(config.device)
-        self.position = PositionalEmbeddingGenerator(dim, config.use_position, config.position_scale)
-        self.flow = MoLESpatialAwareNF(dim, config).to(self.device)
-        self.router = PrototypeRouter(config.router_covariance, config.router_ridge)
+        self.dim, self.config, self.device = dim, config, resolve_device(config.run.device)
+        self.position = PositionalEmbeddingGenerator(dim, config.flow.use_position, config.flow.position_scale)
+        self.flow = MoLESpatialAwareNF(dim, config.flow, config.train.seed).to(self.device)
+        self.router = PrototypeRouter(config.router.router_covariance, config.router.router_ridge)
         self.memories: list[TaskMemory] = []  # one a task, if the configuration scales its scores
         self.prototype_distances: list[PrototypeDistance] = []  # one a task, if `prototype_weight` asks for it
 
@@ -89,7 +89,7 @@ class ContinualDetector:
         self.flow.set_active_task(task, merge=True)
         x = patches[list(images)].to(self.device).float()
         nll = self._nll(x)
-        return (self.memories[task].blend_training(nll, x, images, self.config.memory_weight) if self.memories else nll).cpu()
+        return (self.memories[task].blend_training(nll, x, images, self.config.score.memory_weight) if self.memories else nll).cpu()
 
     def training_scores_of_patches(self, patches: torch.Tensor, task: int) -> torch.Tensor:
         """Image scores (P,) made of patches alone, of the training images (N, H, W, D) that `probed` names."""
@@ -102,10 +102,10 @@ class ContinualDetector:
         trained on it all the same.
         """
         of_patches = self.training_scores_of_patches(patches, task)
-        if not self.config.prototype_weight:
+        if not self.config.score.prototype_weight:
             return of_patches
         distance = self.prototype_distances[task]
-        return distance.blend(of_patches, distance.held_out[probed(len(patches))], self.config.prototype_weight)
+        return distance.blend(of_patches, distance.held_out[probed(len(patches))], self.config.score.prototype_weight)
 
     def image_scores(self, patch_scores: torch.Tensor, image_means: torch.Tensor, task: int) -> torch.Tensor:
         """One anomaly score an image.
@@ -119,10 +119,10 @@ class ContinualDetector:
             (N,), higher = more anomalous; with `prototype_weight` in standard deviations of training images.
         """
         of_patches = self._of_patches(patch_scores)
-        if not self.config.prototype_weight:
+        if not self.config.score.prototype_weight:
             return of_patches
         distance = self.prototype_distances[task]
-        return distance.blend(of_patches, distance.distances(image_means), self.config.prototype_weight)
+        return distance.blend(of_patches, distance.distances(image_means), self.config.score.prototype_weight)
 
     def memory_values(self) -> int:
         """Values of stored patches that a task keeps, the mean over tasks; float16."""
@@ -142,12 +142,12 @@ class ContinualDetector:
         return z.cpu(), log_det.cpu()
 
     def _of_patches(self, patch_scores: torch.Tensor) -> torch.Tensor:
-        return image_scores(patch_scores, self.config.score_mode, self.config.top_k)
+        return image_scores(patch_scores, self.config.score.score_mode, self.config.score.top_k)
 
     def _scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
         nll = self._nll(patches)
-        return self.memories[task].blend(nll, patches, self.config.memory_weight) if task < len(self.memories) else nll
+        return self.memories[task].blend(nll, patches, self.config.score.memory_weight) if task < len(self.memories) else nll
 
     def _nll(self, patches: torch.Tensor) -> torch.Tensor:
         z, log_det = self.flow(self.position(patches))
-        return patch_nll(z, self.config.log_det_weight * log_det)
+        return patch_nll(z, self.config.score.log_det_weight * log_det)

@@ -47,21 +47,21 @@ def fit(detector: ContinualDetector, task: int, name: str, patches: torch.Tensor
     config = detector.config
     patches = patches.to(detector.device)
     trainable = [p for p in detector.flow.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(trainable, lr=config.lr, weight_decay=config.weight_decay)
-    per_epoch = math.ceil(len(patches) / config.batch_size)
-    total = config.steps or config.epochs * per_epoch
+    optimiser = torch.optim.AdamW(trainable, lr=config.train.lr, weight_decay=config.train.weight_decay)
+    per_epoch = math.ceil(len(patches) / config.train.batch_size)
+    total = config.train.steps or config.train.epochs * per_epoch
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, total, config))
     curves: dict[str, list[float]] = {curve: [] for curve in _CURVES}
-    with seeded(derive_seed(config.seed, "draws", name)):
+    with seeded(derive_seed(config.train.seed, "draws", name)):
         for epoch in progress(range(math.ceil(total / per_epoch)), f"training {name}"):
             rows = []
-            order = _batches(len(patches), config.batch_size, derive_seed(config.seed, "order", name, epoch))
+            order = _batches(len(patches), config.train.batch_size, derive_seed(config.train.seed, "order", name, epoch))
             for batch in islice(order, total - epoch * per_epoch):
                 loss, row = _loss(detector, task, patches[batch])
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
-                if config.clip_norm:
-                    torch.nn.utils.clip_grad_norm_(trainable, config.clip_norm)
+                if config.train.clip_norm:
+                    torch.nn.utils.clip_grad_norm_(trainable, config.train.clip_norm)
                 optimiser.step()
                 scheduler.step()
                 rows.append(row)
@@ -72,15 +72,15 @@ def fit(detector: ContinualDetector, task: int, name: str, patches: torch.Tensor
 def _loss(detector: ContinualDetector, task: int, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The training loss of a batch, and the numbers kept of it."""
     config, flow = detector.config, detector.flow
-    x = flow.flow_input(detector.position(batch.float()), config.feature_noise)
-    z, log_det = flow.density(x if config.patch_share == 1 else _some_patches(x, config.patch_share))
+    x = flow.flow_input(detector.position(batch.float()), config.train.feature_noise)
+    z, log_det = flow.density(x if config.train.patch_share == 1 else _some_patches(x, config.train.patch_share))
     nll = patch_nll(z, log_det)
-    loss = tail_aware_loss(nll, config.tail_weight, config.tail_ratio, config.tail_scope)
-    if config.log_det_penalty:
-        loss = loss + config.log_det_penalty * log_det_penalty(log_det)
-    if task == 0 and config.use_whitening:
+    loss = tail_aware_loss(nll, config.train.tail_weight, config.train.tail_ratio, config.train.tail_scope)
+    if config.train.log_det_penalty:
+        loss = loss + config.train.log_det_penalty * log_det_penalty(log_det)
+    if task == 0 and config.flow.use_whitening:
         adapter = flow.input_adapters["0"]
-        loss = loss + config.identity_weight * identity_regulariser(adapter.gamma, adapter.beta)
+        loss = loss + config.train.identity_weight * identity_regulariser(adapter.gamma, adapter.beta)
     nll, log_det = nll.detach().mean(), log_det.detach().mean()
     return loss, torch.stack([loss.detach(), nll, log_det, nll + log_det])
 
@@ -106,8 +106,8 @@ def _record(curves: dict[str, list[float]], rows: torch.Tensor, name: str, epoch
 
 def _rate(step: int, total: int, config: ExperimentConfig) -> float:
     """Learning rate at a step as a share of `lr`."""
-    warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
-    return warm * (0.5 * (1 + math.cos(math.pi * step / total)) if config.schedule == "cosine" else 1.0)
+    warm = min(1.0, (step + 1) / config.train.warmup_steps) if config.train.warmup_steps else 1.0
+    return warm * (0.5 * (1 + math.cos(math.pi * step / total)) if config.train.schedule == "cosine" else 1.0)
 
 
 def _batches(count: int, size: int, seed: int) -> Iterator[torch.Tensor]:

@@ -110,8 +110,8 @@ class MoLEContinualTrainer:
         """Give the detector what puts the task's scores on the scale of its training images; the seconds it took."""
         config, detector, total = self.config, self.detector, 0.0
         for wanted, measured, kept in (  # each rests on the ones before it
-            (config.scaled_scores, self._memory, detector.memories),
-            (config.prototype_weight, self._prototype_distance, detector.prototype_distances),
+            (config.score.scaled, self._memory, detector.memories),
+            (config.score.prototype_weight, self._prototype_distance, detector.prototype_distances),
         ):
             if wanted:
                 found, seconds = measured(index, name, train, key)
@@ -121,8 +121,8 @@ class MoLEContinualTrainer:
 
     def _memory(self, index: int, name: str, train: Features, key: str) -> tuple[TaskMemory, float]:
         """The task's stored patches and scale, made now or read back, and the seconds it took to make them."""
-        config, seed = self.config, derive_seed(self.config.seed, "memory", name)
-        size, neighbours = config.memory_size, config.memory_neighbours
+        config, seed = self.config, derive_seed(self.config.train.seed, "memory", name)
+        size, neighbours = config.score.memory_size, config.score.memory_neighbours
 
         def make() -> tuple[dict[str, torch.Tensor], dict[str, object]]:
             start = time.perf_counter()
@@ -130,14 +130,14 @@ class MoLEContinualTrainer:
             memory = remember(train.patches, nll.to(self.detector.device), size, seed, name, neighbours)
             return memory.state(), {"kind": "memory", "seconds": time.perf_counter() - start}
 
-        made_from = [key, size, neighbours, config.log_det_weight]
+        made_from = [key, size, neighbours, config.score.log_det_weight]
         tensors, facts = kept_artifact(self.folder.parent / "memories", name, made_from, make)
         patches, scale, owner = (tensors[part].to(self.detector.device) for part in ("patches", "scale", "owner"))
-        return TaskMemory(patches, scale, neighbours, owner, config.compress_scores), facts["seconds"]
+        return TaskMemory(patches, scale, neighbours, owner, config.score.compress_scores), facts["seconds"]
 
     def _prototype_distance(self, index: int, name: str, train: Features, key: str) -> tuple[PrototypeDistance, float]:
         """How the distance to the task's prototype joins the image score, and the seconds it took to measure that."""
-        prototype, seed = self.detector.router.prototypes[index], derive_seed(self.config.seed, "prototype distance", name)
+        prototype, seed = self.detector.router.prototypes[index], derive_seed(self.config.train.seed, "prototype distance", name)
 
         def make() -> tuple[dict[str, torch.Tensor], dict[str, object]]:
             start = time.perf_counter()

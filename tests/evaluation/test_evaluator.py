@@ -76,7 +76,7 @@ def test_image_level_products_have_undefined_pixel_metrics(learned: Experiment, 
 
     root = tmp_path / "data"
     for name in ("leather", "nut"):
-        shutil.copytree(f"{learned.config.dataset_root}/{name}", root / name)
+        shutil.copytree(f"{learned.config.run.dataset_root}/{name}", root / name)
     shutil.rmtree(root / "nut" / "ground_truth")
     experiment = Experiment(learned.config.with_(dataset_root=str(root), classes=("leather", "nut"), out_dir=str(tmp_path)))
     result = experiment.evaluate()
@@ -91,7 +91,7 @@ def test_unlabelled_images_are_scored_and_left_out(learned: Experiment, tmp_path
     import shutil
 
     root = tmp_path / "data"
-    shutil.copytree(f"{learned.config.dataset_root}/leather", root / "leather")
+    shutil.copytree(f"{learned.config.run.dataset_root}/leather", root / "leather")
     extra = sorted((root / "leather" / "train" / "good").iterdir())[:2]
     (root / "leather" / "test" / "unlabelled").mkdir()
     for path in extra:

@@ -10,7 +10,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.config import FeatureOptions
 from moleflow_lib.errors import BackboneError
 from moleflow_lib.features.extractor import ViTPatchCoreExtractor, build_extractor
 
@@ -61,7 +61,7 @@ def test_always_frozen_and_in_eval_mode(weights: Path) -> None:
 
 
 def test_random_weights_only_when_asked_for_and_reproducible() -> None:
-    first, second = (build_extractor(ExperimentConfig(backbone=f"random:{TINY}", image_size=64)) for _ in range(2))
+    first, second = (build_extractor(FeatureOptions(backbone=f"random:{TINY}"), 64) for _ in range(2))
     assert first.weights_sha256 == second.weights_sha256 and first.tag.startswith("random:")
 
 
@@ -73,10 +73,10 @@ def test_identity_tells_weights_apart(weights: Path) -> None:
 
 
 def test_the_filter_bank_needs_no_weights_and_takes_none() -> None:
-    extractor = build_extractor(ExperimentConfig(backbone="filterbank", image_size=56))
+    extractor = build_extractor(FeatureOptions(backbone="filterbank"), 56)
     assert extractor(np.zeros((1, 56, 56, 3), dtype=np.uint8)).shape[:3] == (1, 14, 14)
     with pytest.raises(BackboneError, match="takes no weights"):
-        build_extractor(ExperimentConfig(backbone="filterbank", backbone_weights="x.safetensors"))
+        build_extractor(FeatureOptions(backbone="filterbank"), weights="x.safetensors")
 
 
 @pytest.mark.parametrize("damage", ["missing tensor", "extra tensor", "other model", "no file", "not weights", "torch junk"])

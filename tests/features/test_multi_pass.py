@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.config import ExperimentConfig, FeatureOptions
 from moleflow_lib.errors import BackboneError
 from moleflow_lib.features.extractor import ViTPatchCoreExtractor, build_extractor
 from moleflow_lib.features.multi_pass import overlapping_features
@@ -54,7 +54,7 @@ def test_the_config_asks_for_them_and_their_names_tell_features_apart() -> None:
     config = ExperimentConfig.from_params(
         {"backbone": f"random:{TINY}", "image_size": 64, "overlap": 2}
     )
-    extractor, plain = build_extractor(config), build_extractor(config.with_(overlap=1))
+    extractor, plain = (build_extractor(c.features, 64) for c in (config, config.with_(overlap=1)))
     assert extractor.tag.endswith("+overlap2") and extractor.grid == (8, 8)
     assert extractor.identity["tag"] != plain.identity["tag"]
     assert extractor.weights_sha256 == plain.weights_sha256, "they are the same weights"
@@ -68,4 +68,4 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(BackboneError, match="image_size 50: expected a multiple of the 16-pixel patches"):
         ViTPatchCoreExtractor(TINY, random_seed=0, image_size=50)
     with pytest.raises(BackboneError, match="leave it out with backbone=filterbank"):
-        build_extractor(ExperimentConfig(backbone="filterbank", image_size=56, overlap=2))
+        build_extractor(FeatureOptions(backbone="filterbank", overlap=2), 56)

@@ -16,7 +16,7 @@ from moleflow_lib.errors import ArtifactError, DataError
 from moleflow_lib.features.extractor import PatchExtractor, build_extractor
 from moleflow_lib.features.store import FeatureStore
 
-CONFIG = ExperimentConfig(backbone="filterbank", image_size=56, device="cpu")
+CONFIG = ExperimentConfig().with_(backbone="filterbank", image_size=56, device="cpu")
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def product(tiny_data: Path) -> Product:
 
 @pytest.fixture
 def store(tmp_path: Path) -> FeatureStore:
-    return FeatureStore(tmp_path / "features", build_extractor(CONFIG), batch_size=4)
+    return FeatureStore(tmp_path / "features", build_extractor(CONFIG.features, CONFIG.data.image_size, device="cpu"), batch_size=4)
 
 
 def test_features_are_those_of_each_image_in_order(store: FeatureStore, product: Product) -> None:
@@ -62,7 +62,7 @@ def test_another_image_content_is_another_key(store: FeatureStore, product: Prod
 def test_a_cache_of_another_backbone_is_refused(store: FeatureStore, product: Product, tmp_path: Path) -> None:
     store.features(product.train, "nut-train")
     config = CONFIG.with_(backbone="random:vit_tiny_patch16_224", image_size=64)
-    other = FeatureStore(tmp_path / "features", build_extractor(config))
+    other = FeatureStore(tmp_path / "features", build_extractor(config.features, config.data.image_size))
     other.features(product.train, "nut-train")
     for suffix in (".json", ".safetensors"):  # somebody copies the files over
         source, target = (next(s.folder.glob(f"*{suffix}")) for s in (store, other))

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from moleflow_lib.artifacts import tensors_sha256
-from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.config import FlowOptions
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.model.flow import MoLESpatialAwareNF
 from moleflow_lib.model.losses import patch_nll
 
-SMALL = ExperimentConfig(coupling_layers=3, lora_rank=2)
+SMALL = FlowOptions(coupling_layers=3, lora_rank=2)
 
 
-def _model(config: ExperimentConfig = SMALL, dim: int = 8, tasks: int = 2, shaken: bool = True) -> MoLESpatialAwareNF:
-    model = MoLESpatialAwareNF(dim, config)
+def _model(options: FlowOptions = SMALL, dim: int = 8, tasks: int = 2, shaken: bool = True) -> MoLESpatialAwareNF:
+    model = MoLESpatialAwareNF(dim, options)
     for _ in range(tasks):
         model.add_task()
     if shaken:
@@ -30,7 +31,7 @@ def _model(config: ExperimentConfig = SMALL, dim: int = 8, tasks: int = 2, shake
 
 
 def test_exact_counts_at_the_published_size() -> None:
-    counts = _model(ExperimentConfig(), dim=768, tasks=1, shaken=False).parameter_counts()
+    counts = _model(FlowOptions(), dim=768, tasks=1, shaken=False).parameter_counts()
     assert counts == {
         "base": 7_090_176, "global_affine": 8 * 2 * 768, "mixer": 7_681, "lora": 1_376_256, "task_bias": 12_288,
         "whitening": 1_536, "dia": 1_774_080, "per_task": 3_164_160,
@@ -52,7 +53,7 @@ _WITHOUT_NORM = {"use_whitening": True, "whitening_norm": False, "count_adapter_
 
 @pytest.mark.parametrize("changes", [{}, {"dia_blocks": 0}, {"coupling_layers": 0}, {"use_lora": False}, _WITHOUT_NORM])
 def test_log_det_is_the_jacobian(changes: dict) -> None:
-    model = _model(SMALL.with_(**{"use_mixer": False, "use_whitening": False, **changes})).double()
+    model = _model(replace(SMALL, **{"use_mixer": False, "use_whitening": False, **changes})).double()
     x = torch.randn(8, dtype=torch.float64)
     jacobian = torch.autograd.functional.jacobian(lambda v: model(v.view(1, 1, 1, 8))[0].flatten(), x)
     assert torch.allclose(model(x.view(1, 1, 1, 8))[1].squeeze(), torch.linalg.slogdet(jacobian).logabsdet)
@@ -60,14 +61,14 @@ def test_log_det_is_the_jacobian(changes: dict) -> None:
 
 @pytest.mark.parametrize("changes", [{"coupling_layers": 0}, {"coupling_layers": 0, "use_mixer": False}, {}])
 def test_new_parts_come_in_the_precision_and_place_of_the_flow(changes: dict) -> None:
-    model = MoLESpatialAwareNF(8, SMALL.with_(**changes)).double()
+    model = MoLESpatialAwareNF(8, replace(SMALL, **changes)).double()
     model.add_task()
     assert {tensor.dtype for tensor in model.task_state(0).values()} == {torch.float64}
     assert "_like" not in model.state_dict()
 
 
 def test_the_volume_switch_adds_the_whitening_scale() -> None:
-    off, on = _model(SMALL), _model(SMALL.with_(count_adapter_volume=True))
+    off, on = _model(SMALL), _model(replace(SMALL, count_adapter_volume=True))
     x = torch.randn(1, 2, 2, 8)
     assert torch.allclose(on(x)[1] - off(x)[1], on.input_adapters["1"].log_volume().expand(1, 2, 2), atol=1e-5)
 
@@ -127,7 +128,7 @@ def test_initial_values_depend_on_seed_and_name_only() -> None:
         model.add_task("same")
     assert tensors_sha256(first.base_state()) == tensors_sha256(second.base_state())
     assert tensors_sha256(first.task_state(1)) == tensors_sha256(second.task_state(1))
-    assert tensors_sha256(MoLESpatialAwareNF(8, SMALL.with_(seed=1)).base_state()) != tensors_sha256(first.base_state())
+    assert tensors_sha256(MoLESpatialAwareNF(8, SMALL, seed=1).base_state()) != tensors_sha256(first.base_state())
 
 
 def test_states_round_trip_and_refuse_another_model() -> None:
@@ -136,7 +137,7 @@ def test_states_round_trip_and_refuse_another_model() -> None:
     target.load_task_state(0, source.task_state(1))
     assert tensors_sha256(target.task_state(0)) == tensors_sha256(source.task_state(1))
     with pytest.raises(ConfigError, match="another model"):
-        _model(SMALL.with_(lora_rank=3)).load_task_state(0, source.task_state(0))
+        _model(replace(SMALL, lora_rank=3)).load_task_state(0, source.task_state(0))
 
 
 def test_clear_refusals() -> None:

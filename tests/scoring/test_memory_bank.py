@@ -63,7 +63,7 @@ def test_the_flows_own_score_can_be_scaled_without_stored_patches(tiny_config: C
     raw, log = (experiment.detector.patch_scores(patches, 1).flatten() for experiment in (plain, scaled))
     assert torch.equal(raw.argsort(stable=True), log.argsort(stable=True)) and log.max() < 20 < raw.max()
     assert scaled.detector.memory_values() == 0
-    assert (plain.config.score_unit, scaled.config.score_unit) == ("nats", "log standard deviations")
+    assert (plain.config.score.unit, scaled.config.score.unit) == ("nats", "log standard deviations")
 
 
 def test_the_log_determinant_can_weigh_less(tiny_config: Configs) -> None:
@@ -96,7 +96,7 @@ def test_the_detector_blends_and_the_weights_end_at_its_two_scores(tiny_config: 
     patches = experiment.features(experiment.tasks[1], "test").patches
     assert len(plain.detector.memories) == 0 and [len(m.patches) for m in experiment.detector.memories] == [20, 20]
     memory, nll = experiment.detector.memories[1], plain.detector.patch_scores(patches, 1)
-    expected = memory.blend(nll, patches.float(), config.memory_weight)
+    expected = memory.blend(nll, patches.float(), config.score.memory_weight)
     assert torch.allclose(experiment.detector.patch_scores(patches, 1), expected, atol=1e-4)
     mean, std = memory.scale[0]
     assert torch.allclose(memory.blend(nll, patches.float(), 0.0), (nll - mean) / std, atol=1e-4)

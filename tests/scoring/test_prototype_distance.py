@@ -67,7 +67,7 @@ def test_copies_of_one_image_do_not_divide_by_zero() -> None:
 
 
 def test_too_few_images_are_told_before_anything_runs(tiny_config: Configs) -> None:
-    few = draw_demo(Path(tiny_config().out_dir) / "few", train=4, test_good=1, test_defect=4, size=64)
+    few = draw_demo(Path(tiny_config().run.out_dir) / "few", train=4, test_good=1, test_defect=4, size=64)
     with pytest.raises(DataError, match="leather: prototype_weight needs at least 5 training images, found 4"):
         Experiment(tiny_config(dataset_root=str(few), prototype_weight=0.3))
 

@@ -13,7 +13,7 @@ from moleflow_lib.training.fit import fit
 
 def _detector(**changes: object) -> ContinualDetector:
     small = {"coupling_layers": 2, "lora_rank": 2, "batch_size": 4, "epochs": 2, "use_position": False, "device": "cpu"}
-    detector = ContinualDetector(8, ExperimentConfig(**{**small, **changes}))
+    detector = ContinualDetector(8, ExperimentConfig().with_(**{**small, **changes}))
     detector.flow.add_task("a")
     return detector
 

@@ -98,7 +98,7 @@ def test_killed_and_continued_gives_the_same(tiny_config: Configs, learned: Expe
 def test_a_damaged_task_is_refused(tiny_config: Configs) -> None:
     config = tiny_config(classes=("leather",))
     Experiment(config).learn()
-    path = next(Path(config.out_dir).glob("store/tasks/*.safetensors"))
+    path = next(Path(config.run.out_dir).glob("store/tasks/*.safetensors"))
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
-from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.config import DataOptions
 from moleflow_lib.datasets import Record, Task, load_image, load_mask
 from moleflow_lib.features.store import Features
 from moleflow_lib.reporting.figures.style import captioned, image_sheet, outlined, task_colour
@@ -28,9 +28,9 @@ def sample_records(task: Task, count: int = 3) -> list[Record]:
     return [*normal, *list(first_of_type.values())[:count]]
 
 
-def gallery(tasks: Sequence[Task], config: ExperimentConfig) -> go.Figure:
+def gallery(tasks: Sequence[Task], data: DataOptions) -> go.Figure:
     """One normal and three defective test images of every task, defects outlined."""
-    rows = [_placed([[_picture(record, config)] for record in sample_records(task)], task, 4) for task in tasks]
+    rows = [_placed([[_picture(record, data)] for record in sample_records(task)], task, 4) for task in tasks]
     return image_sheet(
         rows, [task.name for task in tasks], ["normal", "defect", "defect", "defect"], "What the detector is shown",
         "Green lines are the defect masks; a product without masks has none. Look for defects you would miss yourself.",
@@ -53,12 +53,12 @@ def feature_statistics(tasks: Sequence[Task], features: Sequence[Features]) -> g
     )
 
 
-def pca_maps(tasks: Sequence[Task], coloured: Sequence[Sequence[np.ndarray]], config: ExperimentConfig) -> go.Figure:
+def pca_maps(tasks: Sequence[Task], coloured: Sequence[Sequence[np.ndarray]], data: DataOptions) -> go.Figure:
     """Test images beside their patch features, three principal components as red, green and blue."""
     rows = []
     for task, maps in zip(tasks, coloured, strict=True):
         shown = zip(sample_records(task, 2), maps, strict=True)
-        pairs = [(_picture(record, config), _enlarged(colour)) for record, colour in shown]
+        pairs = [(_picture(record, data), _enlarged(colour)) for record, colour in shown]
         rows.append(_placed(pairs, task, 6))
     return image_sheet(
         rows, [task.name for task in tasks], ["normal", "features", "defect", "features", "defect", "features"],
@@ -83,9 +83,9 @@ def separation(names: Sequence[str], distances: np.ndarray) -> go.Figure:
     )
 
 
-def _picture(record: Record, config: ExperimentConfig) -> np.ndarray:
-    image = load_image(record.image, _CELL, config.resize)
-    return outlined(image, load_mask(record.mask, _CELL, config.resize)) if record.mask else image
+def _picture(record: Record, data: DataOptions) -> np.ndarray:
+    image = load_image(record.image, _CELL, data.resize)
+    return outlined(image, load_mask(record.mask, _CELL, data.resize)) if record.mask else image
 
 
 def _enlarged(colour: np.ndarray) -> np.ndarray:

@@ -82,8 +82,8 @@ def close_call_sheet(evaluators: Sequence[TaskEvaluator], images: RouterImages, 
     config = evaluators[0].config
 
     def shown(record: Record) -> np.ndarray:
-        picture = load_image(record.image, _CELL, config.resize)
-        return outlined(picture, load_mask(record.mask, _CELL, config.resize)) if record.mask else picture
+        picture = load_image(record.image, _CELL, config.data.resize)
+        return outlined(picture, load_mask(record.mask, _CELL, config.data.resize)) if record.mask else picture
 
     typical = [
         shown(evaluator.task.train[int((x - x.mean(dim=0)).norm(dim=1).argmin())])

@@ -72,7 +72,7 @@ def score_histogram(evaluator: TaskEvaluator) -> go.Figure:
     figure.update_layout(barmode="overlay")
     decades = np.arange(int(heights.max()) + 1)
     figure.update_xaxes(
-        title=f"image score above the lowest one ({evaluator.config.image_score_unit} + 1, logarithmic; right = more anomalous)",
+        title=f"image score above the lowest one ({evaluator.config.score.image_unit} + 1, logarithmic; right = more anomalous)",
         tickvals=decades, ticktext=[f"{10.0**d:g}" for d in decades],
     )
     figure.update_yaxes(title="test images")
@@ -117,6 +117,6 @@ def _pair(evaluator: TaskEvaluator, index: int | None, maps: np.ndarray, low: fl
     if index is None:
         return [None, None]
     config = evaluator.config
-    image = load_image(evaluator.task.test[index].image, config.eval_size, config.resize)
+    image = load_image(evaluator.task.test[index].image, config.score.eval_size, config.data.resize)
     mask = evaluator.masks()[index]
     return [outlined(image, mask) if mask.any() else image, heat_overlay(image, maps[index], low, high)]

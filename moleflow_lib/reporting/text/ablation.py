@@ -48,7 +48,7 @@ def ablation_sentences(rows: Sequence[Row], updates: Sequence[Row], config: Expe
         config: of the runs.
     """
     flow = flow_and_memory_sentences(rows, with_interval)
-    tail = _tail(rows, config.score_unit)
+    tail = _tail(rows, config.score.unit)
     parts, settings = _parts(rows), setting_sentences(rows, with_interval)
     return [_how_sure(rows, config), *parts, *flow, *settings, *_lora(rows, updates), *_order(rows), *tail, *_record(rows)]
 
@@ -71,7 +71,7 @@ def _signed(value: float) -> str:
 def _how_sure(rows: Sequence[Row], config: ExperimentConfig) -> str:
     gaps = [row for row in metric_differences(rows, _METRICS) if row["difference"] or row["spread"]]  # what it can move at all
     seeds = max((row["seeds"] for row in gaps), default=1)
-    length = f"{config.steps} steps a task" if config.steps else f"{config.epochs} epochs"
+    length = f"{config.train.steps} steps a task" if config.train.steps else f"{config.train.epochs} epochs"
     start = f"{len(rows)} runs of {length} on {', '.join(rows[0]['order'])}, {seeds} seed{'s' * (seeds > 1)}"
     widths = [row["high"] - row["low"] for row in gaps if row["low"] is not None]
     if not widths:

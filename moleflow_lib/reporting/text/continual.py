@@ -54,7 +54,7 @@ def continual_result(
         **comparison_result(comparison),
         "seconds": {history.name: history.seconds for history in experiment.trainer.histories},
         "control": None if control is None else {
-            "backbone": experiment.config.control_backbone, "summary": control.summary(), "routing": control.routing,
+            "backbone": experiment.config.study.control_backbone, "summary": control.summary(), "routing": control.routing,
             "final": {metric: control.final(metric) for metric in METRICS},
         },
     }
@@ -85,7 +85,7 @@ def continual_sentences(
     if control and image["routed"]["acc"] is not None:
         chance = control.summary()["image_auroc"]["routed"]["acc"]
         sentences.append(
-            f"The control `{experiment.config.control_backbone}`, one draw trained with the same settings, reaches {chance:.3f}; "
+            f"The control `{experiment.config.study.control_backbone}`, one draw trained with the same settings, reaches {chance:.3f}; "
             f"the difference is {image['routed']['acc'] - chance:+.3f}."
         )
     return sentences
@@ -99,20 +99,20 @@ def _score_words(experiment: Experiment, aupro: float | None) -> list[str]:
             f"Mean AUPRO {aupro:.3f}, routed, is MVTec's own: 8-connected regions, every score a threshold, false positives over "
             "all normal pixels up to 0.3, divided by 0.3."
         )
-    if config.memory_size:
+    if config.score.memory_size:
         sentences.append(
-            f"Patch scores blend the flow ({1 - config.memory_weight:.2g}) with the mean distance to the "
-            f"{config.memory_neighbours} nearest of at most {config.memory_size} stored patches a task "
-            f"({config.memory_weight:.2g}), each in standard deviations of training patches; see notebook 05."
+            f"Patch scores blend the flow ({1 - config.score.memory_weight:.2g}) with the mean distance to the "
+            f"{config.score.memory_neighbours} nearest of at most {config.score.memory_size} stored patches a task "
+            f"({config.score.memory_weight:.2g}), each in standard deviations of training patches; see notebook 05."
         )
-    if config.compress_scores:
+    if config.score.compress_scores:
         sentences.append("A patch score y above the mean of training patches becomes log(1 + y).")
-    if config.prototype_weight:
+    if config.score.prototype_weight:
         sentences.append(
-            f"{config.prototype_weight:.2g} of an image's score is the distance of its mean patch feature to the task's prototype, "
+            f"{config.score.prototype_weight:.2g} of an image's score is the distance of its mean patch feature to the task's prototype, "
             "the rest is made of its patches, each in standard deviations of training images."
         )
-    if config.baselines and (config.scaled_scores or config.prototype_weight):
+    if config.study.baselines and (config.score.scaled or config.score.prototype_weight):
         sentences.append(
             "Of the plainer methods, separate flows and adapters alone make their scores the same way, the joint flow without a "
             "prototype, the fine-tuned flow by its likelihood alone, memory bank and PaDiM by their distances as they are. What is "

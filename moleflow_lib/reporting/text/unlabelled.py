@@ -47,7 +47,7 @@ def unlabelled_rows(experiment: Experiment) -> list[dict[str, object]]:
 
 def _limits(experiment: Experiment) -> torch.Tensor:
     """How far from each task (T,) an image may lie, under the router's own covariance."""
-    config, kind = experiment.config, experiment.config.router_covariance
+    config, kind = experiment.config, experiment.config.router.router_covariance
     train = [experiment.features(task, "train").image_means() for task in experiment.tasks]
-    held_out = held_out_distances(train, config.router_ridge, kinds=(kind,), seed=config.seed)
-    return acceptance_limits(held_out.own(kind), config.router_accept)
+    held_out = held_out_distances(train, config.router.router_ridge, kinds=(kind,), seed=config.train.seed)
+    return acceptance_limits(held_out.own(kind), config.router.router_accept)

@@ -10,7 +10,7 @@ from moleflow_lib.config import ExperimentConfig
 
 __all__ = ["REASONS", "Reason", "departure_rows"]
 
-_GROUPS = ("backbone", "flow", "train", "score", "router")
+_GROUPS = ("features", "flow", "train", "score", "router")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ def departure_rows(config: ExperimentConfig) -> list[dict[str, object]]:
 
     Backbone, image size and seed are the user's and are left out.
 
-    >>> [row["option"] for row in departure_rows(ExperimentConfig(lr=1e-3, top_k=1))]
+    >>> [row["option"] for row in departure_rows(ExperimentConfig().with_(lr=1e-3, top_k=1))]
     ['lr', 'top_k']
     """
     published, here = ExperimentConfig().group(*_GROUPS), config.group(*_GROUPS)

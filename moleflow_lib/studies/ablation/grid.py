@@ -31,9 +31,9 @@ class AblationRun:
 
     def trains(self) -> frozenset[tuple[str, str, str]]:
         """The tasks whose parts it needs: (settings, base task, task); runs that share one need not both train it."""
-        data = (self.config.image_size, self.config.resize)
-        settings = digest(self.config.group("flow", "train", "backbone"), data)
-        tasks = self.config.classes or ("all",)
+        data = (self.config.data.image_size, self.config.data.resize)
+        settings = digest(self.config.group("flow", "train", "features"), data)
+        tasks = self.config.data.classes or ("all",)
         return frozenset((settings, tasks[0], task) for task in tasks)
 
 
@@ -74,7 +74,7 @@ def planned_runs(config: ExperimentConfig) -> list[AblationRun]:
     Raises:
         ConfigError: a switch is unknown, or an order is not one of the tasks studied.
     """
-    names = list(config.ablation_switches) or list(SWITCHES)
+    names = list(config.study.ablation_switches) or list(SWITCHES)
     unknown = [name for name in names if name not in SWITCHES]
     if unknown:
         near = [match for name in unknown for match in difflib.get_close_matches(name, SWITCHES, n=1)]
@@ -82,10 +82,10 @@ def planned_runs(config: ExperimentConfig) -> list[AblationRun]:
         raise ConfigError(f"unknown ablation switches {unknown}{meant}; known: {', '.join(SWITCHES)}")
     base = _base(config)
     acting = [name for name in dict.fromkeys(["preset", *names]) if name == "preset" or _acts(base, name)]
-    orders = _orders(config.ablation_orders, base.classes)
+    orders = _orders(config.study.ablation_orders, base.data.classes)
     return [
-        *Grid(switches=tuple(acting), orders={"": base.classes}, seeds=config.ablation_seeds).runs(base),
-        *Grid(switches=("preset",), orders=orders, seeds=config.ablation_seeds).runs(base),
+        *Grid(switches=tuple(acting), orders={"": base.data.classes}, seeds=config.study.ablation_seeds).runs(base),
+        *Grid(switches=("preset",), orders=orders, seeds=config.study.ablation_seeds).runs(base),
     ]
 
 
@@ -104,13 +104,13 @@ def moot_rows(config: ExperimentConfig) -> list[dict[str, object]]:
     """The switches that a config names and that would change nothing under it, to stand behind the rows of `plan_rows`."""
     base = _base(config)
     return [{"switch": name, "what": "left out, it changes nothing here", "changes": "", "seeds": "none"}
-            for name in dict.fromkeys(config.ablation_switches) if name in SWITCHES and name != "preset" and not _acts(base, name)]
+            for name in dict.fromkeys(config.study.ablation_switches) if name in SWITCHES and name != "preset" and not _acts(base, name)]
 
 
 def _base(config: ExperimentConfig) -> ExperimentConfig:
     """The configuration that every switch is set against."""
-    length = {"epochs": config.ablation_epochs, "steps": 0} if config.ablation_epochs else {}
-    return config.with_(classes=config.ablation_classes or config.classes, **length)
+    length = {"epochs": config.study.ablation_epochs, "steps": 0} if config.study.ablation_epochs else {}
+    return config.with_(classes=config.study.ablation_classes or config.data.classes, **length)
 
 
 def _plainly(field: str, value: object) -> str:
@@ -143,10 +143,10 @@ def _acts(base: ExperimentConfig, switch: str) -> bool:
     """Whether a switch changes anything that matters under the base configuration."""
     changes = SWITCHES[switch].changes
     changed = base.with_(**changes)
-    moot = {"blocks", "block_norm", "overlap"} if base.backbone == "filterbank" else set()
-    moot |= {"blocks"} if base.blocks != ExperimentConfig().blocks else set()  # of a CNN, or the user's own choice
-    moot |= {name for name, needed in MOOT_WITHOUT.items() if not getattr(changed, needed)}
-    return any(getattr(base, name) != value for name, value in changes.items() if name not in moot)
+    moot = {"blocks", "block_norm", "overlap"} if base.features.backbone == "filterbank" else set()
+    moot |= {"blocks"} if base.features.blocks != ExperimentConfig().features.blocks else set()  # of a CNN, or the user's own choice
+    moot |= {name for name, needed in MOOT_WITHOUT.items() if not changed[needed]}
+    return any(base[name] != value for name, value in changes.items() if name not in moot)
 
 
 def _orders(texts: Sequence[str], classes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

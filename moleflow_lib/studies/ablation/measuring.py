@@ -17,7 +17,7 @@ from moleflow_lib.training.trainer import METHOD_VERSION
 __all__ = ["DECIDING", "input_keys", "keep", "kept", "measure", "run_key"]
 
 _ROW_VERSION = 3  # raise it when rows hold other numbers or more of them
-DECIDING = ("data", "backbone", "flow", "train", "score", "router")  # groups of options that decide numbers
+DECIDING = ("data", "features", "flow", "train", "score", "router")  # groups of options that decide numbers
 
 
 def input_keys(experiment: Experiment) -> dict[str, object]:
@@ -40,7 +40,7 @@ def run_key(run: AblationRun, inputs: dict[str, object]) -> str:
         run: its configuration, device resolved.
         inputs: from `input_keys`.
     """
-    device = run.config.device.split(":")[0]
+    device = run.config.run.device.split(":")[0]
     return digest(METHOD_VERSION, _ROW_VERSION, device, run.config.group(*DECIDING), inputs)
 
 

@@ -66,9 +66,9 @@ def _parcels(runs: Sequence[AblationRun], folder: Path) -> list[Job]:
     runs = [replace(run, config=_placed(run.config)) for run in runs]
     inputs: dict[str, dict[str, object]] = {}
     for run in runs:  # switches and seeds share their inputs
-        data = digest(run.config.group("data", "backbone"))
+        data = digest(run.config.group("data", "features"))
         inputs[data] = inputs.get(data) or input_keys(Experiment(run.config))
-    keyed = [(run_key(run, inputs[digest(run.config.group("data", "backbone"))]), run) for run in runs]
+    keyed = [(run_key(run, inputs[digest(run.config.group("data", "features"))]), run) for run in runs]
     grid = [{"key": key, "switch": run.switch, "seed": run.seed, "config": run.config.group(*DECIDING)} for key, run in keyed]
     folder = folder.resolve()
     plan = folder / "plans" / f"{digest(grid)[:24]}.json"
@@ -79,8 +79,8 @@ def _parcels(runs: Sequence[AblationRun], folder: Path) -> list[Job]:
 def _placed(config: ExperimentConfig) -> ExperimentConfig:
     """The same configuration with absolute paths and the device named, so that it means the same elsewhere."""
     paths = {name: str(Path(value).resolve()) for name in ("dataset_root", "out_dir", "backbone_weights")
-             if (value := getattr(config, name))}
-    return config.with_(**paths, device=str(resolve_device(config.device)), scheduler="", ablation_jobs=0)
+             if (value := config[name])}
+    return config.with_(**paths, device=str(resolve_device(config.run.device)), scheduler="", ablation_jobs=0)
 
 
 def _fan_out(pending: Sequence[Job], total: int, jobs: int, scheduler: str) -> dict[str, str]:
@@ -103,7 +103,7 @@ def _fan_out(pending: Sequence[Job], total: int, jobs: int, scheduler: str) -> d
 
 def _local(parcels: Sequence[Job], jobs: int) -> Iterator[tuple[str, str]]:
     """Outcomes on this machine's cores or GPUs, as they come."""
-    gpus = _gpus(parcels[0].run.config.device)
+    gpus = _gpus(parcels[0].run.config.run.device)
     jobs = min(jobs or len(gpus) or joblib.cpu_count(), len(parcels))
     missing = {job.key for job in parcels}
     pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")

@@ -39,7 +39,7 @@ class PatchesAlone:
 
     def image_scores(self, patch_scores: torch.Tensor, image_means: torch.Tensor, task: int) -> torch.Tensor:
         """(N, H, W) → (N,), the unit kept."""
-        return image_scores(patch_scores, self.config.score_mode, self.config.top_k)
+        return image_scores(patch_scores, self.config.score.score_mode, self.config.score.top_k)
 
 
 class Contender(Scorer, Protocol):

@@ -96,11 +96,11 @@ def compare(experiment: Experiment) -> Comparison:
         experiment: the method under the configuration's own seed; other seeds get experiments of their own.
     """
     config = experiment.config
-    seeds = config.comparison_seeds or (config.seed,)
-    possible = [name for name in config.baselines if name != "adapter_only" or config.dia_blocks]
+    seeds = config.study.comparison_seeds or (config.train.seed,)
+    possible = [name for name in config.study.baselines if name != "adapter_only" or config.flow.dia_blocks]
     trials: dict[str, list[Trial]] = {name: [] for name in (METHOD, *possible)}
     for seed in seeds:
-        run = experiment if seed == config.seed else Experiment(config.with_(seed=seed))
+        run = experiment if seed == config.train.seed else Experiment(config.with_(seed=seed))
         for name, done in trials.items():
             done.append(try_method(run) if name == METHOD else try_baseline(run, name))
     return Comparison(classes=tuple(task.name for task in experiment.tasks), seeds=seeds, trials=trials)

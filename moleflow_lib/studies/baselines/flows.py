@@ -110,7 +110,7 @@ class AdapterOnly:
     """
 
     def __init__(self, dim: int, config: ExperimentConfig, identity: dict[str, object], folder: Path) -> None:
-        if not config.dia_blocks:
+        if not config.flow.dia_blocks:
             raise ConfigError("adapter_only: expected dia_blocks of at least 1, got 0; leave adapter_only out of baselines")
         self.config = config.with_(coupling_layers=0)
         self.detector = ContinualDetector(dim, self.config)

@@ -35,13 +35,13 @@ class MemoryBanks(PatchesAlone):
 
     def __init__(self, dim: int, config: ExperimentConfig, identity: dict[str, object], folder: Path) -> None:
         self.dim, self.config, self.identity, self.folder = dim, config, identity, folder
-        self.device = resolve_device(config.device)
+        self.device = resolve_device(config.run.device)
         self.banks: list[torch.Tensor] = []  # (K, D) float16 each, as stored
 
     def learn(self, name: str, train: Features) -> float:
         """Choose the next task's bank, or read it back; the seconds it took."""
         config = self.config
-        made_from = [_VERSION, self.device.type, self.identity, name, train.key, config.seed, config.bank_share, config.bank_limit]
+        made_from = [_VERSION, self.device.type, self.identity, name, train.key, config.train.seed, config.study.bank_share, config.study.bank_limit]
         tensors, manifest = kept_artifact(self.folder / "memory_bank", name, made_from, lambda: self._choose(name, train))
         self.banks.append(tensors["patches"].to(self.device))
         return manifest["seconds"]
@@ -60,7 +60,7 @@ class MemoryBanks(PatchesAlone):
 
     def _choose(self, name: str, train: Features) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
         start = time.perf_counter()
-        patches, seed = train.patches.flatten(0, 2), derive_seed(self.config.seed, "bank", name)
-        size = min(self.config.bank_limit, math.ceil(self.config.bank_share * len(patches)))
+        patches, seed = train.patches.flatten(0, 2), derive_seed(self.config.train.seed, "bank", name)
+        size = min(self.config.study.bank_limit, math.ceil(self.config.study.bank_share * len(patches)))
         picked = greedy_coreset(projected(patches, seed, self.device), size, seed, name).cpu()
         return {"patches": patches[picked]}, {"kind": "memory_bank", "seconds": time.perf_counter() - start}

@@ -31,8 +31,8 @@ class PositionGaussians(PatchesAlone):
     """
 
     def __init__(self, dim: int, config: ExperimentConfig, identity: dict[str, object], folder: Path) -> None:
-        self.config, self.identity, self.folder, self.device = config, identity, folder, resolve_device(config.device)
-        draw = torch.randperm(dim, generator=torch.Generator().manual_seed(derive_seed(config.seed, "padim")))
+        self.config, self.identity, self.folder, self.device = config, identity, folder, resolve_device(config.run.device)
+        draw = torch.randperm(dim, generator=torch.Generator().manual_seed(derive_seed(config.train.seed, "padim")))
         self.channels = draw[:_CHANNELS].sort().values
         self.gaussians: list[dict[str, torch.Tensor]] = []  # mean (P, d) and packed factor (P, d(d+1)/2), float32
 

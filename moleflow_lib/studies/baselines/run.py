@@ -87,7 +87,7 @@ def try_baseline(experiment: Experiment, name: str) -> Trial:
     plan = _PLANS[name]
     config, count = experiment.config, len(experiment.tasks)
     if plan.at_once:  # one model of all tasks gets the steps and the stored patches that they have together, and no one prototype
-        config = config.with_(steps=config.steps * count, memory_size=config.memory_size * count, prototype_weight=0.0)
+        config = config.with_(steps=config.train.steps * count, memory_size=config.score.memory_size * count, prototype_weight=0.0)
     contender = plan.make(experiment.detector.dim, config, experiment.store.identity, experiment.folder)
     lessons = [(task.name, experiment.features(task, "train")) for task in experiment.tasks]
     states = None if plan.routed else list(range(len(lessons)))

@@ -97,7 +97,7 @@ def router_images(experiment: Experiment) -> RouterImages:
         [task.name for task in experiment.tasks],
         [experiment.features(task, "train").image_means() for task in experiment.tasks],
         [evaluator.image_means for evaluator in experiment.evaluators],
-        [evaluator.labels.tolist() for evaluator in experiment.evaluators], config.router_ridge, config.seed,
+        [evaluator.labels.tolist() for evaluator in experiment.evaluators], config.router.router_ridge, config.train.seed,
     )
 
 

@@ -14,7 +14,7 @@ from moleflow_lib.reporting.text.ablation import ablation_results, ablation_sent
 from moleflow_lib.studies.ablation import agreement_rows, paired_differences, tail_rows
 from tests.studies.ablation.conftest import made_row
 
-EIGHT = ExperimentConfig(epochs=8)
+EIGHT = ExperimentConfig().with_(epochs=8)
 UPDATES = [{"task": task, "block": 1, "layer": "layer1", "scale": 1 / 64, "rank": 64, "effective_rank": 30.0, "stable_rank": 2.0,
             "relative_norm": 0.0005} for task in ("nut", "grid")]
 

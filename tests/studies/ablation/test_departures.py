@@ -29,14 +29,14 @@ def test_every_departure_has_a_reason_and_a_switch_that_the_preset_runs() -> Non
 
 @pytest.mark.parametrize("option", sorted(set(REASONS) - {"memory_weight"}))  # which has no published value to go back to
 def test_the_switch_puts_the_option_back(option: str) -> None:
-    assert SWITCHES[REASONS[option].undone_by].changes[option] == getattr(PUBLISHED, option)
+    assert SWITCHES[REASONS[option].undone_by].changes[option] == PUBLISHED[option]
 
 
 def test_a_task_keeps_at_most_three_point_two_million_values_at_768_channels() -> None:
-    flow = MoLESpatialAwareNF(768, RECOMMENDED)
+    flow = MoLESpatialAwareNF(768, RECOMMENDED.flow)
     flow.add_task()
     counts, prototype = flow.parameter_counts(), 768 + 768 * 769 // 2
-    assert counts["per_task"] + RECOMMENDED.memory_size * 768 + prototype <= 3_200_000
+    assert counts["per_task"] + RECOMMENDED.score.memory_size * 768 + prototype <= 3_200_000
 
 
 def test_small_values_are_shown_in_full() -> None:

@@ -9,11 +9,11 @@ from moleflow_lib.errors import ConfigError
 from moleflow_lib.studies.ablation.grid import Grid, plan_rows, planned_runs, waves
 from moleflow_lib.studies.ablation.switches import SWITCHES
 
-NAMED = ExperimentConfig(classes=("nut", "grid", "board"), ablation_seeds=(0, 1))
+NAMED = ExperimentConfig().with_(classes=("nut", "grid", "board"), ablation_seeds=(0, 1))
 
 
 def test_a_grid_is_the_product_of_its_sides() -> None:
-    orders = {"": NAMED.classes, "order 1": ("grid", "nut", "board")}
+    orders = {"": NAMED.data.classes, "order 1": ("grid", "nut", "board")}
     runs = Grid(switches=("preset", "no DIA"), orders=orders, seeds=(3, 5)).runs(NAMED)
     assert [(run.switch, run.seed) for run in runs[:4]] == [("preset", 3), ("no DIA", 3), ("order 1", 3), ("no DIA, order 1", 3)]
     assert len(runs) == 8 and len({run.name for run in runs}) == 8
@@ -26,37 +26,37 @@ def test_every_planned_run_changes_its_preset(preset: str) -> None:
     base = ExperimentConfig.from_params({"preset": preset}).with_(ablation_switches=(), ablation_epochs=0, ablation_orders=())
     runs = planned_runs(base)
     assert len({run.name for run in runs}) == len(runs)
-    assert all((run.switch == "preset") != any(getattr(base, name) != value for name, value in run.changes.items()) for run in runs)
+    assert all((run.switch == "preset") != any(base[name] != value for name, value in run.changes.items()) for run in runs)
 
 
 def test_switches_that_change_nothing_are_left_out() -> None:
-    names = {run.switch for run in planned_runs(ExperimentConfig(ablation_switches=("rank 4", "top-1", "rank 64", "top-3")))}
+    names = {run.switch for run in planned_runs(ExperimentConfig().with_(ablation_switches=("rank 4", "top-1", "rank 64", "top-3")))}
     assert names == {"preset", "rank 4", "top-1"}
-    unfinished = ExperimentConfig(use_lora=False, backbone="filterbank", ablation_switches=("rank 4", "block norm", "no DIA"))
+    unfinished = ExperimentConfig().with_(use_lora=False, backbone="filterbank", ablation_switches=("rank 4", "block norm", "no DIA"))
     assert {run.switch for run in planned_runs(unfinished)} == {"preset", "no DIA"}, "moot without LoRA, without blocks"
-    unwhitened = ExperimentConfig(use_whitening=False, identity_weight=0)
+    unwhitened = ExperimentConfig().with_(use_whitening=False, identity_weight=0)
     assert "identity regulariser" not in {run.switch for run in planned_runs(unwhitened)}
 
 
 def test_orders_run_the_preset_alone() -> None:
     runs = planned_runs(NAMED.with_(ablation_switches=("top-1",), ablation_orders=("board>nut>grid", "nut > grid > board")))
     assert [run.switch for run in runs] == ["preset", "top-1", "preset", "top-1", "order 1", "order 1"]
-    assert runs[-1].config.classes == ("board", "nut", "grid") and runs[-1].changes == {"classes": ("board", "nut", "grid")}
+    assert runs[-1].config.data.classes == ("board", "nut", "grid") and runs[-1].changes == {"classes": ("board", "nut", "grid")}
 
 
 def test_unknown_switches_and_orders_of_other_tasks_are_refused() -> None:
     with pytest.raises(ConfigError, match="no_such"):
-        planned_runs(ExperimentConfig(ablation_switches=("no_such",)))
+        planned_runs(ExperimentConfig().with_(ablation_switches=("no_such",)))
     with pytest.raises(ConfigError, match=r"expected each of nut, grid, board once.*nut>grid"):
         planned_runs(NAMED.with_(ablation_orders=("nut>grid",)))
     with pytest.raises(ConfigError, match="by name"):
-        planned_runs(ExperimentConfig(ablation_orders=("nut>grid",)))
+        planned_runs(ExperimentConfig().with_(ablation_orders=("nut>grid",)))
 
 
 def test_a_presets_orders_do_not_follow_it_to_other_products() -> None:
-    assert ExperimentConfig.from_params({"preset": "demo"}).ablation_orders
+    assert ExperimentConfig.from_params({"preset": "demo"}).study.ablation_orders
     for other in ({"classes": "leather"}, {"ablation_classes": "leather,nut"}):
-        assert ExperimentConfig.from_params({"preset": "demo", **other}).ablation_orders == ()
+        assert ExperimentConfig.from_params({"preset": "demo", **other}).study.ablation_orders == ()
 
 
 def test_no_wave_trains_a_task_twice() -> None:

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.config import FlowOptions
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.model.flow import MoLESpatialAwareNF
 from moleflow_lib.studies.ablation.lora_rank import effective_rank, lora_summary, lora_updates, singular_values, stable_rank
@@ -29,7 +29,7 @@ def test_ranks_by_hand(values: list[float], effective: float, stable: float) -> 
 
 
 def test_the_zero_update_has_no_rank_and_no_size() -> None:
-    flow = MoLESpatialAwareNF(8, ExperimentConfig(coupling_layers=2, lora_rank=2))
+    flow = MoLESpatialAwareNF(8, FlowOptions(coupling_layers=2, lora_rank=2))
     flow.add_task()
     rows = lora_updates(flow)
     assert len(rows) == 4 and all(row["effective_rank"] is row["stable_rank"] is None and row["relative_norm"] == 0 for row in rows)
@@ -37,7 +37,7 @@ def test_the_zero_update_has_no_rank_and_no_size() -> None:
 
 
 def test_updates_are_read_as_the_layer_applies_them() -> None:
-    flow = MoLESpatialAwareNF(8, ExperimentConfig(coupling_layers=1, lora_rank=3, lora_alpha=6.0))
+    flow = MoLESpatialAwareNF(8, FlowOptions(coupling_layers=1, lora_rank=3, lora_alpha=6.0))
     flow.add_task()
     layer = flow._lora_layers()[0]
     torch.nn.init.normal_(layer.lora_B["0"])
@@ -50,7 +50,7 @@ def test_updates_are_read_as_the_layer_applies_them() -> None:
 def test_a_learned_sequence_has_a_row_a_task_and_layer(learned: Experiment) -> None:
     flow = learned.detector.flow
     rows = lora_updates(flow)
-    assert len(rows) == 3 * 2 * learned.config.coupling_layers
+    assert len(rows) == 3 * 2 * learned.config.flow.coupling_layers
     assert all(1 <= row["effective_rank"] <= row["rank"] == 4 and row["relative_norm"] > 0 for row in rows)
     assert lora_summary(flow)["effective_rank"] == pytest.approx(sum(row["effective_rank"] for row in rows) / len(rows))
-    assert lora_summary(MoLESpatialAwareNF(8, ExperimentConfig(use_lora=False)))["relative_norm"] is None
+    assert lora_summary(MoLESpatialAwareNF(8, FlowOptions(use_lora=False)))["relative_norm"] is None

@@ -27,7 +27,7 @@ def test_every_switch_is_valid_and_no_two_are_the_same() -> None:
 def test_every_switch_can_be_named_in_a_list() -> None:
     """Lists come from command lines as text with commas."""
     named = ExperimentConfig.from_params({"ablation_switches": ",".join(SWITCHES)})
-    assert named.ablation_switches == tuple(SWITCHES)
+    assert named.study.ablation_switches == tuple(SWITCHES)
 
 
 def test_published_effects_are_fractions_of_known_metrics() -> None:

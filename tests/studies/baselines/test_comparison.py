@@ -232,7 +232,7 @@ def test_one_model_of_all_tasks_gets_the_steps_and_patches_of_all(
     seen, inner = [], FreshFlows.learn
     monkeypatch.setattr(FreshFlows, "learn", lambda self, name, train: seen.append(self.config) or inner(self, name, train))
     try_baseline(experiment, "joint")
-    assert [(config.steps, config.memory_size) for config in seen] == [(4, 10)]
+    assert [(config.train.steps, config.score.memory_size) for config in seen] == [(4, 10)]
 
 
 def test_every_seed_keeps_as_much(tiny_config: Callable[..., ExperimentConfig]) -> None:

@@ -1,0 +1,20 @@
+"""Options by group, validated when made; presets fill them, notebook and command-line values are read strictly."""
+
+from moleflow_lib.config.experiment import PRESETS, ExperimentConfig
+from moleflow_lib.config.options import (
+    BASELINES,
+    GROUPS,
+    DataOptions,
+    FeatureOptions,
+    FlowOptions,
+    RouterOptions,
+    RunOptions,
+    ScoreOptions,
+    StudyOptions,
+    TrainOptions,
+)
+
+__all__ = [
+    "BASELINES", "GROUPS", "PRESETS", "DataOptions", "ExperimentConfig", "FeatureOptions", "FlowOptions", "RouterOptions",
+    "RunOptions", "ScoreOptions", "StudyOptions", "TrainOptions",
+]

@@ -1,0 +1,127 @@
+"""One validated description of an experiment: eight groups of options, set by flat names."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+
+from moleflow_lib.config.options import (
+    GROUPS,
+    DataOptions,
+    FeatureOptions,
+    FlowOptions,
+    RouterOptions,
+    RunOptions,
+    ScoreOptions,
+    StudyOptions,
+    TrainOptions,
+)
+from moleflow_lib.config.reading import kind_name, read_value, unknown_name
+from moleflow_lib.errors import ConfigError
+from moleflow_lib.presets import PRESETS
+
+__all__ = ["PRESETS", "ExperimentConfig"]
+
+_GROUP_OF = {spec.name: group for group, kind in GROUPS.items() for spec in fields(kind)}
+_KINDS = {name: kind for options in GROUPS.values() for name, kind in typing.get_type_hints(options).items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentConfig:
+    """Everything that decides a result, by group; names of options are unique over all groups.
+
+    Raises:
+        ConfigError: a value is outside what its option allows.
+
+    >>> config = ExperimentConfig.from_params({"preset": "v5_final", "epochs": 2})
+    >>> config.train.epochs, config.with_(epochs=3)["epochs"]
+    (2, 3)
+    """
+
+    run: RunOptions = field(default_factory=RunOptions)
+    data: DataOptions = field(default_factory=DataOptions)
+    features: FeatureOptions = field(default_factory=FeatureOptions)
+    flow: FlowOptions = field(default_factory=FlowOptions)
+    train: TrainOptions = field(default_factory=TrainOptions)
+    score: ScoreOptions = field(default_factory=ScoreOptions)
+    router: RouterOptions = field(default_factory=RouterOptions)
+    study: StudyOptions = field(default_factory=StudyOptions)
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, object]) -> ExperimentConfig:
+        """Build a config from loose notebook or command-line values.
+
+        Args:
+            params: option to value; `preset` chooses the values of every option not named. An empty
+                string stands for "as the preset says", so that a notebook can list an option without
+                deciding it; `none` empties a text or a list. Comma-separated text is read as a list,
+                text as a number.
+
+        Raises:
+            ConfigError: unknown names (with the nearest known one), wrong types, unknown presets,
+                values out of range; all of them in one message.
+        """
+        preset = params.get("preset") or "v5_final"
+        if preset not in PRESETS:
+            raise ConfigError(f"unknown preset {preset!r}; known presets: {', '.join(sorted(PRESETS))}")
+        values: dict[str, object] = dict(PRESETS[preset])
+        if params.get("classes"):  # a preset's choice among its own products does not fit other ones
+            values.pop("ablation_classes", None)
+        if params.get("classes") or params.get("ablation_classes"):
+            values.pop("ablation_orders", None)
+        given, problems = _read(params)
+        if problems:
+            raise ConfigError("; ".join(problems))
+        return cls().with_(**{**values, **given, "preset": preset})
+
+    def with_(self, **changes: object) -> ExperimentConfig:
+        """A copy with some options changed, checked again; all problems in one message."""
+        by_group: dict[str, dict[str, object]] = {}
+        problems = []
+        for name, value in changes.items():
+            if name in _GROUP_OF:
+                by_group.setdefault(_GROUP_OF[name], {})[name] = value
+            else:
+                problems.append(unknown_name(name, _GROUP_OF))
+        groups = {}
+        for group, values in by_group.items():
+            try:
+                groups[group] = replace(getattr(self, group), **values)
+            except ConfigError as error:
+                problems.append(str(error))
+        if problems:
+            raise ConfigError("; ".join(problems))
+        return replace(self, **groups)
+
+    def __getitem__(self, name: str) -> object:
+        """An option by its name alone."""
+        return getattr(getattr(self, _GROUP_OF[name]), name)
+
+    def group(self, *names: str) -> dict[str, object]:
+        """The options of the named groups, as plain JSON values."""
+        merged = {name: value for group in names for name, value in asdict(getattr(self, group)).items()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in merged.items()}
+
+    def to_dict(self) -> dict[str, object]:
+        """All options under their flat names, as plain JSON values."""
+        return self.group(*GROUPS)
+
+
+def _read(params: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
+    """The options that are given, and what is wrong with the rest."""
+    values: dict[str, object] = {}
+    problems = []
+    for name, raw in params.items():
+        if name not in _KINDS:
+            problems.append(unknown_name(name, _KINDS))
+        elif raw is None or (isinstance(raw, str) and raw == ""):
+            continue
+        elif raw == "none" and kind_name(_KINDS[name]).startswith(("text", "a list")):
+            values[name] = "" if _KINDS[name] is str else ()
+        else:
+            try:
+                values[name] = read_value(raw, _KINDS[name])
+            except (TypeError, ValueError):
+                problems.append(f"{name}: expected {kind_name(_KINDS[name])}, got {raw!r}")
+    return values, problems

@@ -1,0 +1,185 @@
+"""Every option of the project: its group, default, meaning and bounds. Defaults are the preset `v5_final`.
+
+Stored results are keyed by the groups they depend on: features by `data` and `features`, tasks by `flow` and `train` as
+well; `score` and `router` can change without training anything again, and `run` changes no number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from types import MappingProxyType
+
+from moleflow_lib.errors import ConfigError
+
+__all__ = [
+    "BASELINES", "GROUPS", "DataOptions", "FeatureOptions", "FlowOptions", "RouterOptions", "RunOptions", "ScoreOptions",
+    "StudyOptions", "TrainOptions",
+]
+
+BASELINES = ("memory_bank", "fine_tune", "separate", "joint", "padim", "adapter_only")
+_COVARIANCES = ("ridge", "ledoit_wolf", "oas", "tied", "diagonal", "euclidean")
+
+
+def _option(default: object, what: str, *, choices: tuple = (), low: float = -math.inf, high: float = math.inf) -> object:
+    """A field with its meaning (unit included) and the values that are allowed."""
+    return field(default=default, metadata={"what": what, "choices": choices, "low": low, "high": high})
+
+
+class _Group:
+    """Checks a group's values when it is made."""
+
+    def __post_init__(self) -> None:
+        problems = [text for spec in fields(self) if (text := _problem(spec, getattr(self, spec.name)))]
+        if problems:
+            raise ConfigError("; ".join(problems))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(_Group):
+    """Where and on what; changes no number."""
+
+    preset: str = _option("v5_final", "named configuration that decides every option not given")
+    dataset_root: str = _option("data/demo", "folder that holds one folder a product")
+    out_dir: str = _option("runs/default", "folder for reports, results and all that is kept for resuming")
+    device: str = _option("auto", "auto, cpu or cuda; auto takes the GPU where there is one")
+    backbone_weights: str = _option("", "local weights file of the backbone; empty downloads them")
+    ablation_jobs: int = _option(0, "ablation runs side by side; 0: one a core, or one a GPU", low=0, high=4096)
+    scheduler: str = _option("", "a Dask scheduler, tcp://host:port, that carries the ablation runs instead")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(_Group):
+    """Which products, in which order, at which size."""
+
+    classes: tuple[str, ...] = _option((), "products in order of arrival, a+b: one task of two; empty: all")
+    image_size: int = _option(224, "side of the square images that the backbone sees, pixels", low=32)
+    resize: str = _option("resize", "how images become square", choices=("resize", "crop", "pad"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureOptions(_Group):
+    """The frozen feature extractor."""
+
+    backbone: str = _option(
+        "vit_base_patch16_224.augreg2_in21k_ft_in1k", "timm tag, filterbank, or random:<tag> (untrained)"
+    )
+    blocks: tuple[int, ...] = _option((1, 3, 5, 11), "transformer blocks that are averaged, or CNN stages", low=0)
+    block_norm: bool = _option(False, "LayerNorm on each block's tokens before their mean")
+    overlap: int = _option(1, "patches this many times as dense each way, at its square of the time", low=1, high=8)
+    feature_dim: int = _option(0, "feature width D of CNNs; 0: 768. Transformers keep their own", low=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowOptions(_Group):
+    """The shape of the density model."""
+
+    coupling_layers: int = _option(8, "coupling blocks of the shared flow; 0: invertible adapters alone", low=0, high=64)
+    lora_rank: int = _option(64, "rank r of the low-rank updates", low=1)
+    lora_alpha: float = _option(1.0, "α: low-rank updates are scaled by α/r", low=0)
+    dia_blocks: int = _option(2, "coupling steps of each task's invertible adapter; 0: none", low=0)
+    use_lora: bool = _option(True, "whether tasks get low-rank updates")
+    use_task_bias: bool = _option(True, "whether tasks get biases in the coupling subnets")
+    use_whitening: bool = _option(True, "whether tasks get a whitening adapter")
+    whitening_norm: bool = _option(True, "LayerNorm in the whitening adapter")
+    use_mixer: bool = _option(True, "spatial context mixer in front of the coupling blocks")
+    use_position: bool = _option(True, "sinusoidal position code added to patches")
+    position_scale: float = _option(1.0, "factor of the position code", low=0)
+    count_adapter_volume: bool = _option(False, "log γ of the whitening in the log-determinant")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(_Group):
+    """How tasks are fitted."""
+
+    seed: int = _option(0, "of everything drawn at random", low=0, high=2**31 - 1)
+    epochs: int = _option(40, "passes over a task's images", low=1)
+    steps: int = _option(0, "optimiser steps a task, whatever its size; 0: epochs count", low=0)
+    batch_size: int = _option(16, "images a step", low=1)
+    lr: float = _option(1e-4, "learning rate of AdamW", low=0)
+    weight_decay: float = _option(1e-5, "weight decay of AdamW", low=0)
+    schedule: str = _option("constant", "course of the learning rate", choices=("constant", "cosine"))
+    warmup_steps: int = _option(0, "steps of rising learning rate", low=0)
+    clip_norm: float = _option(0.0, "largest gradient norm; 0: not clipped", low=0)
+    feature_noise: float = _option(0.0, "standard deviation of noise on whitened patches in training", low=0)
+    patch_share: float = _option(1.0, "share of the grid that a step sees", low=1e-3, high=1)
+    tail_weight: float = _option(0.3, "weight λ of the tail in the loss", low=0, high=1)
+    tail_ratio: float = _option(0.05, "share of patches in the tail", low=0, high=1)
+    tail_scope: str = _option("batch", "tail over the batch or over each image", choices=("batch", "image"))
+    log_det_penalty: float = _option(0.0, "weight of the mean squared log-determinant in the loss, 1/nats²", low=0)
+    identity_weight: float = _option(0.1, "pull of the base task's γ, β towards the identity", low=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions(_Group):
+    """From patches to scores; nothing is trained again."""
+
+    memory_size: int = _option(0, "patch features that a task stores; 0: none", low=0)
+    memory_neighbours: int = _option(1, "nearest stored patches whose distance is averaged", low=1)
+    memory_weight: float = _option(0.5, "share of the stored patches in a patch score", low=0, high=1)
+    compress_scores: bool = _option(False, "log(1 + y) of patch scores y above the training mean")
+    log_det_weight: float = _option(1.0, "weight of the log-determinant in a patch score", low=0)
+    prototype_weight: float = _option(0.0, "share of the distance to the prototype in an image score", low=0, high=1)
+    score_mode: str = _option("top_k", "patches that make an image score", choices=("top_k", "mean", "max"))
+    top_k: int = _option(3, "highest patches that are averaged", low=1)
+    smoothing_sigma: float = _option(4.0, "Gaussian on pixel maps, pixels; 0: none", low=0)
+    eval_size: int = _option(224, "side of pixel maps and masks, pixels", low=14)
+
+    @property
+    def scaled(self) -> bool:
+        """Whether patch scores are put on the scale of the task's training patches."""
+        return bool(self.memory_size or self.compress_scores)
+
+    @property
+    def unit(self) -> str:
+        """Unit of patch scores: the flow's nats, unless they are put on the scale of training patches."""
+        if not self.scaled:
+            return "nats"
+        return "log standard deviations" if self.compress_scores else "standard deviations"
+
+    @property
+    def image_unit(self) -> str:
+        """Unit of image scores: that of patch scores, unless the distance to the prototype has a part in them."""
+        return "standard deviations of training images" if self.prototype_weight else self.unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouterOptions(_Group):
+    """Which task an image belongs to."""
+
+    router_covariance: str = _option("ridge", "covariance estimate of the Mahalanobis distance", choices=_COVARIANCES)
+    router_ridge: float = _option(1e-5, "added to the diagonal where the estimate may be singular", low=1e-12)
+    router_accept: float = _option(0.95, "share of its own images that a task accepts (open-set)", low=0.5, high=0.999)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions(_Group):
+    """How much the notebooks compare."""
+
+    control_backbone: str = _option("", "untrained backbone for the control; empty: no control")
+    baselines: tuple[str, ...] = _option(BASELINES, "methods that notebook 03 compares with", choices=BASELINES)
+    comparison_seeds: tuple[int, ...] = _option((), "training seeds of the comparison; empty: seed", low=0, high=2**31 - 1)
+    bank_share: float = _option(0.1, "share of training patches in the baseline's memory bank", low=1e-6, high=1)
+    bank_limit: int = _option(8000, "most patches in the baseline's memory bank", low=1)
+    ablation_switches: tuple[str, ...] = _option((), "switches of notebook 05")
+    ablation_classes: tuple[str, ...] = _option((), "products of notebook 05; empty: classes")
+    ablation_orders: tuple[str, ...] = _option((), "further task orders of notebook 05, each as nut>grid>leather")
+    ablation_seeds: tuple[int, ...] = _option((0, 1, 2), "training seeds of notebook 05", low=0)
+    ablation_epochs: int = _option(0, "epochs in notebook 05; 0: as everywhere", low=0)
+
+
+GROUPS: Mapping[str, type] = MappingProxyType({
+    "run": RunOptions, "data": DataOptions, "features": FeatureOptions, "flow": FlowOptions, "train": TrainOptions,
+    "score": ScoreOptions, "router": RouterOptions, "study": StudyOptions,
+})
+
+
+def _problem(spec: Field, value: object) -> str:
+    limits = spec.metadata
+    items = value if isinstance(value, tuple) else (value,)
+    strange = [item for item in items if limits["choices"] and item not in limits["choices"]]
+    if strange:
+        return f"{spec.name}: expected one of {', '.join(limits['choices'])}, got {strange[0]!r}"
+    bad = [n for n in items if not isinstance(n, str) and not limits["low"] <= n <= limits["high"]]
+    return f"{spec.name}: expected {limits['low']:g} … {limits['high']:g}, got {bad[0]!r}" if bad else ""
