@@ -1,7 +1,7 @@
 """`python -m benchmarks.accuracy`: presets and their memory banks side by side, over task orders and seeds, as tables.
 
-A preset may be varied: `recommended:memory_weight=1` is `recommended` with that option set; it gets no bank of
-its own unless `baselines=memory_bank` is among its options.
+Presets are compared and varied in the language of the ablations: `recommended; recommended, memory_weight=1` is
+`recommended` as it is and with that option set. A variation gets no baselines of its own unless it names them.
 
 Every number is routed (nobody tells the task), after the last task. Finished tasks are read back from `--out`.
 """
@@ -18,11 +18,13 @@ import numpy as np
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ConfigError, MoLEFlowError
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.metrics import average, interval, mean_defined, over_seeds
+from moleflow_lib.metrics import HEADLINES, average, interval, mean_defined, over_seeds
+from moleflow_lib.reporting.text.words import title
+from moleflow_lib.studies.ablation import parse_variations
 from moleflow_lib.studies.baselines.comparison import METHOD, Estimate, compare
 from moleflow_lib.studies.baselines.run import Trial
 
-SHOWN = {"image_auroc": "image AUROC", "pixel_ap": "pixel AP", "aupro": "AUPRO"}
+SHOWN = {metric: title(metric) for metric in HEADLINES}
 BANK = "memory_bank"
 _OWN = ("preset", "seed", "comparison_seeds", "classes", "dataset_root", "out_dir", "backbone", "backbone_weights", "device")
 Runs = Sequence[Sequence[Trial]]  # one row an order, one trial a seed
@@ -32,7 +34,8 @@ Trials = Mapping[tuple[str, str], Runs]  # (preset, method) → its runs
 def main() -> None:
     """Read the options, learn what is not there yet, print the tables."""
     options = _parser().parse_args()
-    orders, presets = options.orders.split("|"), [preset.strip() for preset in options.presets.split("|")]
+    orders = options.orders.split("|")
+    presets = [preset.strip() for preset in options.presets.split(";") if preset.strip()]
     if len({frozenset(order.split(">")) for order in orders}) > 1:
         sys.exit(f"--orders: expected the same products in every order, got {options.orders}")
     try:
@@ -57,19 +60,24 @@ def _report(planned: Sequence[tuple[str, Experiment]], orders: Sequence[str], se
 
 
 def _config(options: argparse.Namespace, preset: str, order: str, seeds: Sequence[int]) -> ExperimentConfig:
-    name, *varied = preset.split(":")
+    name, _, text = (part.strip() for part in preset.partition(","))
+    varied = _changes(text)
     return ExperimentConfig.from_params({
         "preset": name, "dataset_root": options.dataset_root, "backbone": options.backbone, "device": options.device,
         "backbone_weights": options.backbone_weights, "classes": order.replace(">", ","), "baselines": "none" if varied else BANK,
-        "comparison_seeds": list(seeds), "seed": seeds[0], "out_dir": options.out, **dict(_option(text) for text in varied),
+        "comparison_seeds": list(seeds), "seed": seeds[0], "out_dir": options.out, **varied,
     })
 
 
-def _option(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign or name in _OWN:
-        raise ConfigError(f"--presets: expected PRESET:NAME=VALUE with none of {', '.join(_OWN)}, got {text!r}")
-    return name, value
+def _changes(text: str) -> dict[str, object]:
+    """What a preset is varied by; empty as it is."""
+    found = parse_variations(text)
+    own = [name for changes in found for name in changes if name in _OWN]
+    if len(found) > 1 or own:
+        raise ConfigError(
+            f"--presets: expected one value an option and none of {', '.join(_OWN)}, got {text!r}; name a variation each"
+        )
+    return found[0] if found else {}
 
 
 def _print_means(trials: Trials) -> None:
@@ -77,9 +85,9 @@ def _print_means(trials: Trials) -> None:
     print("| preset | method | metric | " + " | ".join(classes) + " | mean |")
     print("|---|---|---|" + "---|" * (len(classes) + 1))
     for (preset, name), runs in trials.items():
-        for metric, title in SHOWN.items():
+        for metric, shown in SHOWN.items():
             values = [mean_defined([_of_class(run, metric, one) for row in runs for run in row]) for one in classes]
-            print(f"| {preset} | {name} | {title} | {' | '.join(map(_number, values))} | {_words(_mean(runs, metric))} |")
+            print(f"| {preset} | {name} | {shown} | {' | '.join(map(_number, values))} | {_words(_mean(runs, metric))} |")
 
 
 def _print_differences(trials: Trials) -> None:
@@ -147,8 +155,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset-root", required=True)
     parser.add_argument("--orders", required=True, help="task orders, e.g. 'bottle>cable|cable>bottle'")
     parser.add_argument(
-        "--presets", default="v5_final|recommended:memory_weight=1:memory_size=4096|recommended:memory_weight=1|recommended",
-        help="separated by |; each may be varied, as in recommended:memory_weight=1; the last one is compared with all others",
+        "--presets", default="v5_final; recommended, memory_weight=1; recommended",
+        help="separated by semicolons; each may be varied, as in recommended, memory_weight=1; the last one is compared with all others",
     )
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--backbone", default="")

@@ -14,7 +14,7 @@ from moleflow_lib.experiment import Experiment
 TINY = {
     "preset": "demo", "image_size": 56, "eval_size": 56, "epochs": 2, "coupling_layers": 2, "lora_rank": 4,
     "control_backbone": "", "device": "cpu", "classes": ("leather", "nut", "board"),
-    "ablation_classes": ("leather", "nut"), "ablation_switches": ("no DIA", "top-1"), "ablation_seeds": (0, 1),
+    "ablation_classes": ("leather", "nut"), "ablations": "dia_blocks=0; top_k=1", "ablation_seeds": (0, 1),
     "ablation_epochs": 1,
 }
 

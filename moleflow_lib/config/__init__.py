@@ -1,6 +1,6 @@
 """Options by group, validated when made; presets fill them, notebook and command-line values are read strictly."""
 
-from moleflow_lib.config.experiment import PRESETS, ExperimentConfig
+from moleflow_lib.config.experiment import PRESETS, ExperimentConfig, read_options
 from moleflow_lib.config.options import (
     BASELINES,
     GROUPS,
@@ -16,5 +16,5 @@ from moleflow_lib.config.options import (
 
 __all__ = [
     "BASELINES", "GROUPS", "PRESETS", "DataOptions", "ExperimentConfig", "FeatureOptions", "FlowOptions", "RouterOptions",
-    "RunOptions", "ScoreOptions", "StudyOptions", "TrainOptions",
+    "RunOptions", "ScoreOptions", "StudyOptions", "TrainOptions", "read_options",
 ]

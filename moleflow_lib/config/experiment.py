@@ -21,7 +21,7 @@ from moleflow_lib.config.reading import kind_name, read_value, unknown_name
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.presets import PRESETS
 
-__all__ = ["PRESETS", "ExperimentConfig"]
+__all__ = ["PRESETS", "ExperimentConfig", "read_options"]
 
 _GROUP_OF = {spec.name: group for group, kind in GROUPS.items() for spec in fields(kind)}
 _KINDS = {name: kind for options in GROUPS.values() for name, kind in typing.get_type_hints(options).items()}
@@ -70,10 +70,7 @@ class ExperimentConfig:
             values.pop("ablation_classes", None)
         if params.get("classes") or params.get("ablation_classes"):
             values.pop("ablation_orders", None)
-        given, problems = _read(params)
-        if problems:
-            raise ConfigError("; ".join(problems))
-        return cls().with_(**{**values, **given, "preset": preset})
+        return cls().with_(**{**values, **read_options(params), "preset": preset})
 
     def with_(self, **changes: object) -> ExperimentConfig:
         """A copy with some options changed, checked again; all problems in one message."""
@@ -108,8 +105,12 @@ class ExperimentConfig:
         return self.group(*GROUPS)
 
 
-def _read(params: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
-    """The options that are given, and what is wrong with the rest."""
+def read_options(params: Mapping[str, object]) -> dict[str, object]:
+    """Loose values under flat names as typed ones, those left out that are empty.
+
+    Raises:
+        ConfigError: unknown names and wrong types, all in one message.
+    """
     values: dict[str, object] = {}
     problems = []
     for name, raw in params.items():
@@ -124,4 +125,6 @@ def _read(params: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
                 values[name] = read_value(raw, _KINDS[name])
             except (TypeError, ValueError):
                 problems.append(f"{name}: expected {kind_name(_KINDS[name])}, got {raw!r}")
-    return values, problems
+    if problems:
+        raise ConfigError("; ".join(problems))
+    return values

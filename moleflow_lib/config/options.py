@@ -162,7 +162,7 @@ class StudyOptions(_Group):
     comparison_seeds: tuple[int, ...] = _option((), "training seeds of the comparison; empty: seed", low=0, high=2**31 - 1)
     bank_share: float = _option(0.1, "share of training patches in the baseline's memory bank", low=1e-6, high=1)
     bank_limit: int = _option(8000, "most patches in the baseline's memory bank", low=1)
-    ablation_switches: tuple[str, ...] = _option((), "switches of notebook 05")
+    ablations: str = _option("", "variations of notebook 05, as in dia_blocks=0; lora_rank=4|8; use_mixer=false, tail_weight=0")
     ablation_classes: tuple[str, ...] = _option((), "products of notebook 05; empty: classes")
     ablation_orders: tuple[str, ...] = _option((), "further task orders of notebook 05, each as nut>grid>leather")
     ablation_seeds: tuple[int, ...] = _option((0, 1, 2), "training seeds of notebook 05", low=0)

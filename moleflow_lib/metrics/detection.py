@@ -7,9 +7,10 @@ import numpy as np
 from moleflow_lib.metrics.curve import curve_values
 from moleflow_lib.metrics.streaming import PIXELS_AT_ONCE, Blocks, streamed_curve
 
-__all__ = ["METRICS", "detection_metrics", "image_metrics", "pixel_metrics"]
+__all__ = ["HEADLINES", "METRICS", "detection_metrics", "image_metrics", "pixel_metrics"]
 
 METRICS = ("image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro")
+HEADLINES = ("image_auroc", "pixel_ap", "aupro")  # the three that tables and summaries lead with
 
 
 def detection_metrics(

@@ -66,7 +66,7 @@ def browse_routes(evaluators: Sequence[TaskEvaluator]) -> VBox:
 
 
 def browse_ablation(rows: Sequence[Mapping[str, object]]) -> VBox:
-    """Choose a metric and see every switch against the preset."""
+    """Choose a metric and see every variation against the preset."""
     return _control(
         lambda metric: Table(paired_differences(rows, metric), f"{metric}, difference to the preset.")._repr_html_(),
         HTML(), metric=Dropdown(options=METRICS),

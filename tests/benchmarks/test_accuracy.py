@@ -13,7 +13,7 @@ from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import mean_defined
 
-TINY = "image_size=56:eval_size=56:epochs=1:coupling_layers=2:lora_rank=4:control_backbone=none"
+TINY = "image_size=56, eval_size=56, epochs=1, coupling_layers=2, lora_rank=4, control_backbone=none"
 
 
 def _table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *options: str) -> str:
@@ -26,21 +26,21 @@ def test_rows_differences_and_numbers(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "accuracy"
-    presets = f"demo:{TINY}:baselines=memory_bank|demo:{TINY}:memory_size=20:memory_weight=1"
+    presets = f"demo, {TINY}, baselines=memory_bank; demo, {TINY}, memory_size=20, memory_weight=1"
     text = _table(
         monkeypatch, capsys, "--dataset-root", str(tiny_data), "--out", str(out), "--seeds", "0", "--device", "cpu",
         "--orders", "leather>nut|nut>leather", "--presets", presets,
     )
     rows = [[cell.strip() for cell in line.strip("| \n").split("|")] for line in text.splitlines() if line.startswith("| demo")]
-    values = {(row[0].count(":"), row[1], row[2]): row[3:] for row in rows if len(row) == 6}
-    costs = {(row[0].count(":"), row[1]): row[2:] for row in rows if len(row) == 7}
+    values = {(row[0].count(","), row[1], row[2]): row[3:] for row in rows if len(row) == 6}
+    costs = {(row[0].count(","), row[1]): row[2:] for row in rows if len(row) == 7}
     assert set(costs) == {(7, "moleflow"), (7, "memory_bank"), (8, "moleflow")}
     assert {key[:2] for key in values} == {(7, "moleflow"), (7, "memory_bank"), (8, "moleflow")}
     compared = [row for row in rows if len(row) == 4 and not row[0].endswith("minus")]
     assert len(compared) == 2, "the last preset against the other and against the bank"
     one = ExperimentConfig.from_params({
         "preset": "demo", "dataset_root": str(tiny_data), "out_dir": str(out), "device": "cpu",
-        **dict(text.split("=") for text in TINY.split(":")),
+        **dict(text.split("=") for text in TINY.split(", ")),
     })
     final = [Experiment(one.with_(classes=order)).evaluate().final("image_auroc")
              for order in (("leather", "nut"), ("nut", "leather"))]
@@ -57,8 +57,9 @@ def test_rows_differences_and_numbers(
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    (["--presets", "demo:memory_size"], "expected PRESET:NAME=VALUE with none of .*, got 'memory_size'"),
-    (["--presets", "demo:seed=5"], "got 'seed=5'"),
+    (["--presets", "demo, memory_size"], "expected option=value .*, got 'memory_size'"),
+    (["--presets", "demo, seed=5"], "none of .*, got 'seed=5'"),
+    (["--presets", "demo, top_k=1|2"], "expected one value an option"),
     (["--seeds", "a"], "comparison_seeds: expected a list of whole numbers, got 'a'"),
 ])
 def test_wrong_options_are_told(

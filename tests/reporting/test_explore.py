@@ -15,7 +15,7 @@ def _parts(widget: Widget) -> list[Widget]:
 
 def test_every_control_redraws_and_none_uses_output(learned: Experiment) -> None:
     values = (("preset", 0.5), ("x", 0.7))
-    rows = [{"switch": s, "seed": 0, **{m: v / (1 + k) for k, m in enumerate(METRICS)}} for s, v in values]
+    rows = [{"variation": s, "seed": 0, **{m: v / (1 + k) for k, m in enumerate(METRICS)}} for s, v in values]
     controls = {
         browse_images(learned.tasks, learned.config.data): 1, browse_heat_maps(learned.evaluators): 2,
         browse_routes(learned.evaluators): 0, browse_ablation(rows): 0,

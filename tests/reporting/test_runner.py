@@ -121,10 +121,10 @@ def test_documented_keys_of_04_and_05(run: Path) -> None:
     assert router["router_accept"] == 0.95 and router["smallest_margin"] > 0
     result = _result(run, "05_ablations")
     rows = result["rows"]
-    assert {(row["switch"], row["seed"]) for row in rows} == {(s, n) for s in ("preset", "no DIA", "top-1") for n in (0, 1)}
-    assert all({"value", "order", "seconds_per_task", "parameters", *METRICS} <= set(row) for row in rows)
+    assert {(row["variation"], row["seed"]) for row in rows} == {(s, n) for s in ("preset", "dia_blocks=0", "top_k=1") for n in (0, 1)}
+    assert all({"changes", "order", "seconds_per_task", "parameters", *METRICS} <= set(row) for row in rows)
     assert set(result["differences"]) == set(result["orders"]) == set(METRICS)
-    assert [row["switch"] for row in result["parts"]] == ["no DIA"] and result["public_record"][0]["switch"] == "no DIA"
+    assert [row["without"] for row in result["parts"]] == ["dia_blocks=0"] and result["public_record"][0]["variation"] == "dia_blocks=0"
     assert len(result["lora"]) == 2 * 2 * 2, "two tasks, two blocks, two layers"
 
 
@@ -190,7 +190,7 @@ def test_a_killed_run_says_that_it_is_not_finished(tiny_data: Path, tmp_path: Pa
         (["--device", "cuda:9"], "no GPU here"),
         (["--scheduler", "tcp://127.0.0.1:1"], "no Dask scheduler answers at tcp://127.0.0.1:1"),
         (["-p", "ablation_orders=nut>leather"], "expected each of grid, nut once"),
-        (["-p", "ablation_switches=no such"], "unknown ablation switches"),
+        (["-p", "ablations=no_such=1"], "unknown parameter 'no_such'"),
     ],
 )
 def test_bad_requests_are_refused_before_anything_runs(

@@ -10,19 +10,19 @@ from plotly.subplots import make_subplots
 from moleflow_lib.reporting.figures.style import captioned, task_colour
 from moleflow_lib.studies.ablation.orders import order_runs
 
-__all__ = ["lora_size_and_rank", "orders_by_class", "record_beside_ours", "score_tails", "switch_differences"]
+__all__ = ["lora_size_and_rank", "orders_by_class", "record_beside_ours", "score_tails", "variation_differences"]
 
 Row = Mapping[str, object]
 _WORSE, _BETTER, _OPEN = "#D55E00", "#0072B2", "#8b929a"
 _SIGN_COLOURS = {-1: _WORSE, 1: _BETTER}
 
 
-def switch_differences(differences: Sequence[Row], metric: str, classes: Sequence[str]) -> go.Figure:
-    """Each switch's paired difference to the preset with its 95 % interval over seeds."""
-    shown = sorted((row for row in differences if row["switch"] != "preset" and row["difference"] is not None),
+def variation_differences(differences: Sequence[Row], metric: str, classes: Sequence[str]) -> go.Figure:
+    """Each variation's paired difference to the preset with its 95 % interval over seeds."""
+    shown = sorted((row for row in differences if row["variation"] != "preset" and row["difference"] is not None),
                    key=lambda row: row["difference"])
     figure = go.Figure(go.Scatter(
-        x=[row["difference"] for row in shown], y=[row["switch"] for row in shown], mode="markers", error_x=_bars(shown),
+        x=[row["difference"] for row in shown], y=[row["variation"] for row in shown], mode="markers", error_x=_bars(shown),
         marker={"size": 10, "color": [_SIGN_COLOURS.get(row["sign"], _OPEN) for row in shown]},
     ))
     figure.add_vline(x=0, line_color=_OPEN)
@@ -83,11 +83,11 @@ def score_tails(tails: Sequence[Row]) -> go.Figure:
     """Normal test patches' quantiles and the defects' median, in units of the 95 % quantile's distance to the median."""
     places, figure = ("99 %", "99.9 %", "defects"), go.Figure()
     shown = [row for row in tails if row["images"] == "normal test" and row["95 %"]]
-    for index, switch in enumerate(dict.fromkeys(row["switch"] for row in shown)):
-        points = [(place, row[place] / row["95 %"], row["class"]) for row in shown if row["switch"] == switch
+    for index, variation in enumerate(dict.fromkeys(row["variation"] for row in shown)):
+        points = [(place, row[place] / row["95 %"], row["class"]) for row in shown if row["variation"] == variation
                   for place in places if row[place] is not None]
         figure.add_scatter(
-            x=[x for x, _, _ in points], y=[y for _, y, _ in points], text=[name for _, _, name in points], name=switch,
+            x=[x for x, _, _ in points], y=[y for _, y, _ in points], text=[name for _, _, name in points], name=variation,
             mode="markers", marker={"size": 10, "color": task_colour(index)},
         )
     figure.update_layout(scattermode="group")
@@ -102,7 +102,7 @@ def score_tails(tails: Sequence[Row]) -> go.Figure:
 def record_beside_ours(agreement: Sequence[Row]) -> go.Figure:
     """Published differences beside ours with their intervals."""
     shown = [row for row in agreement if row["published"] is not None]
-    names = [f"{row['switch']}, {row['metric']}" for row in shown]
+    names = [f"{row['variation']}, {row['metric']}" for row in shown]
     figure = go.Figure(go.Scatter(
         x=[row["difference"] for row in shown], y=names, mode="markers", name="here", error_x=_bars(shown),
         marker={"size": 10, "color": _BETTER},

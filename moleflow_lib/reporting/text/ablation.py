@@ -1,4 +1,4 @@
-"""Notebook 05: what each part earns, said with its interval."""
+"""Notebook 05: what each variation moves, with its interval. Numbers only; readings belong to the reader."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.metrics import METRICS
-from moleflow_lib.reporting.text.flow_and_memory import flow_and_memory_sentences
+from moleflow_lib.metrics import HEADLINES, METRICS
 from moleflow_lib.reporting.text.settings import setting_sentences
-from moleflow_lib.studies.ablation.agreement import agreement_rows
-from moleflow_lib.studies.ablation.cost import part_costs
-from moleflow_lib.studies.ablation.differences import class_differences, metric_differences, paired_differences
-from moleflow_lib.studies.ablation.orders import base_rows, order_effect, order_rows
-from moleflow_lib.studies.ablation.switches import RECORD, SWITCHES
+from moleflow_lib.reporting.text.words import title
+from moleflow_lib.studies.ablation import (
+    RECORD,
+    agreement_rows,
+    base_rows,
+    class_differences,
+    metric_differences,
+    order_effect,
+    order_rows,
+    paired_differences,
+    part_costs,
+    varied_as,
+)
 from moleflow_lib.studies.ablation.tail import tail_gap
 
 __all__ = ["ablation_results", "ablation_sentences", "with_interval"]
 
 Row = Mapping[str, object]
-_NEGLIGIBLE = 0.005  # of a metric: a part that does less is not worth its values, however sure
-_METRICS = ("image_auroc", "pixel_ap", "aupro")
-_PARTS = {"lora": "LoRA", "dia": "DIA", "base": "coupling blocks", "task_bias": "task bias", "stored_patches": "stored patches"}
 
 
 def ablation_results(rows: Sequence[Row], updates: Sequence[Row]) -> dict[str, object]:
@@ -47,10 +51,10 @@ def ablation_sentences(rows: Sequence[Row], updates: Sequence[Row], config: Expe
         updates: the preset's low-rank updates, from `learned_updates`.
         config: of the runs.
     """
-    flow = flow_and_memory_sentences(rows, with_interval)
-    tail = _tail(rows, config.score.unit)
-    parts, settings = _parts(rows), setting_sentences(rows, with_interval)
-    return [_how_sure(rows, config), *parts, *flow, *settings, *_lora(rows, updates), *_order(rows), *tail, *_record(rows)]
+    return [
+        _how_sure(rows, config), *_parts(rows), *_flow_and_memory(rows), *setting_sentences(rows, with_interval),
+        *_lora(rows, updates), *_order(rows), *_tail(rows, config.score.unit), *_record(rows),
+    ]
 
 
 def with_interval(gap: Row) -> str:
@@ -69,7 +73,7 @@ def _signed(value: float) -> str:
 
 
 def _how_sure(rows: Sequence[Row], config: ExperimentConfig) -> str:
-    gaps = [row for row in metric_differences(rows, _METRICS) if row["difference"] or row["spread"]]  # what it can move at all
+    gaps = [row for row in metric_differences(rows, HEADLINES) if row["difference"] or row["spread"]]  # what it can move at all
     seeds = max((row["seeds"] for row in gaps), default=1)
     length = f"{config.train.steps} steps a task" if config.train.steps else f"{config.train.epochs} epochs"
     start = f"{len(rows)} runs of {length} on {', '.join(rows[0]['order'])}, {seeds} seed{'s' * (seeds > 1)}"
@@ -80,31 +84,32 @@ def _how_sure(rows: Sequence[Row], config: ExperimentConfig) -> str:
     clear, wide = sum(bool(row["sign"]) for row in gaps), median(widths)
     return (
         f"{start}; differences are to the preset of the same seed, in brackets their Student-t 95 % interval over seeds. Its "
-        f"middle width is {wide:.3f}: smaller effects stay in the dark. {clear} of {len(gaps)} intervals exclude zero; "
+        f"middle width is {wide:.3f}: smaller effects cannot be resolved with these seeds. {clear} of {len(gaps)} intervals exclude zero; "
         f"{0.05 * len(gaps):.1f} would by chance if nothing had an effect."
     )
 
 
 def _parts(rows: Sequence[Row]) -> list[str]:
-    """Which parts earn their place, metric by metric."""
-    costs, sentences = part_costs(rows), []
-    for metric in _METRICS:
-        groups: dict[str, list[Row]] = {"earn their place": [], "do harm": [], "undecided": []}
+    """Which parts raise or lower a metric, one sentence a metric."""
+    costs = part_costs(rows)
+    sentences = []
+    for metric in HEADLINES:
+        groups: dict[str, list[Row]] = {"raise it": [], "lower it": [], "undecided": []}
         for row in costs:
-            gap = {"part": _PARTS.get(row["part"], row["part"]), "difference": row[f"{metric} brings"],
+            gap = {"part": row["part"], "difference": row[f"{metric} brings"],
                    "low": row[f"{metric} low"], "high": row[f"{metric} high"]}
             if gap["difference"] is not None:
                 groups[_standing(gap)].append(gap)
         if any(groups.values()):
-            said = "; ".join(f"{words}: {_listed(group)}" for words, group in groups.items())
-            sentences.append(f"By {metric} (the preset minus the preset without the part) these parts {said}.")
+            listed = "; ".join(f"{words}: {_listed(group)}" for words, group in groups.items())
+            sentences.append(f"{title(metric)}, the preset minus the preset without the part: parts that {listed}.")
     return sentences
 
 
 def _standing(gap: Row) -> str:
     if gap["low"] is None or gap["low"] <= 0 <= gap["high"]:
         return "undecided"
-    return "earn their place" if gap["low"] > 0 else "do harm"
+    return "raise it" if gap["low"] > 0 else "lower it"
 
 
 def _listed(gaps: Sequence[Row]) -> str:
@@ -112,48 +117,52 @@ def _listed(gaps: Sequence[Row]) -> str:
     return ", ".join(f"{gap['part']} {with_interval(gap)}" for gap in ordered) or "none"
 
 
+def _moves(rows: Sequence[Row], name: str) -> str:
+    """What a variation moves, metric by metric; empty where nothing is defined."""
+    gaps = {metric: gap for metric in HEADLINES for gap in paired_differences(rows, metric)
+            if gap["variation"] == name and gap["difference"] is not None}
+    return ", ".join(f"{title(metric)} {with_interval(gap)}" for metric, gap in gaps.items())
+
+
+def _flow_and_memory(rows: Sequence[Row]) -> list[str]:
+    """What the flow and the stored patches are worth to each other, where both were taken out."""
+    alone = varied_as(rows, {"memory_size": 0})
+    without_flow = varied_as(rows, {"memory_weight": 1.0})
+    if not (alone and without_flow):
+        return []
+    return [
+        f"Without stored patches: {_moves(rows, alone)}; with stored patches and without the flow's score: "
+        f"{_moves(rows, without_flow)}."
+    ]
+
+
 def _lora(rows: Sequence[Row], updates: Sequence[Row]) -> list[str]:
-    """Does LoRA do anything?"""
+    """How large the low-rank updates are, and what training without them moves."""
     if not updates:
         return ["The preset has no low-rank updates."]
-    norms, ranks = [row["relative_norm"] for row in updates], [row["effective_rank"] for row in updates if row["effective_rank"]]
+    norms = [row["relative_norm"] for row in updates]
+    ranks = [row["effective_rank"] for row in updates if row["effective_rank"]]
     size = (
         f"Low-rank updates: α/r = {updates[0]['scale']:.3g}; they are {100 * median(norms):.2g} % of the weights they change "
         f"(median of {len(norms)} layers and tasks, largest {100 * max(norms):.2g} %)"
         + (f", with an effective rank of {median(ranks):.1f} of {updates[0]['rank']}. " if ranks else ". ")
     )
-    gaps = {metric: gap for metric in _METRICS for gap in paired_differences(rows, metric)
-            if gap["switch"] == "no LoRA" and gap["difference"] is not None}
-    if not gaps:
-        return [size + "Training without them was not run, so what they do for detection is open."]
-    moves = ", ".join(f"{metric} {with_interval(gap)}" for metric, gap in gaps.items())
-    return [f"{size}Training without them moves {moves}: {_lora_verdict(list(gaps.values()))}."]
-
-
-def _lora_verdict(gaps: Sequence[Row]) -> str:
-    signs, sure = [gap["sign"] for gap in gaps], [abs(gap["difference"]) for gap in gaps if gap["sign"]]
-    if None in signs:
-        return "one seed, or the same step in all of them: no verdict"
-    if not any(signs):
-        return "nothing that these seeds can tell from zero; LoRA has not been seen to do anything here"
-    if max(sure) < _NEGLIGIBLE:
-        return f"sure, and less than {_NEGLIGIBLE:g}: nothing that would justify it"
-    if min(signs) < 0 < max(signs):
-        return "it helps one metric and hurts another"
-    return "LoRA earns its place" if min(signs) < 0 else "the preset is better without LoRA"
+    name = varied_as(rows, {"use_lora": False})
+    moves = _moves(rows, name) if name else ""
+    return [size + (f"Without them: {moves}." if moves else "Training without them was not run.")]
 
 
 def _order(rows: Sequence[Row]) -> list[str]:
     """Does the order of tasks matter?"""
-    effects = {metric: effect for metric in _METRICS if (effect := order_effect(rows, metric))}
+    effects = {metric: effect for metric in HEADLINES if (effect := order_effect(rows, metric))}
     if not effects:
         return ["One order of tasks was run; whether the order or the base task matters is open (`ablation_orders`)."]
     sentences = []
     for metric, effect in effects.items():
         beside = "" if effect["between_seeds"] is None else f" beside {effect['between_seeds']:.3f} between seeds of one order"
-        verdict = {None: "one seed, no verdict", 0: "not told apart from seed noise"}.get(effect["sign"], "the order matters")
+        verdict = {None: "one seed, no interval", 0: "the interval holds zero"}.get(effect["sign"], "the interval excludes zero")
         sentences.append(
-            f"Order, {metric}: {effect['orders']} orders, standard deviation {effect['between_orders']:.3f} between them{beside}; "
+            f"Order, {title(metric)}: {effect['orders']} orders, standard deviation {effect['between_orders']:.3f} between them{beside}; "
             f"best {effect['best']}, worst {effect['worst']}, apart by {with_interval(effect)} (picked after looking): {verdict}."
         )
     return sentences
@@ -161,7 +170,8 @@ def _order(rows: Sequence[Row]) -> list[str]:
 
 def _tail(rows: Sequence[Row], unit: str) -> list[str]:
     """What the tail loss does to the tail."""
-    other = next((name for name in ("no tail loss", "tail 0.3", "tail 0.7") if any(row["switch"] == name for row in rows)), "")
+    tried = ({"tail_weight": 0.0}, {"tail_weight": 0.3}, {"tail_weight": 0.7})
+    other = next((name for changes in tried if (name := varied_as(rows, changes))), "")
     if not other:
         return []
     width, reach, beyond = (with_interval(tail_gap(rows, other, number)) for number in ("width", "reach", "beyond"))
@@ -178,7 +188,7 @@ def _record(rows: Sequence[Row]) -> list[str]:
     if not found:
         return []
     words = {"opposite": "the other sign", "differs": "another size"}
-    apart = [f"{row['switch']}, {row['metric']}: record {_published(row)}, here {with_interval(row)} ({words[row['verdict']]})"
+    apart = [f"{row['variation']}, {title(row['metric'])}: record {_published(row)}, here {with_interval(row)} ({words[row['verdict']]})"
              for row in found if row["verdict"] in words]
     counts = ", ".join(f"{verdict} {count}" for verdict, count in Counter(row["verdict"] for row in found).items())
     return [
@@ -188,4 +198,4 @@ def _record(rows: Sequence[Row]) -> list[str]:
 
 
 def _published(row: Row) -> str:
-    return SWITCHES[row["switch"]].published[0].words if row["published"] is None else _signed(row["published"])
+    return row["record"] if row["published"] is None else _signed(row["published"])

@@ -116,7 +116,7 @@ def _score_words(experiment: Experiment, aupro: float | None) -> list[str]:
         sentences.append(
             "Of the plainer methods, separate flows and adapters alone make their scores the same way, the joint flow without a "
             "prototype, the fine-tuned flow by its likelihood alone, memory bank and PaDiM by their distances as they are. What is "
-            "left of the method without its flow is the switch `stored patches alone` of notebook 05."
+            "left of the method without its flow is the variation `memory_weight=1` of notebook 05."
         )
     return sentences
 

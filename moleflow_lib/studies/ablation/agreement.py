@@ -5,39 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from moleflow_lib.studies.ablation.differences import paired_differences
-from moleflow_lib.studies.ablation.switches import SWITCHES, Published
+from moleflow_lib.studies.ablation.parts import PUBLISHED, Published, varied_as
 
 __all__ = ["agreement_rows"]
 
 
 def agreement_rows(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
-    """Every published effect whose switch was run.
+    """Every published effect whose variation was run.
 
     Args:
         rows: from `run_ablation`.
 
     Returns:
-        One row an effect: `switch`, `metric`, `record` (its words), `published`, `difference`, `low`,
+        One row an effect: `variation`, `metric`, `record` (its words), `published`, `difference`, `low`,
         `high`, `seeds`, `contains` (whether our interval holds the published value; None without an
         interval or a published number), `verdict`: `agrees`, `opposite`, `differs`, `undecided` or
         `one seed`.
     """
-    found = {}
-    for metric in dict.fromkeys(effect.metric for switch in SWITCHES.values() for effect in switch.published):
-        found |= {(row["switch"], metric): row for row in paired_differences(rows, metric)}
+    metrics = dict.fromkeys(effect.metric for effect in PUBLISHED)
+    gaps = {(row["variation"], metric): row for metric in metrics for row in paired_differences(rows, metric)}
+    named = [(varied_as(rows, effect.changes), effect) for effect in PUBLISHED]
     return [
-        _compared(name, effect, found[name, effect.metric])
-        for name, switch in SWITCHES.items() for effect in switch.published
-        if found.get((name, effect.metric), {}).get("difference") is not None
+        _compared(name, effect, gaps[name, effect.metric])
+        for name, effect in named if name and gaps[name, effect.metric]["difference"] is not None
     ]
 
 
 def _compared(name: str, effect: Published, own: Mapping[str, object]) -> dict[str, object]:
-    low, high = own["low"], own["high"]
+    low = own["low"]
     known = effect.difference is not None and low is not None
-    contains = low <= effect.difference <= high if known else None
+    contains = low <= effect.difference <= own["high"] if known else None
     return {
-        "switch": name, "metric": effect.metric, "record": effect.words, "published": effect.difference,
+        "variation": name, "metric": effect.metric, "record": effect.words, "published": effect.difference,
         **{key: own[key] for key in ("difference", "low", "high", "seeds")}, "contains": contains,
         "verdict": _verdict(effect, own["sign"], contains),
     }

@@ -55,12 +55,12 @@ class Cluster:
                 f"`dask worker {address} --nthreads 1 --nworkers N`", file=sys.stderr, flush=True,
             )
 
-    def outcomes(self, parcels: Sequence[Job]) -> Iterator[tuple[str, str]]:
+    def outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[str, str]]:
         """Carry out runs; yields each one's key and what went wrong, as they end."""
         if self.client.status == "closed":  # it was lost in an earlier wave
-            yield from ((job.key, f"the scheduler at {self.address} was lost; start it and run again") for job in parcels)
+            yield from ((job.key, f"the scheduler at {self.address} was lost; start it and run again") for job in jobs)
             return
-        left = {self._submit(job): job for job in parcels}
+        left = {self._submit(job): job for job in jobs}
         ended = self.dask.as_completed(list(left), loop=self.client.loop, with_results=True)
         seen = time.monotonic()
         while left and time.monotonic() - seen < self.patience:

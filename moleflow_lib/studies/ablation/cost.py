@@ -1,19 +1,14 @@
-"""What each part costs in values and time, and what it brings: the switch that takes it out tells."""
+"""What each part costs in values and time, and what it brings: the variation without it tells."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from moleflow_lib.metrics import mean_defined
+from moleflow_lib.metrics import HEADLINES, mean_defined
 from moleflow_lib.studies.ablation.differences import paired_differences
-from moleflow_lib.studies.ablation.switches import SWITCHES
+from moleflow_lib.studies.ablation.parts import PARTS, Part, varied_as
 
 __all__ = ["part_costs"]
-
-_SHARED = ("base", "mixer")
-_JOINT = {"the flow's score": ("lora", "task_bias", "whitening", "dia")}  # parts that stand for several counted ones
-_EFFECTS = ("image_auroc", "pixel_ap", "aupro")
-
 
 def part_costs(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
     """One row a part whose removal was run.
@@ -22,28 +17,29 @@ def part_costs(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
         rows: from `run_ablation`.
 
     Returns:
-        `part`, `switch` that takes it out, `values` and whether they are `kept` per task or shared (of the flow as a
-        whole what each task adds to it),
-        `share` of all values kept per task (None for shared ones), training `seconds with` and
-        `without` it a task, and for image AUROC, pixel AP and AUPRO what it `brings`: the preset minus
-        the preset without it, with the interval `low`, `high`.
+        `part`, `without`: the variation that takes it out, `values` and whether they are `kept` per task or shared (of
+        the flow as a whole what each task adds to it), `share` of all values kept per task (None for shared ones),
+        training `seconds with` and `seconds without` it a task, and for each headline metric what it `brings`: the
+        preset minus the preset without it, with the interval `low`, `high`.
     """
-    present = {row["switch"] for row in rows}
-    effects = {metric: {row["switch"]: row for row in paired_differences(rows, metric)} for metric in _EFFECTS}
-    return [
-        {**_cost(rows, name, switch.part), **{k: v for metric in _EFFECTS for k, v in _gain(metric, effects[metric][name]).items()}}
-        for name, switch in SWITCHES.items() if switch.part and name in present
-    ]
+    effects = {metric: {row["variation"]: row for row in paired_differences(rows, metric)} for metric in HEADLINES}
+    found = []
+    for part in PARTS:
+        name = varied_as(rows, part.without)
+        if name:
+            gains = [_gain(metric, effects[metric][name]) for metric in HEADLINES]
+            found.append({**_cost(rows, name, part), **{key: value for gain in gains for key, value in gain.items()}})
+    return found
 
 
-def _cost(rows: Sequence[Mapping[str, object]], switch: str, part: str) -> dict[str, object]:
-    preset = next(row for row in rows if row["switch"] == "preset")
-    values = sum(preset["parameters"].get(name, 0) for name in _JOINT.get(part, (part,)))
-    kept = None if not values else "shared" if part in _SHARED else "per task"
+def _cost(rows: Sequence[Mapping[str, object]], name: str, part: Part) -> dict[str, object]:
+    preset = next(row for row in rows if row["variation"] == "preset")
+    values = sum(preset["parameters"].get(counted, 0) for counted in part.counted)
+    kept = None if not values else "shared" if part.shared else "per task"
     return {
-        "part": part, "switch": switch, "values": values, "kept": kept,
+        "part": part.name, "without": name, "values": values, "kept": kept,
         "share": values / preset["per_task"] if kept == "per task" else None,
-        "seconds with": _seconds(rows, "preset"), "seconds without": _seconds(rows, switch),
+        "seconds with": _seconds(rows, "preset"), "seconds without": _seconds(rows, name),
     }
 
 
@@ -53,6 +49,6 @@ def _gain(metric: str, gap: Mapping[str, object]) -> dict[str, object]:
     return {f"{metric} brings": brings, f"{metric} low": low, f"{metric} high": high}
 
 
-def _seconds(rows: Sequence[Mapping[str, object]], switch: str) -> float | None:
+def _seconds(rows: Sequence[Mapping[str, object]], name: str) -> float | None:
     """Training seconds a task, mean over tasks and seeds."""
-    return mean_defined([s for row in rows if row["switch"] == switch for s in row["seconds_per_task"].values()])
+    return mean_defined([s for row in rows if row["variation"] == name for s in row["seconds_per_task"].values()])

@@ -1,4 +1,4 @@
-"""Each switch against the preset under the same seed, with an interval: the same images, order of batches and start."""
+"""Each variation against the preset under the same seed, with an interval: the same images, order of batches and start."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ _SAME = 1e-12  # differences of the same size, to rounding
 
 
 def paired_differences(rows: Sequence[Row], metric: str) -> list[dict[str, object]]:
-    """Each switch against the preset, seed by seed.
+    """Each variation against the preset, seed by seed.
 
     Args:
         rows: from `run_ablation`.
         metric: one of `METRICS`.
 
     Returns:
-        One row a switch: `switch`, `mean` of the metric, and the numbers of `paired_gap`.
+        One row a variation: `variation`, `mean` of the metric, and the numbers of `paired_gap`.
     """
     preset = _by_seed(rows, "preset", metric)
     return [
-        {"switch": switch, "mean": mean_defined(list(own.values())), **paired_gap(own, preset)}
-        for switch in dict.fromkeys(row["switch"] for row in rows) if (own := _by_seed(rows, switch, metric)) is not None
+        {"variation": variation, "mean": mean_defined(list(own.values())), **paired_gap(own, preset)}
+        for variation in dict.fromkeys(row["variation"] for row in rows) if (own := _by_seed(rows, variation, metric)) is not None
     ]
 
 
 def metric_differences(rows: Sequence[Row], metrics: Sequence[str]) -> list[dict[str, object]]:
     """`paired_differences` of several metrics under each other, the preset's own rows left out; `metric` says which."""
-    names = {row["switch"] for row in rows} - {"preset"}
-    return [{"metric": m, **row} for m in metrics for row in paired_differences(rows, m) if row["switch"] in names]
+    names = {row["variation"] for row in rows} - {"preset"}
+    return [{"metric": m, **row} for m in metrics for row in paired_differences(rows, m) if row["variation"] in names]
 
 
 def class_differences(rows: Sequence[Row], metric: str) -> list[dict[str, object]]:
-    """The same for every class by itself: `switch`, `class`, and the numbers of `paired_gap`."""
+    """The same for every class by itself: `variation`, `class`, and the numbers of `paired_gap`."""
     classes = list(dict.fromkeys(name for row in rows for name in row["per_class"]))
     preset = {name: _by_seed(rows, "preset", metric, name) for name in classes}
-    switches = [switch for switch in dict.fromkeys(row["switch"] for row in rows) if switch != "preset"]
-    return [{"switch": switch, "class": name, **paired_gap(_by_seed(rows, switch, metric, name), preset[name])}
-            for switch in switches for name in classes]
+    variations = [variation for variation in dict.fromkeys(row["variation"] for row in rows) if variation != "preset"]
+    return [{"variation": variation, "class": name, **paired_gap(_by_seed(rows, variation, metric, name), preset[name])}
+            for variation in variations for name in classes]
 
 
 def paired_gap(own: Mapping[object, float | None], base: Mapping[object, float | None]) -> dict[str, object]:
@@ -73,7 +73,7 @@ def paired_gap(own: Mapping[object, float | None], base: Mapping[object, float |
     }
 
 
-def _by_seed(rows: Sequence[Row], switch: str, metric: str, name: str = "") -> dict[object, float | None]:
+def _by_seed(rows: Sequence[Row], variation: str, metric: str, name: str = "") -> dict[object, float | None]:
     """Seed → value of a metric, over all tasks or of one class."""
-    own = [row for row in rows if row["switch"] == switch]
+    own = [row for row in rows if row["variation"] == variation]
     return {row["seed"]: row["per_class"].get(name, {}).get(metric) if name else row[metric] for row in own}

@@ -1,4 +1,4 @@
-"""One run as a parcel for another process, and what a process does with it."""
+"""One run as a job for another process, and what a process does with it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from moleflow_lib.training.trainer import METHOD_VERSION
 
 __all__ = ["DECIDING", "input_keys", "keep", "kept", "measure", "run_key"]
 
-_ROW_VERSION = 3  # raise it when rows hold other numbers or more of them
+_ROW_VERSION = 4  # raise it when rows hold other numbers or more of them
 DECIDING = ("data", "features", "flow", "train", "score", "router")  # groups of options that decide numbers
 
 
@@ -86,4 +86,4 @@ def kept(path: Path, key: str, run: AblationRun) -> dict[str, object]:
     if stored.get("key") != key or stored.get("row_sha256") != digest(stored.get("row")):
         raise ArtifactError(f"{path} is damaged or of another run; delete it and run again")
     changes = {name: list(value) if isinstance(value, tuple) else value for name, value in run.changes.items()}
-    return {"switch": run.switch, "value": changes, **stored["row"]}
+    return {"variation": run.variation, "changes": changes, **stored["row"]}

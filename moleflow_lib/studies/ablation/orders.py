@@ -18,7 +18,7 @@ def order_runs(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Runs of the unchanged preset, by their order of tasks written `a > b > c`."""
     runs: dict[str, list[Row]] = {}
     for row in rows:
-        if row["switch"] == "preset" or set(row["value"]) == {"classes"}:
+        if row["variation"] == "preset" or set(row["changes"]) == {"classes"}:
             runs.setdefault(" > ".join(row["order"]), []).append(row)
     return runs
 

@@ -40,36 +40,36 @@ def run_ablation(runs: Sequence[AblationRun], folder: Path, *, jobs: int = 0, sc
         scheduler: address of a Dask scheduler, tcp://host:port, whose workers carry the runs instead.
 
     Returns:
-        One row a run, in the order given: `switch`, `value` (the fields changed), and what `measure` returns.
+        One row a run, in the order given: `variation`, `changes` (the options set), and what `measure` returns.
 
     Raises:
         RunError: some runs failed, each listed with its key; all others were finished and are kept.
         ArtifactError: a kept result is damaged.
         ConfigError: the scheduler does not answer, or Dask is missing.
     """
-    parcels = _parcels(runs, folder)
-    finished = {job.key for job in parcels if job.path.is_file() and kept(job.path, job.key, job.run)}
-    pending = [job for job in parcels if job.key not in finished]
-    failures = _fan_out(pending, len(parcels), jobs, scheduler) if pending else {}
-    lost = [job for job in parcels if not job.path.is_file()]
+    planned = _planned_jobs(runs, folder)
+    finished = {job.key for job in planned if job.path.is_file() and kept(job.path, job.key, job.run)}
+    pending = [job for job in planned if job.key not in finished]
+    failures = _fan_out(pending, len(planned), jobs, scheduler) if pending else {}
+    lost = [job for job in planned if not job.path.is_file()]
     if lost:
         left = f"its result was not left in {folder}, which all workers must share"
         raise RunError(problem_list(
-            f"{len(lost)} of {len(parcels)} ablation runs failed; the others are kept and will not run again:",
+            f"{len(lost)} of {len(planned)} ablation runs failed; the others are kept and will not run again:",
             [f"{job.run.name} (key {job.key[:24]}): {failures.get(job.key, left)}" for job in lost],
         ))
-    return [kept(job.path, job.key, job.run) for job in parcels]
+    return [kept(job.path, job.key, job.run) for job in planned]
 
 
-def _parcels(runs: Sequence[AblationRun], folder: Path) -> list[Job]:
+def _planned_jobs(runs: Sequence[AblationRun], folder: Path) -> list[Job]:
     """Runs with their keys; extracts what features are missing and leaves the grid's file."""
     runs = [replace(run, config=_placed(run.config)) for run in runs]
     inputs: dict[str, dict[str, object]] = {}
-    for run in runs:  # switches and seeds share their inputs
+    for run in runs:  # variations and seeds share their inputs
         data = digest(run.config.group("data", "features"))
         inputs[data] = inputs.get(data) or input_keys(Experiment(run.config))
     keyed = [(run_key(run, inputs[digest(run.config.group("data", "features"))]), run) for run in runs]
-    grid = [{"key": key, "switch": run.switch, "seed": run.seed, "config": run.config.group(*DECIDING)} for key, run in keyed]
+    grid = [{"key": key, "variation": run.variation, "seed": run.seed, "config": run.config.group(*DECIDING)} for key, run in keyed]
     folder = folder.resolve()
     plan = folder / "plans" / f"{digest(grid)[:24]}.json"
     write_json(plan, {"runs": grid})
@@ -91,8 +91,8 @@ def _fan_out(pending: Sequence[Job], total: int, jobs: int, scheduler: str) -> d
         with progress(None, "ablation runs", total=total, initial=total - len(pending)) as bar:
             by_name = {job.run.name: job for job in pending}
             for wave in waves([job.run for job in pending]):
-                parcels = [by_name[run.name] for run in wave]
-                for key, problem in cluster.outcomes(parcels) if cluster else _local(parcels, jobs):
+                planned = [by_name[run.name] for run in wave]
+                for key, problem in cluster.outcomes(planned) if cluster else _local(planned, jobs):
                     failures |= {key: problem} if problem else {}
                     bar.update()
     finally:
@@ -101,14 +101,14 @@ def _fan_out(pending: Sequence[Job], total: int, jobs: int, scheduler: str) -> d
     return failures
 
 
-def _local(parcels: Sequence[Job], jobs: int) -> Iterator[tuple[str, str]]:
+def _local(planned: Sequence[Job], jobs: int) -> Iterator[tuple[str, str]]:
     """Outcomes on this machine's cores or GPUs, as they come."""
-    gpus = _gpus(parcels[0].run.config.run.device)
-    jobs = min(jobs or len(gpus) or joblib.cpu_count(), len(parcels))
-    missing = {job.key for job in parcels}
+    gpus = _gpus(planned[0].run.config.run.device)
+    jobs = min(jobs or len(gpus) or joblib.cpu_count(), len(planned))
+    missing = {job.key for job in planned}
     pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
     try:
-        for key, problem in pool(joblib.delayed(carry_out)(job, gpus) for job in parcels):
+        for key, problem in pool(joblib.delayed(carry_out)(job, gpus) for job in planned):
             missing.discard(key)
             yield key, problem
     except TerminatedWorkerError as error:

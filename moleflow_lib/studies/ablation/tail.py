@@ -71,39 +71,39 @@ def tail_summary(train: np.ndarray, normal: np.ndarray, defects: np.ndarray) -> 
     }
 
 
-def tail_rows(rows: Sequence[Mapping[str, object]], switches: Sequence[str]) -> list[dict[str, object]]:
-    """The tails of some switches side by side, means over seeds.
+def tail_rows(rows: Sequence[Mapping[str, object]], variations: Sequence[str]) -> list[dict[str, object]]:
+    """The tails of some variations side by side, means over seeds.
 
     Returns:
-        One row a switch and class: `switch`, `class`, `images` (`training` or `normal test`), each
+        One row a variation and class: `variation`, `class`, `images` (`training` or `normal test`), each
         quantile's distance to the median, `defects` likewise, `reach`, `beyond`, `seeds`.
     """
     return [
-        _tail_row(switch, name, images, [row["tail"][name] for row in rows if row["switch"] == switch])
-        for switch in switches for name in _classes(rows, switch) for images in ("train", "normal")
+        _tail_row(variation, name, images, [row["tail"][name] for row in rows if row["variation"] == variation])
+        for variation in variations for name in _classes(rows, variation) for images in ("train", "normal")
     ]
 
 
-def tail_gap(rows: Sequence[Mapping[str, object]], switch: str, number: str) -> dict[str, object]:
-    """`paired_gap` of the preset against a switch in `width`, `reach` or `beyond`, as means over classes."""
+def tail_gap(rows: Sequence[Mapping[str, object]], variation: str, number: str) -> dict[str, object]:
+    """`paired_gap` of the preset against a variation in `width`, `reach` or `beyond`, as means over classes."""
     def by_seed(name: str) -> dict[object, float | None]:
-        own = [row for row in rows if row["switch"] == name]
+        own = [row for row in rows if row["variation"] == name]
         return {row["seed"]: mean_defined([tail[number] for tail in row["tail"].values()]) for row in own}
 
-    return paired_gap(by_seed("preset"), by_seed(switch))
+    return paired_gap(by_seed("preset"), by_seed(variation))
 
 
-def _classes(rows: Sequence[Mapping[str, object]], switch: str) -> list[str]:
-    return list(dict.fromkeys(name for row in rows if row["switch"] == switch for name in row["tail"]))
+def _classes(rows: Sequence[Mapping[str, object]], variation: str) -> list[str]:
+    return list(dict.fromkeys(name for row in rows if row["variation"] == variation for name in row["tail"]))
 
 
-def _tail_row(switch: str, name: str, images: str, tails: Sequence[Mapping[str, object]]) -> dict[str, object]:
+def _tail_row(variation: str, name: str, images: str, tails: Sequence[Mapping[str, object]]) -> dict[str, object]:
     def above(value: float | None, tail: Mapping[str, object]) -> float | None:
         return None if value is None or tail[images]["50"] is None else value - tail[images]["50"]
 
     of_test = images == "normal"
     return {
-        "switch": switch, "class": name, "images": "normal test" if of_test else "training",
+        "variation": variation, "class": name, "images": "normal test" if of_test else "training",
         **{f"{q} %": mean_defined([above(tail[images][q], tail) for tail in tails]) for q in QUANTILES[1:]},
         "defects": mean_defined([above(tail["defects"], tail) for tail in tails]) if of_test else None,
         "reach": mean_defined([tail["reach"] for tail in tails]) if of_test else None,

@@ -58,11 +58,11 @@ def _until(ready: Callable[[], object], seconds: float = 240) -> None:
 def test_a_killed_worker_costs_its_own_run_alone_and_a_failing_run_no_other(
     cluster: str, tiny_config: Callable[..., ExperimentConfig], tmp_path: Path
 ) -> None:
-    runs = planned_runs(tiny_config(ablation_switches=("no DIA", "no mixer", "no LoRA"), out_dir=str(tmp_path / "here")))
+    runs = planned_runs(tiny_config(ablations="dia_blocks=0; use_mixer=false; use_lora=false", out_dir=str(tmp_path / "here")))
     assert len(runs) == 8
     here = run_ablation(runs, tmp_path / "here" / "kept", jobs=1)
     there = [replace(run, config=run.config.with_(out_dir=str(tmp_path / "there"))) for run in runs]
-    bad = replace(there[0], switch="hot", config=there[0].config.with_(lr=1e30, clip_norm=0.0))
+    bad = replace(there[0], variation="hot", config=there[0].config.with_(lr=1e30, clip_norm=0.0))
     with distributed.Client(cluster, set_as_default=False) as watcher, ThreadPoolExecutor(1) as pool:
         watcher.wait_for_workers(2, timeout=240)
         pids = watcher.run(os.getpid)
@@ -85,10 +85,10 @@ def test_no_workers_left_is_said_in_the_end(cluster: str, tiny_config: Callable[
         for pid in pids.values():
             os.kill(pid, signal.SIGKILL)
         _until(lambda: not watcher.scheduler_info(n_workers=-1)["workers"])
-        parcels = running._parcels(planned_runs(tiny_config(ablation_seeds=(0,)))[:1], tmp_path)
-        assert [problem for _, problem in connection.outcomes(parcels)][0].startswith("no worker was left")
+        jobs_ = running._planned_jobs(planned_runs(tiny_config(ablation_seeds=(0,)))[:1], tmp_path)
+        assert [problem for _, problem in connection.outcomes(jobs_)][0].startswith("no worker was left")
         connection.close()
-        assert [key for key, problem in connection.outcomes(parcels) if "was lost" in problem] == [parcels[0].key]
+        assert [key for key, problem in connection.outcomes(jobs_) if "was lost" in problem] == [jobs_[0].key]
         with pytest.raises(ConfigError, match="has no workers"):
             Cluster(cluster)
 

@@ -34,16 +34,16 @@ def test_seeds_that_only_one_side_has_and_undefined_values_are_left_out() -> Non
     assert paired_gap({0: None}, {0: 0.1})["difference"] is None
 
 
-def test_switches_are_paired_with_the_preset_of_their_seed(row: Callable[..., dict]) -> None:
-    rows = [row("preset", 0, 0.5), row("preset", 1, 0.9), row("no DIA", 1, 0.8), row("no DIA", 0, 0.4)]
+def test_variations_are_paired_with_the_preset_of_their_seed(row: Callable[..., dict]) -> None:
+    rows = [row("preset", 0, 0.5), row("preset", 1, 0.9), row("dia_blocks=0", 1, 0.8), row("dia_blocks=0", 0, 0.4)]
     first, second = paired_differences(rows, "image_auroc")
-    assert first["switch"] == "preset" and first["difference"] == 0
+    assert first["variation"] == "preset" and first["difference"] == 0
     assert second["difference"] == pytest.approx(-0.1) and second["spread"] == pytest.approx(0, abs=1e-12)
     assert second["sign"] is None and second["low"] is None, "an interval without width claims more than two equal steps can show"
 
 
 def test_classes_are_compared_one_by_one(row: Callable[..., dict]) -> None:
-    rows = [row("preset", 0, 0.5), row("no DIA", 0, 0.4)]
+    rows = [row("preset", 0, 0.5), row("dia_blocks=0", 0, 0.4)]
     rows[1]["per_class"]["nut"]["image_auroc"] = 0.7
     gaps = {gap["class"]: gap["difference"] for gap in class_differences(rows, "image_auroc")}
     assert gaps == {"nut": pytest.approx(0.2), "grid": pytest.approx(-0.1)}

@@ -6,47 +6,52 @@ import pytest
 
 from moleflow_lib.config import PRESETS, ExperimentConfig
 from moleflow_lib.errors import ConfigError
-from moleflow_lib.studies.ablation.grid import Grid, plan_rows, planned_runs, waves
-from moleflow_lib.studies.ablation.switches import SWITCHES
+from moleflow_lib.studies.ablation.grid import plan_rows, planned_runs, waves
 
 NAMED = ExperimentConfig().with_(classes=("nut", "grid", "board"), ablation_seeds=(0, 1))
 
 
-def test_a_grid_is_the_product_of_its_sides() -> None:
-    orders = {"": NAMED.data.classes, "order 1": ("grid", "nut", "board")}
-    runs = Grid(switches=("preset", "no DIA"), orders=orders, seeds=(3, 5)).runs(NAMED)
-    assert [(run.switch, run.seed) for run in runs[:4]] == [("preset", 3), ("no DIA", 3), ("order 1", 3), ("no DIA, order 1", 3)]
-    assert len(runs) == 8 and len({run.name for run in runs}) == 8
-    assert runs[3].config == NAMED.with_(seed=3, dia_blocks=0, classes=("grid", "nut", "board"))
-    assert runs[3].changes == {"dia_blocks": 0, "classes": ("grid", "nut", "board")}
+def _names(**options: object) -> set[str]:
+    return {run.variation for run in planned_runs(ExperimentConfig().with_(**options))}
+
+
+def test_every_variation_runs_with_every_seed_beside_the_preset() -> None:
+    runs = planned_runs(NAMED.with_(ablations="dia_blocks=0; lora_rank=4, top_k=1"))
+    assert [(run.variation, run.seed) for run in runs] == [
+        (name, seed) for seed in (0, 1) for name in ("preset", "dia_blocks=0", "lora_rank=4, top_k=1")
+    ]
+    assert runs[1].config == NAMED.with_(ablations="dia_blocks=0; lora_rank=4, top_k=1", seed=0, dia_blocks=0)
+    assert runs[1].changes == {"dia_blocks": 0} and len({run.name for run in runs}) == len(runs)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_planned_run_changes_its_preset(preset: str) -> None:
-    base = ExperimentConfig.from_params({"preset": preset}).with_(ablation_switches=(), ablation_epochs=0, ablation_orders=())
+    base = ExperimentConfig.from_params({"preset": preset}).with_(ablation_epochs=0, ablation_orders=())
     runs = planned_runs(base)
-    assert len({run.name for run in runs}) == len(runs)
-    assert all((run.switch == "preset") != any(base[name] != value for name, value in run.changes.items()) for run in runs)
+    assert len({run.name for run in runs}) == len(runs) > 10
+    assert all((run.variation == "preset") != any(base[name] != value for name, value in run.changes.items()) for run in runs)
 
 
-def test_switches_that_change_nothing_are_left_out() -> None:
-    names = {run.switch for run in planned_runs(ExperimentConfig().with_(ablation_switches=("rank 4", "top-1", "rank 64", "top-3")))}
-    assert names == {"preset", "rank 4", "top-1"}
-    unfinished = ExperimentConfig().with_(use_lora=False, backbone="filterbank", ablation_switches=("rank 4", "block norm", "no DIA"))
-    assert {run.switch for run in planned_runs(unfinished)} == {"preset", "no DIA"}, "moot without LoRA, without blocks"
-    unwhitened = ExperimentConfig().with_(use_whitening=False, identity_weight=0)
-    assert "identity regulariser" not in {run.switch for run in planned_runs(unwhitened)}
+def test_variations_that_change_nothing_are_left_out() -> None:
+    assert _names(ablations="lora_rank=4|64; top_k=1|3") == {"preset", "lora_rank=4", "top_k=1"}
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("seed=3", "use ablation_seeds"), ("classes=a,b", "use ablation_classes or ablation_orders"),
+    ("device=cpu", "changes no number"), ("bank_share=0.5", "changes no number"), ("no_such=1", "unknown parameter"),
+])
+def test_what_is_no_question_about_the_method_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        planned_runs(NAMED.with_(ablations=text))
 
 
 def test_orders_run_the_preset_alone() -> None:
-    runs = planned_runs(NAMED.with_(ablation_switches=("top-1",), ablation_orders=("board>nut>grid", "nut > grid > board")))
-    assert [run.switch for run in runs] == ["preset", "top-1", "preset", "top-1", "order 1", "order 1"]
-    assert runs[-1].config.data.classes == ("board", "nut", "grid") and runs[-1].changes == {"classes": ("board", "nut", "grid")}
+    runs = planned_runs(NAMED.with_(ablations="top_k=1", ablation_orders=("board>nut>grid", "nut > grid > board")))
+    assert [run.variation for run in runs] == ["preset", "top_k=1", "preset", "top_k=1", "order 1", "order 1"]
+    assert runs[-1].config.data.classes == ("board", "nut", "grid") == runs[-1].changes["classes"]
 
 
-def test_unknown_switches_and_orders_of_other_tasks_are_refused() -> None:
-    with pytest.raises(ConfigError, match="no_such"):
-        planned_runs(ExperimentConfig().with_(ablation_switches=("no_such",)))
+def test_orders_of_other_tasks_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"expected each of nut, grid, board once.*nut>grid"):
         planned_runs(NAMED.with_(ablation_orders=("nut>grid",)))
     with pytest.raises(ConfigError, match="by name"):
@@ -60,7 +65,9 @@ def test_a_presets_orders_do_not_follow_it_to_other_products() -> None:
 
 
 def test_no_wave_trains_a_task_twice() -> None:
-    runs = planned_runs(NAMED.with_(ablation_orders=("nut>board>grid", "grid>nut>board"), ablation_switches=tuple(SWITCHES)))
+    base = ExperimentConfig.from_params({"preset": "v5_final"})
+    config = NAMED.with_(ablation_orders=("nut>board>grid", "grid>nut>board"), ablations=base.study.ablations)
+    runs = planned_runs(config)
     made: set = set()
     parts = waves(runs)
     for wave in parts:
@@ -68,14 +75,12 @@ def test_no_wave_trains_a_task_twice() -> None:
         assert sum(map(len, new)) == len(set().union(*new)), "two runs of one wave would write the same file"
         made |= set().union(*new)
     assert sorted(run.name for wave in parts for run in wave) == sorted(run.name for run in runs)
-    first = {run.switch for run in parts[0]}
-    assert {"preset", "no DIA", "order 2"} <= first and not {"top-1", "router tied", "order 1"} & first
+    first = {run.variation for run in parts[0]}
+    assert {"preset", "dia_blocks=0", "order 2"} <= first
+    assert not {"top_k=1", "router_covariance=tied", "order 1"} & first
 
 
-@pytest.mark.parametrize("preset", ["v5_final", "recommended", "demo"])
-def test_every_plan_can_be_shown(preset: str) -> None:
-    two = {"classes": "nut,grid", "ablation_classes": "nut,grid", "ablation_orders": "grid>nut"}
-    rows = plan_rows(planned_runs(ExperimentConfig.from_params({"preset": preset, **two})))
-    assert all(row["what"] and (row["changes"] or row["switch"] == "preset") for row in rows)
-    shown = {row["switch"]: row["changes"] for row in rows}
-    assert shown["order 1"] == "classes = grid > nut" and shown.get("even blocks", "blocks = 2, 4, 6, 8") == "blocks = 2, 4, 6, 8"
+def test_a_plan_can_be_shown() -> None:
+    rows = plan_rows(planned_runs(NAMED.with_(ablations="top_k=1", ablation_orders=("grid>nut>board",))))
+    assert [row["variation"] for row in rows] == ["preset", "top_k=1", "order 1"]
+    assert rows[-1] == {"variation": "order 1", "tasks": "grid > nut > board", "seeds": "0, 1"}

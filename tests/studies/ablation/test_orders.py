@@ -14,10 +14,10 @@ def rows(row: Callable[..., dict]) -> list[dict]:
     turned = ("grid", "nut")
     rows = [row("preset", 0, 0.80), row("preset", 1, 0.84), row("order 1", 0, 0.70, turned), row("order 1", 1, 0.72, turned)]
     rows[0]["per_class"]["nut"]["image_auroc"] = 0.9
-    return [*rows, row("no DIA", 0, 0.1)]
+    return [*rows, row("dia_blocks=0", 0, 0.1)]
 
 
-def test_rows_are_grouped_by_order_and_switches_left_out(rows: list[dict]) -> None:
+def test_rows_are_grouped_by_order_and_variations_left_out(rows: list[dict]) -> None:
     assert {order: len(own) for order, own in order_runs(rows).items()} == {"nut > grid": 2, "grid > nut": 2}
     first, second = order_rows(rows, "image_auroc")
     assert (first["order"], first["base"], first["mean"]) == ("nut > grid", "nut", pytest.approx(0.82))

@@ -23,15 +23,15 @@ Make = Callable[..., ExperimentConfig]
 
 def test_rows_hold_what_is_documented(tiny_config: Make, tmp_path: Path) -> None:
     rows = run_ablation(planned_runs(tiny_config(ablation_orders="nut>leather", ablation_seeds=(0,))), tmp_path, jobs=1)
-    assert [row["switch"] for row in rows] == ["preset", "no DIA", "top-1", "order 1"]
-    documented = {"switch", "value", "seed", "order", "routing", "seconds", "seconds_per_task", "per_task", "parameters", "lora",
+    assert [row["variation"] for row in rows] == ["preset", "dia_blocks=0", "top_k=1", "order 1"]
+    documented = {"variation", "changes", "seed", "order", "routing", "seconds", "seconds_per_task", "per_task", "parameters", "lora",
                   "tail", "device", "per_class", "per_class_oracle", *METRICS}
     for row in rows:
         assert set(row) == documented
         assert set(row["per_class"]) == set(row["per_class_oracle"]) == set(row["tail"]) == {"leather", "nut"}
         assert sum(row["seconds_per_task"].values()) == pytest.approx(row["seconds"])
-    assert rows[3]["order"] == ["nut", "leather"] == rows[3]["value"]["classes"] and rows[0]["order"] == ["leather", "nut"]
-    assert rows[1]["parameters"]["dia"] == 0 < rows[0]["parameters"]["dia"] and rows[1]["value"] == {"dia_blocks": 0}
+    assert rows[3]["order"] == ["nut", "leather"] == rows[3]["changes"]["classes"] and rows[0]["order"] == ["leather", "nut"]
+    assert rows[1]["parameters"]["dia"] == 0 < rows[0]["parameters"]["dia"] and rows[1]["changes"] == {"dia_blocks": 0}
 
 
 def test_runs_are_kept_and_not_run_again(tiny_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +47,7 @@ def test_runs_are_kept_and_not_run_again(tiny_config: Make, tmp_path: Path, monk
 def test_another_setting_or_other_images_have_another_key(tiny_config: Make, tmp_path: Path) -> None:
     def keys(**changes: object) -> set[str]:
         config = tiny_config(**{"ablation_seeds": (0,), **changes})
-        return {job.key for job in running._parcels(planned_runs(config), tmp_path)}
+        return {job.key for job in running._planned_jobs(planned_runs(config), tmp_path)}
 
     first = keys()
     assert keys() == first and len(first) == 3
@@ -55,7 +55,7 @@ def test_another_setting_or_other_images_have_another_key(tiny_config: Make, tmp
 
 
 def test_a_damaged_result_is_refused(tiny_config: Make, tmp_path: Path) -> None:
-    runs = planned_runs(tiny_config(ablation_switches=("top-1",), ablation_seeds=(0,)))[:1]
+    runs = planned_runs(tiny_config(ablations="top_k=1", ablation_seeds=(0,)))[:1]
     run_ablation(runs, tmp_path, jobs=1)
     path = next(tmp_path.glob("*.json"))
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 7'))
@@ -67,7 +67,7 @@ def test_side_by_side_is_the_same_and_a_failing_run_stops_no_other(tiny_config: 
     runs = planned_runs(tiny_config(out_dir=str(tmp_path / "one"), ablation_seeds=(0,), ablation_orders="nut>leather"))
     alone = run_ablation(runs, tmp_path / "one" / "kept", jobs=1)
     moved = [replace(run, config=run.config.with_(out_dir=str(tmp_path / "two"))) for run in runs]
-    bad = replace(moved[1], switch="hot", config=moved[1].config.with_(lr=1e30, clip_norm=0.0))
+    bad = replace(moved[1], variation="hot", config=moved[1].config.with_(lr=1e30, clip_norm=0.0))
     with pytest.raises(RunError, match=r"1 of 5 ablation runs failed") as caught:
         run_ablation([bad, *moved], tmp_path / "two" / "kept", jobs=2)
     assert "hot, seed 0 (key " in str(caught.value) and "not finite" in str(caught.value)
@@ -75,7 +75,7 @@ def test_side_by_side_is_the_same_and_a_failing_run_stops_no_other(tiny_config: 
 
 
 def test_a_process_that_does_not_see_the_folder_says_so(tiny_config: Make, tmp_path: Path) -> None:
-    (job,) = running._parcels(planned_runs(tiny_config(ablation_seeds=(0,)))[:1], tmp_path)
+    (job,) = running._planned_jobs(planned_runs(tiny_config(ablation_seeds=(0,)))[:1], tmp_path)
     key, problem = jobs.carry_out(replace(job, plan=tmp_path / "elsewhere" / "plan.json"))
     assert key == job.key and "does not see" in problem and "shared file system" in problem
     _, problem = jobs.carry_out(replace(job, key="0" * 64))

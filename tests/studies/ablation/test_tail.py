@@ -47,9 +47,9 @@ def test_a_learned_task_has_a_tail(learned: Experiment) -> None:
 
 
 def test_the_gap_is_paired_by_seed(row: Callable[..., dict]) -> None:
-    rows = [row(switch, seed, 0.5) for switch in ("preset", "no tail loss") for seed in (0, 1)]
+    rows = [row(variation, seed, 0.5) for variation in ("preset", "tail_weight=0") for seed in (0, 1)]
     for own, reach in zip(rows, (3.0, 4.0, 5.0, 7.0), strict=True):
         for name in own["tail"]:
             own["tail"][name] = {**own["tail"][name], "reach": reach}
-    gap = tail_gap(rows, "no tail loss", "reach")
+    gap = tail_gap(rows, "tail_weight=0", "reach")
     assert gap["difference"] == pytest.approx(-2.5) and gap["spread"] == pytest.approx(0.5**0.5)

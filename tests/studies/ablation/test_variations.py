@@ -1,0 +1,44 @@
+"""One language for a change: what is written is what is set, and its name is read back as the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from moleflow_lib.config import PRESETS, ExperimentConfig
+from moleflow_lib.errors import ConfigError
+from moleflow_lib.metrics import METRICS
+from moleflow_lib.studies.ablation import PARTS, PUBLISHED, parse_variations, variation_name
+
+
+def test_alternatives_are_combined_and_lists_keep_their_commas() -> None:
+    assert parse_variations("lora_rank=4|8, use_mixer=false; blocks=2,4, top_k=1; ") == [
+        {"lora_rank": 4, "use_mixer": False}, {"lora_rank": 8, "use_mixer": False}, {"blocks": (2, 4), "top_k": 1},
+    ]
+    assert parse_variations("") == []
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("dia_blocks", "expected option=value"), ("=3", "expected option=value"), ("dia_blocks=", "expected option=value"),
+    ("dia_block=0", "did you mean 'dia_blocks'"), ("lora_rank=many", "lora_rank: expected a whole number"),
+])
+def test_what_cannot_be_read_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse_variations(text)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_names_are_read_back_as_the_same_change(preset: str) -> None:
+    named = parse_variations(ExperimentConfig.from_params({"preset": preset}).study.ablations)
+    assert named
+    for changes in named:
+        assert parse_variations(variation_name(changes)) == [changes]
+
+
+def test_parts_and_published_effects_are_valid_changes() -> None:
+    for changes in (*(part.without for part in PARTS), *(effect.changes for effect in PUBLISHED)):
+        config = ExperimentConfig().with_(**changes)
+        assert {name: config[name] for name in changes} == changes
+    assert len({part.name for part in PARTS}) == len(PARTS)
+    assert all(effect.metric in METRICS and effect.words for effect in PUBLISHED)
+    by_change = {variation_name(effect.changes): effect.difference for effect in PUBLISHED if effect.metric == "image_auroc"}
+    assert by_change["dia_blocks=0"] == -0.06
