@@ -28,9 +28,9 @@ class LiteralLoRALinear(LoRALinear):
     """The published order of operations: A and B applied to every patch."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        task = self._active
-        update = F.linear(F.linear(x, self.lora_A[task]), self.lora_B[task])
-        return F.linear(x, self.base.weight) + self.scaling * update + self.base.bias + self.task_bias[task]
+        (task,) = self._active
+        update = F.linear(F.linear(x, task.lora_A), task.lora_B)
+        return F.linear(x, self.base.weight) + self.scaling * update + self.base.bias + task.task_bias
 
 
 class LiteralSubnet(MoLESubnet):
@@ -98,8 +98,7 @@ def _flows() -> tuple[SequenceINN, SequenceINN]:
     for flow in (ours, literal):
         for layer in flow.modules():
             if isinstance(layer, LoRALinear):
-                layer.add_task(0)
-                layer.activate(0)
+                layer.activate(layer.new_update())
     return ours, literal
 
 

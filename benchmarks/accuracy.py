@@ -22,13 +22,13 @@ from moleflow_lib.metrics import HEADLINES, average, interval, mean_defined, ove
 from moleflow_lib.reporting.text.words import title
 from moleflow_lib.studies.ablation import parse_variations
 from moleflow_lib.studies.baselines.comparison import METHOD, Estimate, compare
-from moleflow_lib.studies.baselines.run import Trial
+from moleflow_lib.studies.baselines.run import MethodRun
 
 SHOWN = {metric: title(metric) for metric in HEADLINES}
 BANK = "memory_bank"
 _OWN = ("preset", "seed", "comparison_seeds", "classes", "dataset_root", "out_dir", "backbone", "backbone_weights", "device")
-Runs = Sequence[Sequence[Trial]]  # one row an order, one trial a seed
-Trials = Mapping[tuple[str, str], Runs]  # (preset, method) → its runs
+Runs = Sequence[Sequence[MethodRun]]  # one row an order, one trial a seed
+MethodRuns = Mapping[tuple[str, str], Runs]  # (preset, method) → its runs
 
 
 def main() -> None:
@@ -48,9 +48,9 @@ def main() -> None:
 
 def _report(planned: Sequence[tuple[str, Experiment]], orders: Sequence[str], seeds: str) -> None:
     """Learn what is not there yet and print the tables."""
-    trials: dict[tuple[str, str], list[list[Trial]]] = {}
+    trials: dict[tuple[str, str], list[list[MethodRun]]] = {}
     for preset, experiment in planned:
-        for name, runs in compare(experiment).trials.items():
+        for name, runs in compare(experiment).runs.items():
             trials.setdefault((preset, name), []).append(list(runs))
     print(f"Orders: {', '.join(orders)}; seeds {seeds}. Routed, means over orders and seeds; in brackets the 95 % interval over "
           "test images and seeds, orders averaged.\n")
@@ -80,7 +80,7 @@ def _changes(text: str) -> dict[str, object]:
     return found[0] if found else {}
 
 
-def _print_means(trials: Trials) -> None:
+def _print_means(trials: MethodRuns) -> None:
     classes = sorted(next(iter(trials.values()))[0][0].result.classes)
     print("| preset | method | metric | " + " | ".join(classes) + " | mean |")
     print("|---|---|---|" + "---|" * (len(classes) + 1))
@@ -90,7 +90,7 @@ def _print_means(trials: Trials) -> None:
             print(f"| {preset} | {name} | {shown} | {' | '.join(map(_number, values))} | {_words(_mean(runs, metric))} |")
 
 
-def _print_differences(trials: Trials) -> None:
+def _print_differences(trials: MethodRuns) -> None:
     (first, *others), last = list(trials), [key for key in trials if key[1] == METHOD][-1]  # the last preset against all else
     if not others:
         return
@@ -100,7 +100,7 @@ def _print_differences(trials: Trials) -> None:
             print(f"| {other[0]}, {other[1]} | " + " | ".join(_words(_gap(trials, last, other, m), "+") for m in SHOWN) + " |")
 
 
-def _print_costs(trials: Trials) -> None:
+def _print_costs(trials: MethodRuns) -> None:
     """What is kept and how long it takes, means over orders, seeds and tasks; a task keeps its prototype too."""
     print("\nA variation is charged for all that it trains, also where its weight is 0; ms without backbone and router.\n")
     print("| preset | method | k values a task | MB a task | k values shared | s to learn a task | ms to score an image |")
@@ -113,7 +113,7 @@ def _print_costs(trials: Trials) -> None:
               f"{1e3 * mean(c.score_seconds for c in costs):.2f} |")
 
 
-def _gap(trials: Trials, one: tuple[str, str], other: tuple[str, str], metric: str) -> Estimate:
+def _gap(trials: MethodRuns, one: tuple[str, str], other: tuple[str, str], metric: str) -> Estimate:
     own, theirs = (_pooled(trials[key], metric) for key in (one, other))
     if own is None:
         return Estimate(value=None, interval=None)
@@ -135,7 +135,7 @@ def _pooled(runs: Runs, metric: str) -> np.ndarray | None:
     return None if seeds[0][0] is None else over_seeds([np.mean(column, axis=0) for column in seeds])
 
 
-def _of_class(run: Trial, metric: str, name: str) -> float | None:
+def _of_class(run: MethodRun, metric: str, name: str) -> float | None:
     return run.result.final(metric)[run.result.classes.index(name)]
 
 

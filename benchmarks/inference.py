@@ -14,8 +14,9 @@ from moleflow_lib.features.extractor import PatchExtractor, build_extractor
 from moleflow_lib.routing.router import TaskPrototype
 from moleflow_lib.scoring.aggregation import pixel_maps
 from moleflow_lib.scoring.detector import ContinualDetector
-from moleflow_lib.scoring.memory_bank import TaskMemory
-from moleflow_lib.scoring.prototype_distance import PrototypeDistance
+from moleflow_lib.scoring.memory_bank import MemoryBank
+from moleflow_lib.scoring.prototype_distance import ImageScale
+from moleflow_lib.scoring.task_parts import TaskHistory, TaskParts
 
 __all__ = ["report_overheads"]
 
@@ -39,23 +40,26 @@ def report_overheads() -> None:
 def _detector(extractor: PatchExtractor, config: ExperimentConfig) -> ContinualDetector:
     """A detector with as many untrained tasks as a short sequence has; its speed is that of a trained one."""
     dim = extractor.feature_dim
-    detector = ContinualDetector(dim, config)
+    detector = ContinualDetector.untrained(dim, config)
     for task in range(TASKS):
-        detector.flow.add_task(task)
-        prototype = TaskPrototype(dim)
-        prototype.update(torch.randn(50, dim))
-        prototype.finalize()
-        detector.router.add(prototype)
-        scale, stored = torch.tensor([[0.0, 1.0], [0.0, 1.0]]), torch.randn(config.score.memory_size, dim).half()
-        if config.score.scaled:
-            detector.memories.append(
-                TaskMemory(stored, scale, config.score.memory_neighbours, compress=config.score.compress_scores)
-            )
-        if config.score.prototype_weight:
-            detector.prototype_distances.append(PrototypeDistance(prototype, scale.double(), torch.empty(0)))
-    detector.flow.train_only(None)
+        detector = detector.with_task(_untrained_task(detector, str(task)))
     detector.route(torch.zeros(1, dim))  # factors the covariances once, as a long run would
     return detector
+
+
+def _untrained_task(detector: ContinualDetector, name: str) -> TaskParts:
+    dim = detector.dim
+    score = detector.config.score
+    scale = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
+    stored = torch.randn(score.memory_size, dim).half()
+    parts = detector.flow.new_parts(name, first=not detector.tasks).requires_grad_(False)
+    history = TaskHistory(name=name, curves={}, steps=0, seconds=0.0, state_sha256="", base_sha256="", resumed=False)
+    return TaskParts(
+        name=name, key=name, flow=parts, prototype=TaskPrototype.of(torch.randn(50, dim)), history=history,
+        bank=MemoryBank(stored, torch.zeros(len(stored), dtype=torch.long)) if len(stored) else None,
+        patch_scale=scale if score.scaled else None,
+        image_scale=ImageScale(scale.double(), torch.empty(0)) if score.prototype_weight else None,
+    )
 
 
 def _share(extractor: PatchExtractor, detector: ContinualDetector) -> float:

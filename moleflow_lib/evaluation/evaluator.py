@@ -1,13 +1,8 @@
-"""What the detector finds on every task, after every task, with the task given and with it chosen.
-
-`oracle`: each image is scored with the parts of the task it belongs to. `routed`: with those of the
-task the router picks among the ones known at that moment. Only `routed` is what a factory would see.
-"""
+"""One task's test images scored under any task's parts, and what that is worth in metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Protocol
 
@@ -22,17 +17,15 @@ from moleflow_lib.metrics import (
     ROUNDS,
     Replicates,
     average,
-    continual_summary,
     image_metrics,
     mean_defined,
     pixel_metrics,
     replicate_metrics,
-    routing_summary,
 )
-from moleflow_lib.routing.router import PrototypeRouter
 from moleflow_lib.scoring.aggregation import pixel_maps
+from moleflow_lib.scoring.grouping import per_task
 
-__all__ = ["ContinualResult", "MapSource", "Scorer", "TaskEvaluator", "evaluate_continual", "evaluate_states"]
+__all__ = ["MapSource", "Scorer", "TaskEvaluator"]
 
 _IMAGES_AT_ONCE = 16
 _MASKS_KEPT = 4096  # 6 KiB each at 224 pixels; beyond that masks are read again
@@ -48,39 +41,6 @@ class Scorer(Protocol):
 
     def image_scores(self, patch_scores: torch.Tensor, image_means: torch.Tensor, task: int, /) -> torch.Tensor:
         """Patch scores (N, H, W) and mean features (N, D) of images to one score each (N,); higher = more anomalous."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ContinualResult:
-    """The R matrices of a sequence and all that is read off them."""
-
-    classes: tuple[str, ...]  # task names in order
-    matrices: dict[str, dict[str, list[list[float | None]]]]  # metric → oracle | routed → R[i][j]
-    routing: dict[str, object] | None  # after the last task, see `routing_summary`; None where nothing is routed
-    routing_over_time: list[float]  # accuracy over the tasks known so far, after each task
-
-    def summary(
-        self, separate: Mapping[str, Sequence[float | None]] | None = None
-    ) -> dict[str, dict[str, dict[str, float | None]]]:
-        """Metric → oracle | routed → `acc`, `fm_max`, `fm_first`, `bwt`, `gap_to_separate`.
-
-        Args:
-            separate: metric → one score a task, of models trained on each task alone; without it the
-                gap is None.
-        """
-        alone = separate or {}
-        return {
-            metric: {way: continual_summary(matrix, alone.get(metric)) for way, matrix in ways.items()}
-            for metric, ways in self.matrices.items()
-        }
-
-    def final(self, metric: str, way: str = "routed") -> list[float | None]:
-        """A metric of every task after the last one was learned."""
-        return self.matrices[metric][way][-1]
-
-    def classes_with_masks(self) -> list[str]:
-        """Tasks whose pixel metrics are defined."""
-        return [name for name, value in zip(self.classes, self.final("pixel_auroc", "oracle"), strict=True) if value is not None]
 
 
 class MapSource:
@@ -118,7 +78,10 @@ class TaskEvaluator:
     """
 
     def __init__(self, task: Task, features: Features, detector: Scorer) -> None:
-        self.task, self.features, self.detector, self.config = task, features, detector, detector.config
+        self.task = task
+        self.features = features
+        self.detector = detector
+        self.config = detector.config
         self.labels = np.array([-1 if record.label is None else record.label for record in task.test], dtype=int)
         self.image_means = features.image_means()
         self._scores: dict[int, torch.Tensor] = {}
@@ -127,20 +90,11 @@ class TaskEvaluator:
 
     def patch_scores(self, tasks: torch.Tensor | int) -> torch.Tensor:
         """Patch scores (N, H, W) of its test images, each under the task named for it (N,)."""
-        tasks = torch.as_tensor(tasks).expand(len(self.task.test))
-        result = torch.empty(self.features.patches.shape[:-1])
-        for task in tasks.unique().tolist():
-            known = self._scores.setdefault(task, torch.full_like(result, float("nan")))
-            wanted = tasks == task
-            missing = wanted & known[:, 0, 0].isnan()
-            if missing.any():
-                known[missing] = self.detector.patch_scores(self.features.patches[missing], task)
-            result[wanted] = known[wanted]
-        return result
+        return per_task(self._of_each(tasks), self._scored)
 
     def metrics(self, tasks: torch.Tensor | int) -> dict[str, float | None]:
         """Metrics of its test images under the tasks named; several products are averaged."""
-        tasks = torch.as_tensor(tasks).expand(len(self.task.test))
+        tasks = self._of_each(tasks)
         key = tuple(tasks.tolist())
         if key not in self._metrics:
             rows = [
@@ -159,7 +113,7 @@ class TaskEvaluator:
         Returns:
             Metric → (rounds,), or None where it is undefined.
         """
-        tasks = torch.as_tensor(tasks).expand(len(self.task.test))
+        tasks = self._of_each(tasks)
         rows = [
             replicate_metrics(scores, labels, name, maps, rounds) for name, scores, labels, maps in self._products(tasks)
         ]
@@ -167,17 +121,15 @@ class TaskEvaluator:
 
     def image_scores(self, tasks: torch.Tensor | int) -> np.ndarray:
         """(N,) anomaly score of each test image under the tasks named; higher = more anomalous."""
-        tasks = torch.as_tensor(tasks).expand(len(self.task.test))
-        patch_scores, result = self.patch_scores(tasks), torch.empty(len(tasks))
-        for task in tasks.unique().tolist():
-            own = tasks == task
-            result[own] = self.detector.image_scores(patch_scores[own], self.image_means[own], task)
-        return result.numpy()
+        def score(rows: torch.Tensor, task: int) -> torch.Tensor:
+            return self.detector.image_scores(self._scored(rows, task), self.image_means[rows], task)
+
+        return per_task(self._of_each(tasks), score).numpy()
 
     def mask(self, image: int) -> np.ndarray:
         """(S, S) bool defect mask of a test image at the evaluation size; empty without a defect."""
-        size, packed = self.config.score.eval_size, self._packed_mask(image)
-        return np.unpackbits(packed, count=size * size).reshape(size, size).astype(bool)
+        size = self.config.score.eval_size
+        return np.unpackbits(self._packed_mask(image), count=size * size).reshape(size, size).astype(bool)
 
     def masks(self) -> np.ndarray:
         """(N, S, S) bool defect masks of all test images."""
@@ -187,9 +139,21 @@ class TaskEvaluator:
         """(N, S, S) pixel maps at the evaluation size."""
         return pixel_maps(patch_scores, self.config.score.eval_size, self.config.score.smoothing_sigma).numpy()
 
+    def _of_each(self, tasks: torch.Tensor | int) -> torch.Tensor:
+        return torch.as_tensor(tasks).expand(len(self.task.test))
+
+    def _scored(self, rows: torch.Tensor, task: int) -> torch.Tensor:
+        """Patch scores of some images (n,) under one task's parts, each computed at most once."""
+        known = self._scores.setdefault(task, torch.full(self.features.patches.shape[:-1], float("nan")))
+        missing = rows[known[rows, 0, 0].isnan()]
+        if len(missing):
+            known[missing] = self.detector.patch_scores(self.features.patches[missing], task)
+        return known[rows]
+
     def _products(self, tasks: torch.Tensor) -> Iterator[tuple[str, np.ndarray, np.ndarray, MapSource | None]]:
         """Name, image scores, labels, and maps (None without masks) of each product's labelled images."""
-        everything, of_images = self.patch_scores(tasks), self.image_scores(tasks)
+        everything = self.patch_scores(tasks)
+        of_images = self.image_scores(tasks)
         for product in self.task.products:
             own = [n for n, r in enumerate(self.task.test) if r.product == product.name and r.label is not None]
             scores = everything[own]
@@ -199,59 +163,7 @@ class TaskEvaluator:
 
     def _read_mask(self, image: int) -> np.ndarray:
         """The mask of an image, eight pixels a byte."""
-        path, size = self.task.test[image].mask, self.config.score.eval_size
+        path = self.task.test[image].mask
+        size = self.config.score.eval_size
         mask = np.zeros((size, size), dtype=bool) if path is None else load_mask(path, size, self.config.data.resize)
         return np.packbits(mask)
-
-
-def evaluate_continual(evaluators: Sequence[TaskEvaluator], router: PrototypeRouter | None = None) -> ContinualResult:
-    """Fill both R matrices and the routing table.
-
-    Later training cannot change earlier parts, so oracle R[i][j] is R[j][j] for all i > j; that the
-    parts are unchanged is verified by hash elsewhere (`Experiment.unchanged`), not assumed.
-
-    Args:
-        evaluators: one a task, in order.
-        router: the router to test; the detector's own if None.
-    """
-    router = router or evaluators[0].detector.router
-    count = len(evaluators)
-    matrices = {m: {way: [[None] * count for _ in range(count)] for way in ("oracle", "routed")} for m in METRICS}
-    over_time = []
-    for i in range(count):
-        chosen = [router.route(evaluators[j].image_means, known=i + 1) for j in range(i + 1)]
-        for j in range(i + 1):
-            oracle, routed = evaluators[j].metrics(j), evaluators[j].metrics(chosen[j])
-            for metric in METRICS:
-                matrices[metric]["oracle"][i][j] = oracle[metric]
-                matrices[metric]["routed"][i][j] = routed[metric]
-        over_time.append(_routing(evaluators[: i + 1], chosen))
-    return ContinualResult(
-        classes=tuple(evaluator.task.name for evaluator in evaluators), matrices=matrices,
-        routing=over_time[-1], routing_over_time=[row["accuracy"] for row in over_time],
-    )
-
-
-def evaluate_states(evaluators: Sequence[TaskEvaluator], states: Sequence[int | None]) -> ContinualResult:
-    """R matrices of a single model that knows no tasks: after task i, every image is scored with one state of it.
-
-    Nothing is routed, so oracle and routed are the same.
-
-    Args:
-        evaluators: one a task, in order; their scorer takes the index of a state for that of a task.
-        states: the state in force after each task; None where there is no model yet, and no row of R.
-    """
-    cells = {(i, j): evaluators[j].metrics(state) for i, state in enumerate(states) if state is not None for j in range(i + 1)}
-    matrices, order = {}, range(len(evaluators))
-    for metric in METRICS:
-        matrix = [[cells[i, j][metric] if (i, j) in cells else None for j in order] for i in order]
-        matrices[metric] = {"oracle": matrix, "routed": matrix}
-    names = tuple(evaluator.task.name for evaluator in evaluators)
-    return ContinualResult(classes=names, matrices=matrices, routing=None, routing_over_time=[])
-
-
-def _routing(evaluators: Sequence[TaskEvaluator], chosen: Sequence[torch.Tensor]) -> dict[str, object]:
-    truth = np.concatenate([np.full(len(c), j) for j, c in enumerate(chosen)])
-    labels = np.concatenate([evaluator.labels for evaluator in evaluators])
-    told = labels >= 0
-    return routing_summary(truth[told], torch.cat(list(chosen)).numpy()[told], len(evaluators), labels[told])

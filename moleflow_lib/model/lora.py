@@ -9,7 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["LoRALinear", "MoLESubnet"]
+__all__ = ["LoRALinear", "LoRAUpdate", "MoLESubnet"]
+
+
+class LoRAUpdate(nn.Module):
+    """What one task adds to one linear layer: A (r, in), B (out, r) and a bias (out,); each may be left out."""
+
+    def __init__(self, lora_A: torch.Tensor | None, lora_B: torch.Tensor | None, task_bias: torch.Tensor | None) -> None:
+        super().__init__()
+        for name, values in (("lora_A", lora_A), ("lora_B", lora_B), ("task_bias", task_bias)):
+            self.register_parameter(name, None if values is None else nn.Parameter(values))
 
 
 class LoRALinear(nn.Module):
@@ -27,7 +36,7 @@ class LoRALinear(nn.Module):
         use_task_bias: whether tasks get b_t.
 
     >>> layer = LoRALinear(3, 2, rank=1, alpha=1.0)
-    >>> layer.add_task(0); layer.activate(0)
+    >>> layer.activate(layer.new_update())
     >>> bool(torch.equal(layer(torch.ones(1, 3)), layer.base(torch.ones(1, 3))))
     True
     """
@@ -38,36 +47,41 @@ class LoRALinear(nn.Module):
     ) -> None:
         super().__init__()
         self.base = nn.Linear(in_features, out_features)
-        self.rank, self.scaling = rank, alpha / rank
-        self.use_lora, self.use_task_bias = use_lora, use_task_bias
-        self.lora_A, self.lora_B, self.task_bias = nn.ParameterDict(), nn.ParameterDict(), nn.ParameterDict()
-        self._active: str | None = None
+        self.rank = rank
+        self.scaling = alpha / rank
+        self.use_lora = use_lora
+        self.use_task_bias = use_task_bias
+        self._active: tuple[LoRAUpdate, ...] = ()  # in a tuple, so that a task's values stay the task's
         self._merged: tuple[torch.Tensor, torch.Tensor] | None = None
 
-    def add_task(self, task: int) -> None:
-        """Give a task its A (Xavier uniform), B (zero) and bias (zero): at first it changes nothing."""
+    def new_update(self) -> LoRAUpdate:
+        """A (Xavier uniform), B (zero) and bias (zero) of a new task: at first they change nothing."""
         like = self.base.weight
+        down, up, bias = None, None, None
         if self.use_lora:
-            down = nn.Parameter(like.new_empty(self.rank, self.base.in_features))
-            self.lora_A[str(task)] = nn.Parameter(nn.init.xavier_uniform_(down))
-            self.lora_B[str(task)] = nn.Parameter(like.new_zeros(self.base.out_features, self.rank))
+            down = nn.init.xavier_uniform_(like.new_empty(self.rank, self.base.in_features))
+            up = like.new_zeros(self.base.out_features, self.rank)
         if self.use_task_bias:
-            self.task_bias[str(task)] = nn.Parameter(like.new_zeros(self.base.out_features))
+            bias = like.new_zeros(self.base.out_features)
+        return LoRAUpdate(down, up, bias)
 
-    def activate(self, task: int | None, merge: bool = False) -> None:
-        """Choose whose update acts; `merge` computes the sum once, for inference."""
-        self._active, self._merged = None if task is None else str(task), None
+    def activate(self, update: LoRAUpdate | None, merge: bool = False) -> None:
+        """Choose whose update acts, None for no task's; `merge` computes the sum once, for inference."""
+        self._active = () if update is None else (update,)
+        self._merged = None
         if merge:
             with torch.no_grad():
                 self._merged = self.effective()
 
     def effective(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Weight (out, in) and bias (out,) of the plain linear layer that the active task amounts to."""
-        weight, bias = self.base.weight, self.base.bias
-        if self._active in self.lora_A:
-            weight = weight + self.scaling * (self.lora_B[self._active] @ self.lora_A[self._active])
-        if self._active in self.task_bias:
-            bias = bias + self.task_bias[self._active]
+        weight = self.base.weight
+        bias = self.base.bias
+        for update in self._active:
+            if update.lora_A is not None:
+                weight = weight + self.scaling * (update.lora_B @ update.lora_A)
+            if update.task_bias is not None:
+                bias = bias + update.task_bias
         return weight, bias
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

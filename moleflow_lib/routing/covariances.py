@@ -1,4 +1,7 @@
-"""Distances under every covariance estimate, from a handful of images, without a D×D factor where none is needed.
+"""Mahalanobis distances under every covariance estimate, without a D×D factor where none is needed.
+
+`ridge` is the sample covariance + ridge·I; `ledoit_wolf` (2004) and `oas` (Chen et al. 2010) are shrunk towards a multiple
+of I; `tied` pools the scatter of all tasks, + ridge·I; `diagonal` has variances + ridge; `euclidean` is I.
 
 With n images, n < D, a covariance has n − 1 directions of its own and treats all others alike. So one
 thin singular value decomposition serves every estimate that is a multiple of it plus a multiple of I;
@@ -7,13 +10,15 @@ only the tied estimate needs a Cholesky factor, one for all tasks. Everything in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 
-__all__ = ["COVARIANCES", "Spectrum", "pooled_covariance", "shrinkage_weights", "spectra_distances", "tied_distances"]
+from moleflow_lib.routing.moments import RunningMoments
+
+__all__ = ["COVARIANCES", "Spectrum", "pooled_factor", "shrinkage_weights", "spectra_distances", "tied_distances"]
 
 COVARIANCES = ("ridge", "ledoit_wolf", "oas", "tied", "diagonal", "euclidean")
 _SMALLEST = 1e-12  # least variance of a direction in which no image differs
@@ -45,6 +50,31 @@ class Spectrum:
             count=len(x), mean=x.mean(dim=0), axes=axes, scatter=values.square(),
             variances=centred.square().sum(dim=0) / (len(x) - 1), weights=shrinkage_weights(centred, values.square()),
         )
+
+    @classmethod
+    def from_moments(cls, moments: RunningMoments, weights: Mapping[str, float]) -> Spectrum:
+        """The spectrum of features that are known by their moments alone.
+
+        Args:
+            moments: of at least 2 vectors.
+            weights: from `shrinkage_weights`, which needs the features themselves.
+        """
+        values, axes = torch.linalg.eigh(moments.scatter)
+        rank = min(moments.count - 1, len(values))
+        return cls(
+            count=moments.count, mean=moments.mean, axes=axes.T.flip(0)[:rank], scatter=values.flip(0)[:rank].clamp_min(0),
+            variances=moments.scatter.diagonal() / (moments.count - 1), weights=dict(weights),
+        )
+
+    def condition_number(self, kind: str, ridge: float) -> float:
+        """Largest over smallest eigenvalue of an estimate; `tied` is no kind of a single task."""
+        if kind == "euclidean":
+            return 1.0
+        if kind == "diagonal":
+            return float((self.variances.max() + ridge) / (self.variances.min() + ridge))
+        scale, floor = self._scale_and_floor(kind, ridge)
+        least = self.scatter.min() if len(self.axes) == len(self.mean) else 0.0
+        return float((scale * self.scatter.max() + floor) / (scale * least + floor))
 
     @cached_property
     def scatter_matrix(self) -> torch.Tensor:
@@ -100,15 +130,17 @@ def shrinkage_weights(centred: torch.Tensor, scatter: torch.Tensor | None = None
     return {"ledoit_wolf": ledoit_wolf, "oas": min(above / below, 1.0) if below > 0 else 1.0}
 
 
-def pooled_covariance(spectra: Sequence[Spectrum], ridge: float) -> torch.Tensor:
-    """The tied estimate (D, D): scatter of all tasks about their own means over its degrees of freedom, plus ridge."""
+def pooled_factor(spectra: Sequence[Spectrum], ridge: float) -> torch.Tensor:
+    """Cholesky factor (D, D) of the tied estimate.
+
+    The estimate is the scatter of all tasks about their own means over its degrees of freedom, plus ridge·I.
+    """
     pooled = sum(spectrum.scatter_matrix for spectrum in spectra) / sum(spectrum.count - 1 for spectrum in spectra)
-    return pooled + ridge * torch.eye(len(pooled), dtype=torch.float64)
+    return torch.linalg.cholesky(pooled + ridge * torch.eye(len(pooled), dtype=torch.float64))
 
 
-def tied_distances(means: torch.Tensor, covariance: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
-    """Squared distances (M, T) of queries (M, D) to means (T, D) under one covariance (D, D) for all."""
-    factor = torch.linalg.cholesky(covariance)
+def tied_distances(means: torch.Tensor, factor: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
+    """Squared distances (M, T) of queries (M, D) to means (T, D) under one covariance, by its Cholesky factor (D, D)."""
     white, centres = (torch.linalg.solve_triangular(factor, x.double().T, upper=False).T for x in (queries, means))
     return torch.cdist(white, centres, compute_mode="donot_use_mm_for_euclid_dist").square()
 
@@ -121,7 +153,7 @@ def spectra_distances(
     Args:
         spectra: one a task.
         queries: (M, D) image features.
-        ridge: see `TaskPrototype.covariance`.
+        ridge: added to the diagonal where an estimate may be singular.
         kinds: estimates wanted.
 
     Returns:
@@ -132,5 +164,5 @@ def spectra_distances(
     found = {kind: torch.stack([column[kind] for column in columns], dim=1) for kind in single}
     if "tied" in kinds:
         means = torch.stack([spectrum.mean for spectrum in spectra])
-        found["tied"] = tied_distances(means, pooled_covariance(spectra, ridge), queries)
+        found["tied"] = tied_distances(means, pooled_factor(spectra, ridge), queries)
     return {kind: found[kind] for kind in kinds}

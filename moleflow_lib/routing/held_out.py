@@ -46,7 +46,7 @@ def held_out_distances(
 
     Args:
         train: image features (n, D) of each task, n of at least 2.
-        ridge: see `TaskPrototype.covariance`.
+        ridge: added to the diagonal where an estimate may be singular.
         kinds: covariance estimates.
         folds: parts; tasks with fewer images are held out one by one.
         seed: of the parts.

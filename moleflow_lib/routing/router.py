@@ -1,117 +1,110 @@
 """Which task does an image belong to: the nearest prototype of mean patch features.
 
-A prototype holds a mean, a covariance and a count, so it keeps no image. Everything here is
-computed in float64 and applied through a Cholesky factor, never an explicit inverse.
+A prototype holds a mean, a covariance and a count, so it keeps no image. Everything here is computed in float64.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
 import torch
 
 from moleflow_lib.errors import ConfigError
-from moleflow_lib.routing.covariances import COVARIANCES, shrinkage_weights
+from moleflow_lib.routing.covariances import (
+    COVARIANCES,
+    Spectrum,
+    pooled_factor,
+    shrinkage_weights,
+    tied_distances,
+)
 from moleflow_lib.routing.moments import RunningMoments
 
 __all__ = ["COVARIANCES", "PrototypeRouter", "TaskPrototype"]
 
+_SHRUNK = ("ledoit_wolf", "oas")
+
 
 class TaskPrototype:
-    """Mean and covariance of one task's image features, updated exactly batch by batch.
+    """Mean and covariance of one task's image features.
 
     Args:
-        dim: feature width D.
+        moments: of the features, exact whatever the batches.
+        shrinkage: how far `ledoit_wolf` and `oas` shrink, estimated while the features were at hand.
+
+    Raises:
+        ConfigError: fewer than two images.
     """
 
-    def __init__(self, dim: int) -> None:
-        self.moments = RunningMoments(dim)
-        self.shrinkage: dict[str, float] = {}
-        self._seen: list[torch.Tensor] = []
+    def __init__(self, moments: RunningMoments, shrinkage: Mapping[str, float]) -> None:
+        if moments.count < 2:
+            raise ConfigError(f"a prototype needs at least 2 training images, got {moments.count}")
+        self.moments = moments
+        self.shrinkage = dict(shrinkage)
 
-    def update(self, features: torch.Tensor) -> None:
-        """Take in image features (N, D)."""
-        self.moments.update(features)
-        self._seen.append(features.detach().cpu().double())
+    @classmethod
+    def of(cls, features: torch.Tensor) -> TaskPrototype:
+        """The prototype of image features (N, D)."""
+        moments = RunningMoments(features.shape[1])
+        moments.update(features)
+        x = features.detach().cpu().double()
+        return cls(moments, shrinkage_weights(x - x.mean(dim=0)) if len(x) > 1 else {})
 
-    def finalize(self) -> None:
-        """Estimate the shrinkage coefficients while the features are still at hand, then drop them."""
-        seen = torch.cat(self._seen)
-        self.shrinkage = shrinkage_weights(seen - seen.mean(dim=0))
-        self._seen = []
+    @cached_property
+    def spectrum(self) -> Spectrum:
+        """Its principal axes, which every distance is computed along."""
+        return Spectrum.from_moments(self.moments, self.shrinkage)
 
-    def covariance(self, kind: str = "ridge", ridge: float = 1e-5) -> torch.Tensor:
-        """The (D, D) covariance estimate that distances are measured with.
+    def distances(self, features: torch.Tensor, kind: str, ridge: float = 1e-5) -> torch.Tensor:
+        """Mahalanobis distance (N,) float64 of image features (N, D): √((x−μ)ᵀ Σ⁻¹ (x−μ)).
 
         Args:
-            kind: `ridge` sample covariance + ridge·I; `ledoit_wolf` (2004) and `oas` (Chen et al.
-                2010) shrunk towards a multiple of I; `diagonal` variances + ridge; `euclidean` I.
+            features: of the images.
+            kind: an estimate of a single task's covariance, see `covariances`.
             ridge: added to the diagonal where the estimate may be singular.
-
-        Raises:
-            ConfigError: the kind is unknown, or fewer than two images were seen.
         """
-        if self.moments.count < 2:
-            raise ConfigError(f"a prototype needs at least 2 training images, got {self.moments.count}")
-        eye = torch.eye(len(self.moments.mean), dtype=torch.float64)
-        sample = self.moments.covariance()
-        if kind == "ridge":
-            return sample + ridge * eye
-        if kind == "diagonal":
-            return torch.diag(sample.diagonal() + ridge)
-        if kind == "euclidean":
-            return eye
-        if kind in self.shrinkage:
-            weight, biased = self.shrinkage[kind], self.moments.scatter / self.moments.count
-            isotropic = weight * float(biased.diagonal().mean()) or ridge  # two images give no weight: singular without the ridge
-            return (1 - weight) * biased + isotropic * eye
-        raise ConfigError(f"router_covariance: expected one of {', '.join(COVARIANCES)}, got {kind!r}")
+        return self.spectrum.squared(features.detach().cpu(), (kind,), ridge)[kind].sqrt()
 
     def state(self) -> dict[str, torch.Tensor]:
         """Tensors to store."""
-        weights = [self.shrinkage["ledoit_wolf"], self.shrinkage["oas"]]
+        weights = [self.shrinkage[name] for name in _SHRUNK]
         return {**self.moments.state(), "shrinkage": torch.tensor(weights, dtype=torch.float64)}
 
     @classmethod
-    def from_state(cls, state: dict[str, torch.Tensor]) -> TaskPrototype:
+    def from_state(cls, state: Mapping[str, torch.Tensor]) -> TaskPrototype:
         """The prototype that `state` was taken from."""
-        prototype = cls(len(state["mean"]))
-        prototype.moments = RunningMoments.from_state(state)
-        prototype.shrinkage = dict(zip(("ledoit_wolf", "oas"), state["shrinkage"].tolist(), strict=True))
-        return prototype
+        shrinkage = dict(zip(_SHRUNK, state["shrinkage"].tolist(), strict=True))
+        return cls(RunningMoments.from_state(state), shrinkage)
 
 
 class PrototypeRouter:
     """Picks the task whose prototype is nearest.
 
     Args:
-        covariance: see `TaskPrototype.covariance`; `tied` pools the scatter of all tasks.
+        covariance: an estimate, see `covariances`.
         ridge: added to the diagonal where the estimate may be singular.
+        prototypes: one a task, in order of arrival.
 
-    >>> router = PrototypeRouter("euclidean")
-    >>> for centre in (0.0, 10.0):
-    ...     prototype = TaskPrototype(2)
-    ...     prototype.update(centre + torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]))
-    ...     router.add(prototype)
+    >>> near = torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> router = PrototypeRouter("euclidean", prototypes=[TaskPrototype.of(near), TaskPrototype.of(near + 10)])
     >>> router.route(torch.tensor([[0.4, 0.4], [9.0, 9.0]])).tolist()
     [0, 1]
     """
 
-    def __init__(self, covariance: str = "ridge", ridge: float = 1e-5) -> None:
-        self.kind, self.ridge = covariance, ridge
-        self.prototypes: list[TaskPrototype] = []
-        self._factors: dict[tuple[int, int], torch.Tensor] = {}
-
-    def add(self, prototype: TaskPrototype) -> None:
-        """Learn one more task."""
-        self.prototypes.append(prototype)
+    def __init__(
+        self, covariance: str = "ridge", ridge: float = 1e-5, prototypes: Sequence[TaskPrototype] = ()
+    ) -> None:
+        self.kind = covariance
+        self.ridge = ridge
+        self.prototypes = tuple(prototypes)
+        self._factors: dict[int, torch.Tensor] = {}  # of the tied estimate, by how many tasks are pooled
 
     def variant(self, covariance: str, ridge: float | None = None) -> PrototypeRouter:
         """The same prototypes under another covariance estimate."""
-        other = PrototypeRouter(covariance, self.ridge if ridge is None else ridge)
-        other.prototypes = list(self.prototypes)
-        return other
+        return PrototypeRouter(covariance, self.ridge if ridge is None else ridge, self.prototypes)
 
     def distances(self, features: torch.Tensor, known: int | None = None) -> torch.Tensor:
-        """Mahalanobis distance of each image to each prototype: √((x−μ)ᵀ Σ⁻¹ (x−μ)).
+        """Mahalanobis distance of each image to each prototype.
 
         Args:
             features: (N, D) image features.
@@ -120,13 +113,11 @@ class PrototypeRouter:
         Returns:
             (N, T) float64.
         """
-        known = len(self.prototypes) if known is None else known
-        x = features.detach().cpu().double()
-        columns = []
-        for task in range(known):
-            gap = (x - self.prototypes[task].moments.mean).T
-            columns.append(torch.linalg.solve_triangular(self._factor(task, known), gap, upper=False).norm(dim=0))
-        return torch.stack(columns, dim=1)
+        prototypes = self.prototypes[:known]
+        if self.kind != "tied":
+            return torch.stack([prototype.distances(features, self.kind, self.ridge) for prototype in prototypes], dim=1)
+        means = torch.stack([prototype.moments.mean for prototype in prototypes])
+        return tied_distances(means, self._factor(len(prototypes)), features.detach().cpu()).sqrt()
 
     def route(self, features: torch.Tensor, known: int | None = None) -> torch.Tensor:
         """The nearest task of each image, (N,) int64; the first one on a tie."""
@@ -134,20 +125,13 @@ class PrototypeRouter:
 
     def condition_numbers(self) -> list[float]:
         """Ratio of largest to smallest eigenvalue of each task's covariance estimate."""
-        count = len(self.prototypes)
-        alike = self.kind in ("tied", "euclidean")
-        values = [torch.linalg.eigvalsh(self._covariance(task, count)) for task in range(1 if alike else count)]
-        return [float(v[-1] / v[0]) for v in values] * (count if alike else 1)
-
-    def _covariance(self, task: int, known: int) -> torch.Tensor:
         if self.kind != "tied":
-            return self.prototypes[task].covariance(self.kind, self.ridge)
-        pooled = sum(p.moments.scatter for p in self.prototypes[:known])
-        freedom = sum(p.moments.count - 1 for p in self.prototypes[:known])
-        return pooled / freedom + self.ridge * torch.eye(len(pooled), dtype=torch.float64)
+            return [prototype.spectrum.condition_number(self.kind, self.ridge) for prototype in self.prototypes]
+        values = torch.linalg.svdvals(self._factor(len(self.prototypes))).square()
+        return [float(values[0] / values[-1])] * len(self.prototypes)
 
-    def _factor(self, task: int, known: int) -> torch.Tensor:
-        key = (task, known if self.kind == "tied" else 0)
-        if key not in self._factors:
-            self._factors[key] = torch.linalg.cholesky(self._covariance(task, known))
-        return self._factors[key]
+    def _factor(self, known: int) -> torch.Tensor:
+        if known not in self._factors:
+            spectra = [prototype.spectrum for prototype in self.prototypes[:known]]
+            self._factors[known] = pooled_factor(spectra, self.ridge)
+        return self._factors[known]

@@ -2,39 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ConfigError
-from moleflow_lib.model.flow import MoLESpatialAwareNF
-from moleflow_lib.model.losses import patch_nll
-from moleflow_lib.model.position import PositionalEmbeddingGenerator
+from moleflow_lib.model.flow import MoLESpatialAwareNF, shared_values
+from moleflow_lib.routing.moments import RunningMoments
 from moleflow_lib.routing.router import PrototypeRouter
 from moleflow_lib.runtime import resolve_device
-from moleflow_lib.scoring.aggregation import image_scores
-from moleflow_lib.scoring.memory_bank import TaskMemory, probed
-from moleflow_lib.scoring.prototype_distance import PrototypeDistance
+from moleflow_lib.scoring.grouping import per_task
+from moleflow_lib.scoring.task_parts import TaskParts
+from moleflow_lib.scoring.task_scorer import TaskScorer
 
 __all__ = ["ContinualDetector"]
 
 
 class ContinualDetector:
-    """Positional encoding, the flow with its tasks' parts and stored patches, and the router, on one device.
+    """The shared flow, what each task keeps, and the router, on one device.
+
+    It never changes: `with_task` gives a new detector that knows one task more, so an interrupted or failed training
+    leaves every detector as it was.
 
     Args:
-        dim: feature width D.
+        flow: the shared flow; nothing in it is trained any more once a task is known.
         config: the experiment.
+        tasks: what each task keeps, in order of arrival.
+        reference: moments of the base task's patches, which show how far later tasks lie from it.
     """
 
-    def __init__(self, dim: int, config: ExperimentConfig) -> None:
-        self.dim, self.config, self.device = dim, config, resolve_device(config.run.device)
-        self.position = PositionalEmbeddingGenerator(dim, config.flow.use_position, config.flow.position_scale)
-        self.flow = MoLESpatialAwareNF(dim, config.flow, config.train.seed).to(self.device)
-        self.router = PrototypeRouter(config.router.router_covariance, config.router.router_ridge)
-        self.memories: list[TaskMemory] = []  # one a task, if the configuration scales its scores
-        self.prototype_distances: list[PrototypeDistance] = []  # one a task, if `prototype_weight` asks for it
+    def __init__(
+        self, flow: MoLESpatialAwareNF, config: ExperimentConfig, tasks: tuple[TaskParts, ...] = (),
+        reference: RunningMoments | None = None,
+    ) -> None:
+        self.flow = flow
+        self.config = config
+        self.tasks = tasks
+        self.reference = reference
+        self.router = PrototypeRouter(
+            config.router.router_covariance, config.router.router_ridge, [task.prototype for task in tasks]
+        )
+
+    @classmethod
+    def untrained(cls, dim: int, config: ExperimentConfig) -> ContinualDetector:
+        """A detector for features of width D that knows no task yet."""
+        flow = MoLESpatialAwareNF(dim, config.flow, config.train.seed)
+        return cls(flow.to(resolve_device(config.run.device)).requires_grad_(False), config)
+
+    @property
+    def dim(self) -> int:
+        """Feature width D."""
+        return self.flow.dim
+
+    @property
+    def device(self) -> torch.device:
+        """Where the flow and the stored patches are."""
+        return self.flow.device
+
+    def with_task(
+        self, task: TaskParts, flow: MoLESpatialAwareNF | None = None, reference: RunningMoments | None = None
+    ) -> ContinualDetector:
+        """A detector that knows one task more.
+
+        Args:
+            task: all that it keeps.
+            flow: the flow as the base task trained it.
+            reference: moments of the base task's patches.
+        """
+        return ContinualDetector(flow or self.flow, self.config, (*self.tasks, task), reference or self.reference)
 
     def route(self, image_means: torch.Tensor, known: int | None = None) -> torch.Tensor:
         """The task each image seems to belong to.
@@ -48,18 +82,20 @@ class ContinualDetector:
         """
         return self.router.route(image_means, known)
 
-    @torch.inference_mode()
-    def patch_scores(self, patches: torch.Tensor, tasks: torch.Tensor | int, batch_size: int = 64) -> torch.Tensor:
+    def scorer(self, task: int) -> TaskScorer:
+        """What scores images under one task's parts."""
+        return TaskScorer(self.flow, self._task(task), self.config.score)
+
+    def patch_scores(self, patches: torch.Tensor, tasks: torch.Tensor | int) -> torch.Tensor:
         """Anomaly score of each patch, every image under its own task's parts.
 
         Args:
             patches: (N, H, W, D) features of any float type.
             tasks: (N,) task of each image, or one for all.
-            batch_size: images a forward pass.
 
         Returns:
             (N, H, W) float32 on the CPU, higher = more anomalous: ½‖z‖² − log-det in nats, or, where
-            the configuration scales scores or stores patches, what `TaskMemory.blend` makes of it.
+            the configuration scales scores or stores patches, what `joined_patch_scores` makes of it.
 
         Raises:
             ConfigError: the features are of another width than the flow was made for.
@@ -69,85 +105,45 @@ class ContinualDetector:
                 f"the flow was trained on {self.dim}-d features, these are {patches.shape[-1]}-d; "
                 "extract them with the backbone the flow was trained on (notebook 01)"
             )
-        tasks = torch.as_tensor(tasks).expand(len(patches))
-        scores = torch.empty(patches.shape[:-1])
-        for task in tasks.unique().tolist():
-            self.flow.set_active_task(task, merge=True)
-            for index in (tasks == task).nonzero().flatten().split(batch_size):
-                scores[index] = self._scores(patches[index].to(self.device).float(), task).cpu()
-        return scores
+        if isinstance(tasks, int):
+            return self.scorer(tasks).patch_scores(patches)
+        return per_task(tasks, lambda rows, task: self.scorer(task).patch_scores(patches[rows]))
 
-    @torch.inference_mode()
-    def training_scores(self, patches: torch.Tensor, images: Sequence[int], task: int) -> torch.Tensor:
-        """`patch_scores` (P, H, W) of training images, each without the patches stored from itself.
-
-        Args:
-            patches: (N, H, W, D) features of all training images of the task.
-            images: which of them are scored, at most a few dozen.
-            task: the task.
-        """
-        self.flow.set_active_task(task, merge=True)
-        x = patches[list(images)].to(self.device).float()
-        nll = self._nll(x)
-        return (self.memories[task].blend_training(nll, x, images, self.config.score.memory_weight) if self.memories else nll).cpu()
-
-    def training_scores_of_patches(self, patches: torch.Tensor, task: int) -> torch.Tensor:
-        """Image scores (P,) made of patches alone, of the training images (N, H, W, D) that `probed` names."""
-        return self._of_patches(self.training_scores(patches, probed(len(patches)), task))
-
-    def training_image_scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
-        """`image_scores` (P,) of the training images (N, H, W, D) that `probed` names, without what they left behind.
-
-        An image's own stored patches are left out, and its distance is to a prototype made of others; the flow was
-        trained on it all the same.
-        """
-        of_patches = self.training_scores_of_patches(patches, task)
-        if not self.config.score.prototype_weight:
-            return of_patches
-        distance = self.prototype_distances[task]
-        return distance.blend(of_patches, distance.held_out[probed(len(patches))], self.config.score.prototype_weight)
-
-    def image_scores(self, patch_scores: torch.Tensor, image_means: torch.Tensor, task: int) -> torch.Tensor:
+    def image_scores(
+        self, patch_scores: torch.Tensor, image_means: torch.Tensor, tasks: torch.Tensor | int
+    ) -> torch.Tensor:
         """One anomaly score an image.
 
         Args:
             patch_scores: (N, H, W), from `patch_scores`.
             image_means: (N, D) mean patch features of the same images.
-            task: the task whose parts scored them.
+            tasks: (N,) the task whose parts scored each, or one for all.
 
         Returns:
             (N,), higher = more anomalous; with `prototype_weight` in standard deviations of training images.
         """
-        of_patches = self._of_patches(patch_scores)
-        if not self.config.score.prototype_weight:
-            return of_patches
-        distance = self.prototype_distances[task]
-        return distance.blend(of_patches, distance.distances(image_means), self.config.score.prototype_weight)
-
-    def memory_values(self) -> int:
-        """Values of stored patches that a task keeps, the mean over tasks; float16."""
-        return sum(memory.patches.numel() for memory in self.memories) // len(self.memories) if self.memories else 0
+        if isinstance(tasks, int):
+            return self.scorer(tasks).image_scores(patch_scores, image_means)
+        return per_task(tasks, lambda rows, task: self.scorer(task).image_scores(patch_scores[rows], image_means[rows]))
 
     def value_counts(self) -> dict[str, int]:
-        """What is kept: `MoLESpatialAwareNF.parameter_counts`, and `stored_patches`, which `per_task` then includes."""
-        counts = self.flow.parameter_counts()
-        stored = self.memory_values()
-        return {**counts, "stored_patches": stored, "per_task": counts["per_task"] + stored}
+        """What is kept: of the base, and of a task (the mean over tasks), see `TaskParts.counts`."""
+        each = [task.counts() for task in self.tasks]
+        return {**self.flow.counts(), **{name: sum(own[name] for own in each) // len(each) for name in each[0]}}
+
+    def stored_values(self) -> tuple[int, int, int]:
+        """Values kept: of the shared base, of each task's parts with its stored patches, of each task's prototype."""
+        counts = self.value_counts()
+        return shared_values(counts), counts["per_task"], self.dim + self.dim * (self.dim + 1) // 2
 
     @torch.inference_mode()
     def latent(self, patches: torch.Tensor, task: int) -> tuple[torch.Tensor, torch.Tensor]:
         """z (N, H, W, D) and log-det (N, H, W), nats, of images under one task's parts, on the CPU."""
-        self.flow.set_active_task(task, merge=True)
-        z, log_det = self.flow(self.position(patches.to(self.device).float()))
+        self.flow.activate(self._task(task).flow, merge=True)
+        z, log_det = self.flow(patches.to(self.device).float())
         return z.cpu(), log_det.cpu()
 
-    def _of_patches(self, patch_scores: torch.Tensor) -> torch.Tensor:
-        return image_scores(patch_scores, self.config.score.score_mode, self.config.score.top_k)
-
-    def _scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
-        nll = self._nll(patches)
-        return self.memories[task].blend(nll, patches, self.config.score.memory_weight) if task < len(self.memories) else nll
-
-    def _nll(self, patches: torch.Tensor) -> torch.Tensor:
-        z, log_det = self.flow(self.position(patches))
-        return patch_nll(z, self.config.score.log_det_weight * log_det)
+    def _task(self, task: int) -> TaskParts:
+        if not 0 <= task < len(self.tasks):
+            raise ConfigError(f"task {task} was never learned; this detector knows tasks 0 … {len(self.tasks) - 1}")
+        return self.tasks[task]

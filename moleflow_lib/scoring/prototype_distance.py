@@ -11,56 +11,53 @@ from __future__ import annotations
 import torch
 
 from moleflow_lib.routing.held_out import held_out_distances
-from moleflow_lib.routing.router import PrototypeRouter, TaskPrototype
+from moleflow_lib.routing.router import TaskPrototype
 
-__all__ = ["FEWEST_IMAGES", "PrototypeDistance"]
+__all__ = ["FEWEST_IMAGES", "ImageScale", "prototype_distances"]
 
 FEWEST_IMAGES = 5  # training images; with fewer a held-out one meets a prototype of two or three, which says nothing
 _KIND = "ledoit_wolf"  # a task's own covariance, shrunk: defined for fewer images than channels
 
 
-class PrototypeDistance:
-    """Blends image scores with the Mahalanobis distance to one task's prototype (Ledoit-Wolf covariance).
+def prototype_distances(prototype: TaskPrototype, image_means: torch.Tensor) -> torch.Tensor:
+    """Mahalanobis distance (N,) float64 of images, by their mean patch features (N, D), Ledoit-Wolf covariance."""
+    return prototype.distances(image_means, _KIND)
+
+
+class ImageScale:
+    """Blends image scores made of patches with the distance to the task's prototype.
 
     Args:
-        prototype: the task's.
         scale: (2, 2) float64, rows: the image score made of patches, distance; columns: mean, standard deviation
             over training images.
         held_out: (N,) float64, distance of each training image to a prototype made without it.
     """
 
-    def __init__(self, prototype: TaskPrototype, scale: torch.Tensor, held_out: torch.Tensor) -> None:
-        self.scale, self.held_out, self._router = scale, held_out, PrototypeRouter(_KIND)
-        self._router.add(prototype)
+    def __init__(self, scale: torch.Tensor, held_out: torch.Tensor) -> None:
+        self.scale = scale
+        self.held_out = held_out
 
     @classmethod
-    def measured(
-        cls, prototype: TaskPrototype, image_means: torch.Tensor, of_patches: torch.Tensor, seed: int
-    ) -> PrototypeDistance:
+    def measured(cls, image_means: torch.Tensor, of_patches: torch.Tensor, seed: int) -> ImageScale:
         """Take the scale from a task's training images.
 
         The distance of an image to a prototype that saw it is too small; each is measured with one made of others.
 
         Args:
-            prototype: the task's.
             image_means: (N, D) mean patch features of its training images, N of at least `FEWEST_IMAGES`.
             of_patches: (P,) image scores made of patches, of some of these images.
             seed: of the parts that are held out in turn.
         """
         held_out = held_out_distances([image_means], 1e-5, kinds=(_KIND,), seed=seed).own(_KIND)[0]
-        scale = torch.stack([_spread(of_patches.double(), 1e-3), _spread(held_out, 1e-3 * float(held_out.mean()))])
-        return cls(prototype, scale, held_out)
-
-    def distances(self, image_means: torch.Tensor) -> torch.Tensor:
-        """Distance (N,) float64 of images by their mean patch features (N, D)."""
-        return self._router.distances(image_means)[:, 0]
+        spreads = [_spread(of_patches.double(), 1e-3), _spread(held_out, 1e-3 * float(held_out.mean()))]
+        return cls(torch.stack(spreads), held_out)
 
     def blend(self, of_patches: torch.Tensor, distances: torch.Tensor, weight: float) -> torch.Tensor:
         """Both parts as one score.
 
         Args:
             of_patches: (N,) image scores made of patches.
-            distances: (N,) of the same images, from `distances`, or of `held_out`.
+            distances: (N,) of the same images, from `prototype_distances`, or of `held_out`.
             weight: of the distance, in [0, 1]; the patches have the rest.
 
         Returns:

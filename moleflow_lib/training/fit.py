@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 import torch
 
-from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.config import TrainOptions
 from moleflow_lib.errors import TrainingError
+from moleflow_lib.model.flow import FlowParts, MoLESpatialAwareNF
 from moleflow_lib.model.losses import identity_regulariser, log_det_penalty, patch_nll, tail_aware_loss
 from moleflow_lib.runtime import derive_seed, progress, seeded
-from moleflow_lib.scoring.detector import ContinualDetector
 
-__all__ = ["fit"]
+__all__ = ["Fitted", "fit", "learning_rate"]
 
 _CURVES = ("loss", "nll", "log_det", "energy")
 
 
-def fit(detector: ContinualDetector, task: int, name: str, patches: torch.Tensor) -> tuple[dict[str, list[float]], int]:
-    """Maximise the likelihood of patch features under the active task's parts.
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """What a training run leaves to tell: a curve for each of loss, nll, log_det and energy = ½‖z‖², nats."""
 
-    What is trained is what `MoLESpatialAwareNF.train_only` left trainable; the order of the images, the
-    noise and the patches drawn follow from the seed and the name alone. `steps` is a budget that does
-    not depend on the number of images; 0 counts epochs instead.
+    curves: dict[str, list[float]]  # one value an epoch
+    steps: int
+
+
+def fit(
+    flow: MoLESpatialAwareNF, parts: FlowParts, patches: torch.Tensor, options: TrainOptions, name: str, base: bool
+) -> Fitted:
+    """Maximise the likelihood of patch features under a task's parts, both changed in place.
+
+    The order of the images, the noise and the patches drawn follow from the seed and the name alone. `steps` is a budget
+    that does not depend on the number of images; 0 counts epochs instead.
 
     With `feature_noise` σ the flow learns the density of whitened patches (or of patches as they come, without
     `whitening_norm`) blurred by a Gaussian of width σ, which is the Parzen estimate of that density: in place of
@@ -32,57 +42,78 @@ def fit(detector: ContinualDetector, task: int, name: str, patches: torch.Tensor
     patches (Vincent 2011).
 
     Args:
-        detector: its flow, in place.
-        task: index of the active task; task 0 is held near the identity by `identity_weight`.
-        name: what is learned, for random numbers and messages.
+        flow: the shared flow.
+        parts: of the task.
         patches: (N, H, W, D) features of normal images.
-
-    Returns:
-        A curve for each of loss, nll, log_det and energy = ½‖z‖², nats, one value an epoch; and the
-        number of steps made.
+        options: of the training.
+        name: what is learned, for random numbers and messages.
+        base: whether the flow itself is trained, and its whitening held near the identity by `identity_weight`.
 
     Raises:
         TrainingError: the loss was not finite.
     """
-    config = detector.config
-    patches = patches.to(detector.device)
-    trainable = [p for p in detector.flow.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(trainable, lr=config.train.lr, weight_decay=config.train.weight_decay)
-    per_epoch = math.ceil(len(patches) / config.train.batch_size)
-    total = config.train.steps or config.train.epochs * per_epoch
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, total, config))
+    flow.requires_grad_(base)
+    parts.requires_grad_(True)
+    flow.activate(parts)
+    try:
+        return _fit(flow, parts, patches.to(flow.device), options, name, base)
+    finally:
+        flow.requires_grad_(False)
+        parts.requires_grad_(False)
+
+
+def learning_rate(step: int, total: int, options: TrainOptions) -> float:
+    """Learning rate at a step as a share of `lr`: linear warm-up, then constant or half a cosine down to 0.
+
+    >>> [learning_rate(step, 4, TrainOptions(schedule="cosine")) for step in (0, 2, 4)]
+    [1.0, 0.5, 0.0]
+    """
+    warm = min(1.0, (step + 1) / options.warmup_steps) if options.warmup_steps else 1.0
+    return warm * (0.5 * (1 + math.cos(math.pi * step / total)) if options.schedule == "cosine" else 1.0)
+
+
+def _fit(
+    flow: MoLESpatialAwareNF, parts: FlowParts, patches: torch.Tensor, options: TrainOptions, name: str, base: bool
+) -> Fitted:
+    trainable = list(flow.trained_with(parts, base))
+    optimiser = torch.optim.AdamW(trainable, lr=options.lr, weight_decay=options.weight_decay)
+    per_epoch = math.ceil(len(patches) / options.batch_size)
+    total = options.steps or options.epochs * per_epoch
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate(step, total, options))
+    held = parts.whitening if base else None
     curves: dict[str, list[float]] = {curve: [] for curve in _CURVES}
-    with seeded(derive_seed(config.train.seed, "draws", name)):
+    with seeded(derive_seed(options.seed, "draws", name)):
         for epoch in progress(range(math.ceil(total / per_epoch)), f"training {name}"):
             rows = []
-            order = _batches(len(patches), config.train.batch_size, derive_seed(config.train.seed, "order", name, epoch))
+            order = _batches(len(patches), options.batch_size, derive_seed(options.seed, "order", name, epoch))
             for batch in islice(order, total - epoch * per_epoch):
-                loss, row = _loss(detector, task, patches[batch])
+                loss, row = _loss(flow, patches[batch], options)
+                if held is not None:
+                    loss = loss + options.identity_weight * identity_regulariser(held.gamma, held.beta)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
-                if config.train.clip_norm:
-                    torch.nn.utils.clip_grad_norm_(trainable, config.train.clip_norm)
+                if options.clip_norm:
+                    torch.nn.utils.clip_grad_norm_(trainable, options.clip_norm)
                 optimiser.step()
                 scheduler.step()
-                rows.append(row)
+                rows.append(torch.stack([loss.detach(), *row]))
             _record(curves, torch.stack(rows), name, epoch)
-    return curves, total
+    return Fitted(curves=curves, steps=total)
 
 
-def _loss(detector: ContinualDetector, task: int, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The training loss of a batch, and the numbers kept of it."""
-    config, flow = detector.config, detector.flow
-    x = flow.flow_input(detector.position(batch.float()), config.train.feature_noise)
-    z, log_det = flow.density(x if config.train.patch_share == 1 else _some_patches(x, config.train.patch_share))
+def _loss(
+    flow: MoLESpatialAwareNF, batch: torch.Tensor, options: TrainOptions
+) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """The training loss of a batch, and mean nll, log-det and energy of its patches."""
+    x = flow.flow_input(batch.float(), options.feature_noise)
+    z, log_det = flow.density(x if options.patch_share == 1 else _some_patches(x, options.patch_share))
     nll = patch_nll(z, log_det)
-    loss = tail_aware_loss(nll, config.train.tail_weight, config.train.tail_ratio, config.train.tail_scope)
-    if config.train.log_det_penalty:
-        loss = loss + config.train.log_det_penalty * log_det_penalty(log_det)
-    if task == 0 and config.flow.use_whitening:
-        adapter = flow.input_adapters["0"]
-        loss = loss + config.train.identity_weight * identity_regulariser(adapter.gamma, adapter.beta)
-    nll, log_det = nll.detach().mean(), log_det.detach().mean()
-    return loss, torch.stack([loss.detach(), nll, log_det, nll + log_det])
+    loss = tail_aware_loss(nll, options.tail_weight, options.tail_ratio, options.tail_scope)
+    if options.log_det_penalty:
+        loss = loss + options.log_det_penalty * log_det_penalty(log_det)
+    mean_nll = nll.detach().mean()
+    mean_log_det = log_det.detach().mean()
+    return loss, (mean_nll, mean_log_det, mean_nll + mean_log_det)
 
 
 def _some_patches(x: torch.Tensor, share: float) -> torch.Tensor:
@@ -102,12 +133,6 @@ def _record(curves: dict[str, list[float]], rows: torch.Tensor, name: str, epoch
         )
     for curve, value in zip(_CURVES, rows.mean(dim=0).tolist(), strict=True):
         curves[curve].append(value)
-
-
-def _rate(step: int, total: int, config: ExperimentConfig) -> float:
-    """Learning rate at a step as a share of `lr`."""
-    warm = min(1.0, (step + 1) / config.train.warmup_steps) if config.train.warmup_steps else 1.0
-    return warm * (0.5 * (1 + math.cos(math.pi * step / total)) if config.train.schedule == "cosine" else 1.0)
 
 
 def _batches(count: int, size: int, seed: int) -> Iterator[torch.Tensor]:

@@ -46,7 +46,7 @@ def test_rows_differences_and_numbers(
              for order in (("leather", "nut"), ("nut", "leather"))]
     experiment = Experiment(one.with_(classes=("leather", "nut")))
     experiment.learn()
-    shared, parts, prototype = experiment.stored_values()
+    shared, parts, prototype = experiment.detector.stored_values()
     assert costs[7, "moleflow"][0] == f"{(parts + prototype) / 1e3:,.0f}" and costs[7, "moleflow"][2] == f"{shared / 1e3:,.0f}"
     assert all(float(cell.replace(",", "")) >= 0 for row in costs.values() for cell in row)
     leather = mean_defined([final[0][0], final[1][1]])

@@ -8,7 +8,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from moleflow_lib.datasets import load_mask
-from moleflow_lib.evaluation.evaluator import TaskEvaluator, evaluate_continual
+from moleflow_lib.evaluation.continual import evaluate_continual
+from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import METRICS, detection_metrics
 from moleflow_lib.routing.router import PrototypeRouter
@@ -50,9 +51,7 @@ def test_nothing_above_the_diagonal(learned: Experiment) -> None:
 
 
 def test_wrong_routes_use_the_wrong_parts(learned: Experiment) -> None:
-    router = Misrouter()
-    router.prototypes = learned.detector.router.prototypes
-    result = evaluate_continual(learned.evaluators, router)
+    result = evaluate_continual(learned.evaluators, Misrouter(prototypes=learned.detector.router.prototypes))
     first = learned.evaluators[0]
     for i in range(3):
         foreign = image_scores(learned.detector.patch_scores(first.features.patches, i), "top_k", 3)

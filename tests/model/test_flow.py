@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,107 +11,125 @@ import torch
 from moleflow_lib.artifacts import tensors_sha256
 from moleflow_lib.config import FlowOptions
 from moleflow_lib.errors import ConfigError
-from moleflow_lib.model.flow import MoLESpatialAwareNF
+from moleflow_lib.model.flow import FlowParts, MoLESpatialAwareNF, load_exactly
 from moleflow_lib.model.losses import patch_nll
+from moleflow_lib.model.position import positional_encoding_2d
 
 SMALL = FlowOptions(coupling_layers=3, lora_rank=2)
+Model = tuple[MoLESpatialAwareNF, list[FlowParts]]
 
 
-def _model(options: FlowOptions = SMALL, dim: int = 8, tasks: int = 2, shaken: bool = True) -> MoLESpatialAwareNF:
-    model = MoLESpatialAwareNF(dim, options)
-    for _ in range(tasks):
-        model.add_task()
+def _model(options: FlowOptions = SMALL, dim: int = 8, tasks: int = 2, shaken: bool = True) -> Model:
+    flow = MoLESpatialAwareNF(dim, options)
+    parts = [flow.new_parts(task, first=task == 0) for task in range(tasks)]
     if shaken:
         torch.manual_seed(1)
-        for name, parameter in model.named_parameters():
-            if "global_scale" not in name:
-                parameter.data += 0.2 * torch.randn_like(parameter)
-    return model
+        for module in (flow, *parts):
+            for name, parameter in module.named_parameters():
+                if "global_scale" not in name:
+                    parameter.data += 0.2 * torch.randn_like(parameter)
+    flow.activate(parts[-1])
+    return flow, parts
 
 
 def test_exact_counts_at_the_published_size() -> None:
-    counts = _model(FlowOptions(), dim=768, tasks=1, shaken=False).parameter_counts()
-    assert counts == {
-        "base": 7_090_176, "global_affine": 8 * 2 * 768, "mixer": 7_681, "lora": 1_376_256, "task_bias": 12_288,
-        "whitening": 1_536, "dia": 1_774_080, "per_task": 3_164_160,
+    flow, (parts,) = _model(FlowOptions(), dim=768, tasks=1, shaken=False)
+    assert flow.counts() == {"base": 7_090_176, "global_affine": 8 * 2 * 768, "mixer": 7_681}
+    assert parts.counts() == {
+        "lora": 1_376_256, "task_bias": 12_288, "whitening": 1_536, "dia": 1_774_080, "per_task": 3_164_160,
     }
 
 
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
 @pytest.mark.parametrize("task", [0, 1])
 def test_inverse_gives_the_flow_input(dtype: torch.dtype, limit: float, task: int) -> None:
-    model = _model(dim=32).to(dtype)
-    model.set_active_task(task)
+    flow, parts = _model(dim=32)
+    flow.to(dtype)
+    flow.activate(parts[task].to(dtype))
     features = torch.randn(2, 4, 4, 32, dtype=dtype)
-    z, _ = model(features)
-    assert (model.inverse(z) - model.flow_input(features)).abs().max() < limit
+    z, _ = flow(features)
+    assert (flow.inverse(z) - flow.flow_input(features)).abs().max() < limit
 
 
 _WITHOUT_NORM = {"use_whitening": True, "whitening_norm": False, "count_adapter_volume": True}
 
 
-@pytest.mark.parametrize("changes", [{}, {"dia_blocks": 0}, {"coupling_layers": 0}, {"use_lora": False}, _WITHOUT_NORM])
+@pytest.mark.parametrize(
+    "changes", [{}, {"dia_blocks": 0}, {"coupling_layers": 0}, {"use_lora": False}, _WITHOUT_NORM]
+)
 def test_log_det_is_the_jacobian(changes: dict) -> None:
-    model = _model(replace(SMALL, **{"use_mixer": False, "use_whitening": False, **changes})).double()
+    flow, parts = _model(replace(SMALL, **{"use_mixer": False, "use_whitening": False, **changes}))
+    flow.double()
+    flow.activate(parts[1].double())
     x = torch.randn(8, dtype=torch.float64)
-    jacobian = torch.autograd.functional.jacobian(lambda v: model(v.view(1, 1, 1, 8))[0].flatten(), x)
-    assert torch.allclose(model(x.view(1, 1, 1, 8))[1].squeeze(), torch.linalg.slogdet(jacobian).logabsdet)
+    jacobian = torch.autograd.functional.jacobian(lambda v: flow(v.view(1, 1, 1, 8))[0].flatten(), x)
+    assert torch.allclose(flow(x.view(1, 1, 1, 8))[1].squeeze(), torch.linalg.slogdet(jacobian).logabsdet)
+
+
+def test_the_flow_adds_its_own_position_code() -> None:
+    bare = {"use_whitening": False, "use_mixer": False}
+    with_code, without = (_model(replace(SMALL, use_position=on, position_scale=0.5, **bare)) for on in (True, False))
+    x = torch.randn(1, 3, 5, 8)
+    expected = without[0].flow_input(x + 0.5 * positional_encoding_2d(8, 3, 5))
+    assert torch.equal(with_code[0].flow_input(x), expected) and not torch.equal(expected, x)
 
 
 @pytest.mark.parametrize("changes", [{"coupling_layers": 0}, {"coupling_layers": 0, "use_mixer": False}, {}])
 def test_new_parts_come_in_the_precision_and_place_of_the_flow(changes: dict) -> None:
-    model = MoLESpatialAwareNF(8, replace(SMALL, **changes)).double()
-    model.add_task()
-    assert {tensor.dtype for tensor in model.task_state(0).values()} == {torch.float64}
-    assert "_like" not in model.state_dict()
+    flow = MoLESpatialAwareNF(8, replace(SMALL, **changes)).double()
+    parts = flow.new_parts("bolt", first=True)
+    assert {tensor.dtype for tensor in parts.state_dict().values()} == {torch.float64}
+    assert "_like" not in flow.state_dict()
 
 
-def test_the_volume_switch_adds_the_whitening_scale() -> None:
-    off, on = _model(SMALL), _model(replace(SMALL, count_adapter_volume=True))
+def test_counting_the_volume_adds_the_whitening_scale() -> None:
+    (off, _), (on, parts) = _model(SMALL), _model(replace(SMALL, count_adapter_volume=True))
     x = torch.randn(1, 2, 2, 8)
-    assert torch.allclose(on(x)[1] - off(x)[1], on.input_adapters["1"].log_volume().expand(1, 2, 2), atol=1e-5)
+    assert torch.allclose(on(x)[1] - off(x)[1], parts[1].whitening.log_volume().expand(1, 2, 2), atol=1e-5)
 
 
-@pytest.mark.parametrize("task", [0, 1])
-def test_gradients_reach_every_trainable_parameter_and_no_other(task: int) -> None:
-    model = _model(tasks=1)
-    if task:
-        model.add_task()
-        for parameter in model.parameters():  # away from zero initial values, which block gradients
-            parameter.data += 0.1 * torch.randn_like(parameter) if parameter.requires_grad else 0
-    z, log_det = model(torch.randn(2, 3, 3, 8))
+@pytest.mark.parametrize("base", [True, False])
+def test_what_is_trained_gets_gradients_and_nothing_else_does(base: bool) -> None:
+    flow, (parts,) = _model(tasks=1)
+    flow.requires_grad_(base)
+    z, log_det = flow(torch.randn(2, 3, 3, 8))
     patch_nll(z, log_det).mean().backward()
-    for name, parameter in model.named_parameters():
-        own = re.search(rf"(lora_A|lora_B|task_bias|input_adapters|dia_adapters)\.{task}(\.|$)", name)
-        if own or (task == 0):
-            assert parameter.requires_grad and parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+    trained = {id(parameter) for parameter in flow.trained_with(parts, base)}
+    everything = [*flow.named_parameters(), *parts.named_parameters()]
+    assert len(trained) == len(everything if base else list(parts.parameters()))
+    for name, parameter in everything:
+        if id(parameter) in trained:
+            assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
         else:
-            assert not parameter.requires_grad and parameter.grad is None, name
+            assert parameter.grad is None, name
 
 
 def test_training_a_later_task_leaves_all_else_bit_identical() -> None:
-    model = _model(tasks=1)
+    flow, (first,) = _model(tasks=1)
+    flow.requires_grad_(False)
     features = torch.randn(2, 3, 3, 8)
-    model.set_active_task(0)
-    scores, before = patch_nll(*model(features)).detach(), tensors_sha256({**model.base_state(), **model.task_state(0)})
-    model.add_task()
-    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-2, weight_decay=0.1)
+    scores = patch_nll(*flow(features)).detach()
+    before = tensors_sha256(flow.state_dict()), tensors_sha256(first.state_dict())
+    second = flow.new_parts("later", first=False)
+    flow.activate(second)
+    optimiser = torch.optim.AdamW(flow.trained_with(second, base=False), 1e-2, weight_decay=0.1)
     for _ in range(3):
         optimiser.zero_grad()
-        patch_nll(*model(features)).mean().backward()
+        patch_nll(*flow(features)).mean().backward()
         optimiser.step()
-    assert not torch.equal(patch_nll(*model(features)), scores)
-    model.set_active_task(0)
-    assert torch.equal(patch_nll(*model(features)), scores)
-    assert tensors_sha256({**model.base_state(), **model.task_state(0)}) == before
+    assert not torch.equal(patch_nll(*flow(features)), scores)
+    flow.activate(first)
+    assert torch.equal(patch_nll(*flow(features)), scores)
+    assert (tensors_sha256(flow.state_dict()), tensors_sha256(first.state_dict())) == before
 
 
 def test_merged_equals_unmerged() -> None:
-    model, x = _model(), torch.randn(2, 3, 3, 8)
-    model.set_active_task(1)
-    plain = model(x)
-    model.set_active_task(1, merge=True)
-    assert all(torch.equal(a, b) for a, b in zip(plain, model(x), strict=True))
+    flow, parts = _model()
+    x = torch.randn(2, 3, 3, 8)
+    flow.activate(parts[1])
+    plain = flow(x)
+    flow.activate(parts[1], merge=True)
+    assert all(torch.equal(a, b) for a, b in zip(plain, flow(x), strict=True))
 
 
 def test_initial_values_depend_on_seed_and_name_only() -> None:
@@ -122,26 +139,26 @@ def test_initial_values_depend_on_seed_and_name_only() -> None:
     np.random.seed(99)
     assert np.random.rand() == drawn, "building a flow must not move NumPy's global generator"
     second = MoLESpatialAwareNF(8, SMALL)
-    second.add_task("early")
-    first.add_task("late")
-    for model in (first, second):
-        model.add_task("same")
-    assert tensors_sha256(first.base_state()) == tensors_sha256(second.base_state())
-    assert tensors_sha256(first.task_state(1)) == tensors_sha256(second.task_state(1))
-    assert tensors_sha256(MoLESpatialAwareNF(8, SMALL, seed=1).base_state()) != tensors_sha256(first.base_state())
+    second.new_parts("early", first=True)
+    same = [tensors_sha256(flow.new_parts("same", first=False).state_dict()) for flow in (first, second)]
+    assert same[0] == same[1] != tensors_sha256(first.new_parts("other", first=False).state_dict())
+    assert tensors_sha256(first.state_dict()) == tensors_sha256(second.state_dict())
+    assert tensors_sha256(MoLESpatialAwareNF(8, SMALL, seed=1).state_dict()) != tensors_sha256(first.state_dict())
 
 
 def test_states_round_trip_and_refuse_another_model() -> None:
-    source, target = _model(), _model(shaken=False)
-    target.load_base_state(source.base_state())
-    target.load_task_state(0, source.task_state(1))
-    assert tensors_sha256(target.task_state(0)) == tensors_sha256(source.task_state(1))
+    source, parts = _model()
+    target, fresh = _model(shaken=False)
+    load_exactly(target, source.state_dict())
+    load_exactly(fresh[0], parts[1].state_dict())
+    assert tensors_sha256(fresh[0].state_dict()) == tensors_sha256(parts[1].state_dict())
+    assert tensors_sha256(target.state_dict()) == tensors_sha256(source.state_dict())
     with pytest.raises(ConfigError, match="another model"):
-        _model(replace(SMALL, lora_rank=3)).load_task_state(0, source.task_state(0))
+        load_exactly(_model(replace(SMALL, lora_rank=3))[1][0], parts[0].state_dict())
 
 
 def test_clear_refusals() -> None:
     with pytest.raises(ConfigError, match="7 is odd"):
         MoLESpatialAwareNF(7, SMALL)
-    with pytest.raises(ConfigError, match="task 5 was never added"):
-        _model().set_active_task(5)
+    with pytest.raises(ConfigError, match="no task's parts are active"):
+        MoLESpatialAwareNF(8, SMALL)(torch.zeros(1, 2, 2, 8))

@@ -1,4 +1,4 @@
-"""Distances from a thin decomposition against the router's Cholesky factors."""
+"""Distances from a thin decomposition of images against those of moments alone."""
 
 from __future__ import annotations
 
@@ -20,12 +20,7 @@ def _tasks(counts: tuple[int, ...], dim: int) -> list[torch.Tensor]:
 @pytest.mark.parametrize(("counts", "dim"), [((4, 9), 20), ((30, 7), 20), ((50, 60), 5), ((2, 2), 6)])
 def test_distances_are_the_routers(counts: tuple[int, ...], dim: int) -> None:
     train, queries = _tasks(counts, dim), 2 * _tasks((11,), dim)[0]
-    router = PrototypeRouter()
-    for x in train:
-        prototype = TaskPrototype(dim)
-        prototype.update(x)
-        prototype.finalize()
-        router.add(prototype)
+    router = PrototypeRouter(prototypes=[TaskPrototype.of(x) for x in train])
     found = spectra_distances([Spectrum.of(x) for x in train], queries, 1e-5)
     assert list(found) == list(COVARIANCES)
     for kind in COVARIANCES:

@@ -16,44 +16,46 @@ def _features(seed: int, count: int = 40, dim: int = 6) -> torch.Tensor:
     return torch.randn(count, dim, generator=generator) * torch.arange(1, dim + 1) + 3 * seed
 
 
-def _prototype(features: torch.Tensor, cuts: int = 7) -> TaskPrototype:
-    prototype = TaskPrototype(features.shape[1])
-    for batch in features.split(cuts):
-        prototype.update(batch)
-    prototype.finalize()
-    return prototype
-
-
 @pytest.fixture
 def router() -> PrototypeRouter:
-    router = PrototypeRouter()
-    for seed in range(3):
-        router.add(_prototype(_features(seed)))
-    return router
+    return PrototypeRouter(prototypes=[TaskPrototype.of(_features(seed)) for seed in range(3)])
 
 
-def test_distance_is_mahalanobis_with_the_ridge(router: PrototypeRouter) -> None:
+def _literal(x: torch.Tensor, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    gap = x.double().numpy() - mean
+    return np.sqrt(np.einsum("nd,de,ne->n", gap, np.linalg.inv(covariance), gap))
+
+
+@pytest.mark.parametrize("count", [40, 4])
+def test_distance_is_mahalanobis_with_the_ridge(count: int) -> None:
     x = _features(5, 4)
-    for task in range(3):
-        train = _features(task).double().numpy()
-        inverse = np.linalg.inv(np.cov(train.T) + 1e-5 * np.eye(6))
-        gap = x.double().numpy() - train.mean(axis=0)
-        literal = np.sqrt(np.einsum("nd,de,ne->n", gap, inverse, gap))
-        assert np.allclose(router.distances(x)[:, task], literal)
+    train = _features(1, count).double().numpy()
+    found = TaskPrototype.of(_features(1, count)).distances(x, "ridge", 1e-3)
+    assert np.allclose(found, _literal(x, train.mean(axis=0), np.cov(train.T) + 1e-3 * np.eye(6)))
 
 
 @pytest.mark.parametrize(("kind", "estimator"), [("ledoit_wolf", LedoitWolf), ("oas", OAS)])
-def test_shrinkage_is_scikit_learns(kind: str, estimator: type) -> None:
-    features = _features(1)
-    expected = estimator().fit(features.double().numpy()).covariance_
-    assert np.allclose(_prototype(features).covariance(kind), expected)
+@pytest.mark.parametrize("count", [40, 5])
+def test_shrinkage_is_scikit_learns(kind: str, estimator: type, count: int) -> None:
+    train = _features(1, count)
+    x = _features(5, 4)
+    expected = _literal(x, train.double().numpy().mean(axis=0), estimator().fit(train.double().numpy()).covariance_)
+    assert np.allclose(TaskPrototype.of(train).distances(x, kind), expected)
+
+
+def test_diagonal_and_euclidean_by_hand() -> None:
+    x = _features(5, 4)
+    train = _features(1).double().numpy()
+    prototype = TaskPrototype.of(_features(1))
+    variances = np.diag(train.var(axis=0, ddof=1) + 0.1)
+    assert np.allclose(prototype.distances(x, "diagonal", 0.1), _literal(x, train.mean(axis=0), variances))
+    assert np.allclose(prototype.distances(x, "euclidean"), _literal(x, train.mean(axis=0), np.eye(6)))
 
 
 def test_tied_pools_what_is_known(router: PrototypeRouter) -> None:
     tied = router.variant("tied", 0.0)
     scatter = sum(np.cov(_features(s).double().numpy().T) * 39 for s in range(2)) / 78
-    gap = (_features(7, 3).double() - _features(1).double().mean(dim=0)).numpy()
-    literal = np.sqrt(np.einsum("nd,de,ne->n", gap, np.linalg.inv(scatter), gap))
+    literal = _literal(_features(7, 3), _features(1).double().mean(dim=0).numpy(), scatter)
     assert np.allclose(tied.distances(_features(7, 3), known=2)[:, 1], literal)
 
 
@@ -65,6 +67,17 @@ def test_every_variant_routes_what_is_easy(router: PrototypeRouter, kind: str) -
     assert all(number >= 1 for number in variant.condition_numbers())
 
 
+@pytest.mark.parametrize(("kind", "estimate"), [
+    ("ridge", lambda x: np.cov(x.T) + 1e-5 * np.eye(6)), ("ledoit_wolf", lambda x: LedoitWolf().fit(x).covariance_),
+    ("diagonal", lambda x: np.diag(x.var(axis=0, ddof=1) + 1e-5)), ("euclidean", lambda x: np.eye(6)),
+])
+@pytest.mark.parametrize("count", [40, 4])
+def test_condition_numbers_are_those_of_the_estimates(kind: str, estimate: object, count: int) -> None:
+    train = _features(1, count)
+    router = PrototypeRouter(kind, prototypes=[TaskPrototype.of(train)])
+    assert router.condition_numbers()[0] == pytest.approx(np.linalg.cond(estimate(train.double().numpy())), rel=1e-6)
+
+
 def test_only_known_tasks_can_be_chosen(router: PrototypeRouter) -> None:
     assert router.route(_features(2), known=1).unique().tolist() == [0]
 
@@ -72,17 +85,10 @@ def test_only_known_tasks_can_be_chosen(router: PrototypeRouter) -> None:
 def test_state_round_trip(router: PrototypeRouter) -> None:
     again = TaskPrototype.from_state(router.prototypes[0].state())
     for kind in ("ridge", "ledoit_wolf", "oas", "diagonal"):
-        assert torch.equal(again.covariance(kind), router.prototypes[0].covariance(kind))
-
-
-def test_singular_covariances_are_handled_by_the_ridge() -> None:
-    router = PrototypeRouter()
-    router.add(_prototype(_features(0, count=4, dim=6)))
-    assert router.distances(_features(0, 4)).isfinite().all()
+        found, expected = (p.distances(_features(2), kind) for p in (again, router.prototypes[0]))
+        assert torch.equal(found, expected)
 
 
 def test_one_image_is_too_few() -> None:
-    prototype = TaskPrototype(2)
-    prototype.update(torch.ones(1, 2))
-    with pytest.raises(ConfigError, match="at least 2 training images"):
-        prototype.covariance()
+    with pytest.raises(ConfigError, match="at least 2 training images, got 1"):
+        TaskPrototype.of(torch.ones(1, 2))

@@ -8,6 +8,7 @@ import torch
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.model.losses import patch_nll
+from moleflow_lib.scoring.detector import ContinualDetector
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,16 @@ def test_scores_are_the_negative_log_likelihood(learned: Experiment, patches: to
 
 def test_routing_finds_the_products(learned: Experiment) -> None:
     for evaluator in learned.evaluators:
-        assert learned.detector.route(evaluator.image_means).shape == (len(evaluator.task.test),)
+        chosen = learned.detector.router.variant("tied").route(evaluator.image_means)
+        assert (chosen == evaluator.task.index).double().mean() > 0.8
+
+
+def test_a_detector_never_changes(learned: Experiment) -> None:
+    one = ContinualDetector(learned.detector.flow, learned.config, learned.detector.tasks[:1])
+    two = one.with_task(learned.detector.tasks[1])
+    assert (len(one.tasks), len(two.tasks)) == (1, 2) and len(one.router.prototypes) == 1
+    with pytest.raises(ConfigError, match="task 1 was never learned; this detector knows tasks 0 … 0"):
+        one.scorer(1)
 
 
 def test_features_of_another_width_are_refused(learned: Experiment) -> None:

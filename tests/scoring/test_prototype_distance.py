@@ -7,23 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from sklearn.covariance import LedoitWolf
 
 from data_prep.draw import draw_demo
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import DataError
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.routing.router import PrototypeRouter, TaskPrototype
+from moleflow_lib.routing.router import TaskPrototype
 from moleflow_lib.scoring.aggregation import image_scores
-from moleflow_lib.scoring.prototype_distance import PrototypeDistance
+from moleflow_lib.scoring.prototype_distance import ImageScale, prototype_distances
 
 Configs = Callable[..., ExperimentConfig]
-
-
-def _prototype(images: torch.Tensor) -> TaskPrototype:
-    prototype = TaskPrototype(images.shape[1])
-    prototype.update(images)
-    prototype.finalize()
-    return prototype
 
 
 def _images(count: int = 30, dim: int = 4) -> torch.Tensor:
@@ -31,29 +25,25 @@ def _images(count: int = 30, dim: int = 4) -> torch.Tensor:
 
 
 def test_the_blend_by_hand() -> None:
-    prototype = _prototype(_images())
-    distance = PrototypeDistance(prototype, torch.tensor([[10.0, 2.0], [1.0, 0.5]]).double(), torch.empty(0))
+    prototype = TaskPrototype.of(_images())
+    scale = ImageScale(torch.tensor([[10.0, 2.0], [1.0, 0.5]]).double(), torch.empty(0))
     offset = torch.tensor([[3.0, 0.0, 0.0, 1.0]]).double()
-    covariance = prototype.covariance("ledoit_wolf")
+    covariance = torch.from_numpy(LedoitWolf().fit(_images().numpy()).covariance_)
     far = (offset @ torch.linalg.inv(covariance) @ offset.T).sqrt().item()
-    distances = distance.distances(prototype.moments.mean + offset)
+    distances = prototype_distances(prototype, prototype.moments.mean + offset)
     assert distances.item() == pytest.approx(far)
-    assert distance.blend(torch.tensor([14.0]), distances, 0.25).item() == pytest.approx(0.75 * 2 + 0.25 * (far - 1) / 0.5)
-    assert distance.blend(torch.tensor([14.0]), distances, 0.0).item() == 2.0
+    assert scale.blend(torch.tensor([14.0]), distances, 0.25).item() == pytest.approx(0.75 * 2 + 0.25 * (far - 1) / 0.5)
+    assert scale.blend(torch.tensor([14.0]), distances, 0.0).item() == 2.0
 
 
 def test_the_scale_is_that_of_held_out_images() -> None:
     """Fewer images than channels: a prototype that saw an image finds it near, and any new one far."""
-    images, prototype = _images(20, 40), _prototype(_images(20, 40))
-    measured = PrototypeDistance.measured(prototype, images, torch.arange(20.0), seed=0)
-    router = PrototypeRouter("ledoit_wolf")
-    router.add(prototype)
-    assert measured.scale[1, 0] > 1.1 * router.distances(images).mean()
+    images = _images(20, 40)
+    measured = ImageScale.measured(images, torch.arange(20.0), seed=0)
+    assert measured.scale[1, 0] > 1.1 * prototype_distances(TaskPrototype.of(images), images).mean()
     assert measured.scale[0].tolist() == pytest.approx([9.5, torch.arange(20.0).std().item()])
-    without_first = _prototype(images[_part_of(0, 20) != _part_of(0, 20)[0]])
-    alone = PrototypeRouter("ledoit_wolf")
-    alone.add(without_first)
-    assert measured.held_out[0].item() == pytest.approx(alone.distances(images[:1]).item(), rel=1e-6)
+    without_first = TaskPrototype.of(images[_part_of(0, 20) != _part_of(0, 20)[0]])
+    assert measured.held_out[0].item() == pytest.approx(prototype_distances(without_first, images[:1]).item(), rel=1e-6)
 
 
 def _part_of(seed: int, count: int) -> torch.Tensor:
@@ -62,8 +52,9 @@ def _part_of(seed: int, count: int) -> torch.Tensor:
 
 def test_copies_of_one_image_do_not_divide_by_zero() -> None:
     images = torch.ones(8, 4).double()
-    measured = PrototypeDistance.measured(_prototype(images), images, torch.zeros(8), seed=0)
-    assert measured.blend(torch.zeros(8), measured.distances(images), 0.3).abs().max() < 10
+    measured = ImageScale.measured(images, torch.zeros(8), seed=0)
+    distances = prototype_distances(TaskPrototype.of(images), images)
+    assert measured.blend(torch.zeros(8), distances, 0.3).abs().max() < 10
 
 
 def test_too_few_images_are_told_before_anything_runs(tiny_config: Configs) -> None:
@@ -94,10 +85,12 @@ def test_the_detector_blends_and_later_tasks_change_nothing(tiny_config: Configs
     patch_scores = detector.patch_scores(test.patches, 0)
     early = detector.image_scores(patch_scores, means, 0)
     experiment.learn()
+    detector = experiment.detector
     assert torch.equal(detector.image_scores(detector.patch_scores(test.patches, 0), means, 0), early)
     of_patches = image_scores(patch_scores, "top_k", 3)
-    distance = detector.prototype_distances[0]
-    assert torch.equal(early, distance.blend(of_patches, distance.distances(means), 0.3))
+    task = detector.tasks[0]
+    distances = prototype_distances(task.prototype, means)
+    assert torch.equal(early, task.image_scale.blend(of_patches, distances, 0.3))
     evaluator = experiment.evaluators[0]
     assert evaluator.image_scores(0).tolist() == early.tolist()
     mixed = torch.tensor([0, 1] * (len(means) // 2))
@@ -109,8 +102,8 @@ def test_its_scale_leaves_out_an_images_own_stored_patches(tiny_config: Configs)
     experiment = Experiment(tiny_config(classes=("leather",), prototype_weight=0.3, memory_size=10_000, memory_weight=1.0))
     experiment.learn()
     train = experiment.features(experiment.tasks[0], "train").patches
-    held_out = experiment.detector.training_scores(train, range(len(train)), 0)
+    held_out = experiment.detector.scorer(0).training_patch_scores(train, range(len(train)))
     assert held_out.mean().abs() < 1e-3, "on the scale of held-out training patches their own mean is zero"
     assert (experiment.detector.patch_scores(train, 0) < held_out.min()).all(), "with its own patches an image is at distance zero"
     tops = image_scores(held_out, "top_k", 3).double()
-    assert experiment.detector.prototype_distances[0].scale[0].tolist() == pytest.approx([tops.mean().item(), tops.std().item()])
+    assert experiment.detector.tasks[0].image_scale.scale[0].tolist() == pytest.approx([tops.mean().item(), tops.std().item()])

@@ -18,7 +18,7 @@ _WAYS = (("routed", "circle", 0.12), ("oracle", "circle-open", -0.12))  # marker
 def method_intervals(comparison: Comparison) -> go.Figure:
     """Every method's mean over tasks of each headline metric, with its interval; filled routed, open told the task."""
     figure = make_subplots(1, len(HEADLINES), subplot_titles=[title(m) for m in HEADLINES], shared_yaxes=True)
-    names = list(comparison.trials)
+    names = list(comparison.runs)
     for column, metric in enumerate(HEADLINES, start=1):
         for way, symbol, lift in _WAYS:
             means = [comparison.mean(name, metric, way) for name in names]

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from moleflow_lib.evaluation.evaluator import ContinualResult
+from moleflow_lib.evaluation.continual import ContinualResult
 from moleflow_lib.reporting.figures.style import captioned, task_colour
 from moleflow_lib.reporting.text.words import title
-from moleflow_lib.training.trainer import TaskHistory
+from moleflow_lib.scoring.task_parts import TaskHistory
 
 __all__ = ["control_comparison", "metric_over_time", "r_matrices", "task_cost"]
 

@@ -11,8 +11,8 @@ from plotly.subplots import make_subplots
 from moleflow_lib.datasets import load_image
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.reporting.figures.style import DEFECTIVE, NORMAL, captioned, heat_overlay, image_sheet, outlined, task_colour
+from moleflow_lib.scoring.task_parts import TaskHistory
 from moleflow_lib.studies.features_and_latents import LatentReport
-from moleflow_lib.training.trainer import TaskHistory
 
 __all__ = ["heat_map_cases", "latent_gaussianity", "score_histogram", "training_curves"]
 

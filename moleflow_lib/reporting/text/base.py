@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from moleflow_lib.model.flow import shared_values
 from moleflow_lib.reporting.tables import number
+from moleflow_lib.scoring.task_parts import TaskHistory
 from moleflow_lib.studies.features_and_latents import LatentReport
-from moleflow_lib.training.trainer import TaskHistory
 
 __all__ = ["base_sentences"]
 

@@ -20,7 +20,7 @@ _ISOLATED = ("memory_bank", "padim", "separate", "adapter_only")
 def comparison_rows(comparison: Comparison) -> list[dict[str, object]]:
     """Each method: routed means with their intervals, forgetting in both ways, and what it costs."""
     rows = []
-    for name in comparison.trials:
+    for name in comparison.runs:
         summary, costs = comparison.summary(name)["image_auroc"], comparison.costs(name)
         rows.append({
             "method": title(name),
@@ -37,7 +37,7 @@ def class_comparison_rows(comparison: Comparison) -> list[dict[str, object]]:
     """Who wins where: each headline metric on each task, every method, and the method's distance from the best other one."""
     rows = []
     for metric in HEADLINES:
-        finals = {name: comparison.final(name, metric) for name in comparison.trials}
+        finals = {name: comparison.final(name, metric) for name in comparison.runs}
         for j, task in enumerate(comparison.classes):
             values = {name: final[j] for name, final in finals.items()}
             if values[METHOD] is None:
@@ -53,7 +53,7 @@ def class_comparison_rows(comparison: Comparison) -> list[dict[str, object]]:
 
 def comparison_result(comparison: Comparison) -> dict[str, object]:
     """What `03_continual_tasks.result.json` says of the plainer methods."""
-    summaries = {name: comparison.summary(name) for name in comparison.trials}
+    summaries = {name: comparison.summary(name) for name in comparison.runs}
     for name, summary in summaries.items():
         for metric, ways in summary.items():
             for way, values in ways.items():
@@ -66,7 +66,7 @@ def comparison_result(comparison: Comparison) -> dict[str, object]:
         "baseline_differences": {
             name: _nested({cell: asdict(comparison.difference(name, *cell)) for cell in cells}) for name in others
         },
-        "baseline_costs": {name: comparison.costs(name) for name in comparison.trials},
+        "baseline_costs": {name: comparison.costs(name) for name in comparison.runs},
     }
 
 
@@ -82,7 +82,7 @@ def comparison_sentences(comparison: Comparison) -> list[str]:
 
 
 def _standing(comparison: Comparison) -> str:
-    ranked = sorted(comparison.trials, key=lambda name: -(comparison.mean(name, "image_auroc").value or 0))
+    ranked = sorted(comparison.runs, key=lambda name: -(comparison.mean(name, "image_auroc").value or 0))
     listed = ", ".join(f"{title(name)} {within(comparison.mean(name, 'image_auroc'))}" for name in ranked)
     return f"Mean image AUROC, routed where a method has parts for each task, best first: {listed}."
 
@@ -102,7 +102,7 @@ def _verdict(gap: Estimate) -> str:
 
 
 def _winners(comparison: Comparison, metric: str) -> str:
-    finals, wins = {name: comparison.final(name, metric) for name in comparison.trials}, {}
+    finals, wins = {name: comparison.final(name, metric) for name in comparison.runs}, {}
     for j, task in enumerate(comparison.classes):
         if finals[METHOD][j] is not None:
             best = _best({name: final[j] for name, final in finals.items()})
@@ -112,7 +112,7 @@ def _winners(comparison: Comparison, metric: str) -> str:
 
 
 def _forgetting(comparison: Comparison) -> list[str]:
-    forgotten = {name: comparison.summary(name)["image_auroc"] for name in comparison.trials}
+    forgotten = {name: comparison.summary(name)["image_auroc"] for name in comparison.runs}
     if forgotten[METHOD]["oracle"]["fm_max"] is None:
         return []
     isolated = [name for name in (METHOD, *_ISOLATED) if name in forgotten]

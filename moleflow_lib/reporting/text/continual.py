@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from moleflow_lib.evaluation.evaluator import ContinualResult
+from moleflow_lib.evaluation.continual import ContinualResult
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import METRICS, mean_defined
 from moleflow_lib.reporting.tables import number
@@ -21,7 +21,7 @@ def task_rows(experiment: Experiment) -> list[dict[str, object]]:
     """How each task was learned and how far it lies from the base task."""
     rows = []
     for task, history in zip(experiment.tasks, experiment.trainer.histories, strict=True):
-        shift = reference_shift(experiment.trainer.reference, experiment.features(task, "train"))
+        shift = reference_shift(experiment.detector.reference, experiment.features(task, "train"))
         rows.append({
             "task": task.name, "training images": len(task.train), "steps": history.steps, "seconds": history.seconds,
             "final loss (nats)": history.curves["loss"][-1], "shift": shift, "read from disk": history.resumed,

@@ -7,8 +7,8 @@ import torch
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import mean_defined
-from moleflow_lib.model.flow import MoLESpatialAwareNF
-from moleflow_lib.model.lora import LoRALinear
+from moleflow_lib.model.lora import LoRALinear, LoRAUpdate
+from moleflow_lib.scoring.detector import ContinualDetector
 
 __all__ = ["effective_rank", "learned_updates", "lora_summary", "lora_updates", "singular_values", "stable_rank"]
 
@@ -53,40 +53,44 @@ def stable_rank(values: torch.Tensor) -> float | None:
     return float(values.square().sum() / values.max().square()) if values.sum() else None
 
 
-def lora_updates(flow: MoLESpatialAwareNF) -> list[dict[str, object]]:
+def lora_updates(detector: ContinualDetector) -> list[dict[str, object]]:
     """Every learned update α/r·B·A, one row a task and layer.
 
     Args:
-        flow: with its tasks trained.
+        detector: with its tasks learned.
 
     Returns:
-        `task` (index), `block`, `layer`, `scale` α/r, `rank` (the most it could have), `effective_rank`,
+        `task` (its name), `block`, `layer`, `scale` α/r, `rank` (the most it could have), `effective_rank`,
         `stable_rank`, and `relative_norm` = ‖α/r·B·A‖_F / ‖W‖_F. Empty without LoRA.
     """
-    layers = [(name, module) for name, module in flow.flow.named_modules() if isinstance(module, LoRALinear)]
-    return [_update(task, name, layer) for task in range(flow.tasks) for name, layer in layers if str(task) in layer.lora_A]
+    blocks = detector.flow.flow
+    layers = [(name, module) for name, module in blocks.named_modules() if isinstance(module, LoRALinear)]
+    return [
+        _update(task.name, name, layer, update)
+        for task in detector.tasks for (name, layer), update in zip(layers, task.flow.updates, strict=True)
+        if update.lora_A is not None
+    ]
 
 
 def learned_updates(config: ExperimentConfig) -> list[dict[str, object]]:
-    """`lora_updates` of an experiment, its tasks read from the store (or learned now); `task` holds their names."""
+    """`lora_updates` of an experiment, its tasks read from the store (or learned now)."""
     experiment = Experiment(config)
     experiment.learn()
-    return [{**row, "task": experiment.tasks[row["task"]].name} for row in lora_updates(experiment.detector.flow)]
+    return lora_updates(experiment.detector)
 
 
-def lora_summary(flow: MoLESpatialAwareNF) -> dict[str, float | None]:
+def lora_summary(detector: ContinualDetector) -> dict[str, float | None]:
     """Means over tasks and layers of `effective_rank`, `stable_rank` and `relative_norm`; None without LoRA."""
-    rows = lora_updates(flow)
+    rows = lora_updates(detector)
     return {number: mean_defined([row[number] for row in rows]) for number in _NUMBERS}
 
 
-def _update(task: int, name: str, layer: LoRALinear) -> dict[str, object]:
-    up, down = layer.lora_B[str(task)], layer.lora_A[str(task)]
-    values = abs(layer.scaling) * singular_values(up, down)
+def _update(task: str, name: str, layer: LoRALinear, update: LoRAUpdate) -> dict[str, object]:
+    values = abs(layer.scaling) * singular_values(update.lora_B, update.lora_A)
     block = next(int(part) for part in name.split(".") if part.isdigit())
     return {
         "task": task, "block": block + 1, "layer": name.split(".")[-1], "scale": layer.scaling,
-        "rank": min(len(down), *layer.base.weight.shape),
+        "rank": min(layer.rank, *layer.base.weight.shape),
         "effective_rank": effective_rank(values), "stable_rank": stable_rank(values),
         "relative_norm": float(values.norm() / layer.base.weight.detach().double().norm()),
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from moleflow_lib.artifacts import digest, file_sha256, read_json, write_json
 from moleflow_lib.errors import ArtifactError
-from moleflow_lib.evaluation.evaluator import ContinualResult
+from moleflow_lib.evaluation.continual import ContinualResult
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import METRICS, mean_defined
 from moleflow_lib.studies.ablation.grid import AblationRun
@@ -63,7 +63,7 @@ def measure(run: AblationRun, experiment: Experiment) -> dict[str, object]:
         "per_task": counts["per_task"], "parameters": counts,
         "per_class": _per_class(result, "routed"), "per_class_oracle": _per_class(result, "oracle"),
         "tail": {task.name: task_tail(experiment, task.index) for task in experiment.tasks},
-        "lora": lora_summary(experiment.detector.flow), "device": experiment.detector.device.type,
+        "lora": lora_summary(experiment.detector), "device": experiment.detector.device.type,
     }
 
 

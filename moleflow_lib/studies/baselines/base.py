@@ -12,7 +12,7 @@ from moleflow_lib.evaluation.evaluator import Scorer
 from moleflow_lib.features.store import Features
 from moleflow_lib.scoring.aggregation import image_scores
 
-__all__ = ["Contender", "Footprint", "PatchesAlone"]
+__all__ = ["Baseline", "Footprint", "PatchScoreMixin"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Footprint:
     shared: int  # values that all tasks have in common
 
 
-class PatchesAlone:
+class PatchScoreMixin:
     """Image scores of a method that knows nothing but patches: the configuration's rule, no prototype in it.
 
     Attributes:
@@ -42,7 +42,7 @@ class PatchesAlone:
         return image_scores(patch_scores, self.config.score.score_mode, self.config.score.top_k)
 
 
-class Contender(Scorer, Protocol):
+class Baseline(Scorer, Protocol):
     """Learns one task after another and scores images under the parts, or in the state, of any of them.
 
     Made from the feature width D, the configuration, what decides the features (`FeatureStore.identity`),

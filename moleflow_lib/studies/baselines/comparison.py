@@ -9,7 +9,7 @@ import numpy as np
 
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import METRICS, average, interval, mean_defined, over_seeds
-from moleflow_lib.studies.baselines.run import Trial, try_baseline, try_method
+from moleflow_lib.studies.baselines.run import MethodRun, run_baseline, run_method
 
 __all__ = ["METHOD", "Comparison", "Estimate", "compare"]
 
@@ -38,25 +38,25 @@ class Comparison:
 
     classes: tuple[str, ...]
     seeds: tuple[int, ...]
-    trials: Mapping[str, Sequence[Trial]]  # name → one trial a seed; the method itself first
+    runs: Mapping[str, Sequence[MethodRun]]  # name → one run a seed; the method itself first
 
     @property
     def others(self) -> list[str]:
         """The baselines."""
-        return [name for name in self.trials if name != METHOD]
+        return [name for name in self.runs if name != METHOD]
 
     def final(self, name: str, metric: str, way: str = "routed") -> list[float | None]:
         """A metric of every task after the last one."""
-        rows = [trial.result.final(metric, way) for trial in self.trials[name]]
+        rows = [run.result.final(metric, way) for run in self.runs[name]]
         return [mean_defined(column) for column in zip(*rows, strict=True)]
 
     def alone(self) -> dict[str, list[float | None]] | None:
         """Metric → what a separate model scores on each task, told the task; None if that was not learned."""
-        return {metric: self.final("separate", metric, "oracle") for metric in METRICS} if "separate" in self.trials else None
+        return {metric: self.final("separate", metric, "oracle") for metric in METRICS} if "separate" in self.runs else None
 
     def summary(self, name: str) -> dict[str, dict[str, dict[str, float | None]]]:
         """Metric → way → what `continual_summary` gives."""
-        rows = [trial.result.summary(self.alone()) for trial in self.trials[name]]
+        rows = [run.result.summary(self.alone()) for run in self.runs[name]]
         return {
             metric: {way: {key: mean_defined([row[metric][way][key] for row in rows]) for key in values}
                      for way, values in ways.items()}
@@ -78,12 +78,12 @@ class Comparison:
 
     def costs(self, name: str) -> dict[str, float]:
         """Each of `Costs`, the mean over seeds."""
-        rows = [asdict(trial.costs) for trial in self.trials[name]]
+        rows = [asdict(run.costs) for run in self.runs[name]]
         return {key: type(value)(np.mean([row[key] for row in rows])) for key, value in rows[0].items()}
 
     def _pooled(self, name: str, metric: str, way: str, chosen: slice = slice(None)) -> np.ndarray | None:
         """(rounds,) replicates of a mean over tasks and seeds; None where it is undefined."""
-        seeds = [average(trial.replicates[metric][way][chosen]) for trial in self.trials[name]]
+        seeds = [average(run.replicates[metric][way][chosen]) for run in self.runs[name]]
         return None if seeds[0] is None else over_seeds(seeds)
 
 
@@ -98,9 +98,9 @@ def compare(experiment: Experiment) -> Comparison:
     config = experiment.config
     seeds = config.study.comparison_seeds or (config.train.seed,)
     possible = [name for name in config.study.baselines if name != "adapter_only" or config.flow.dia_blocks]
-    trials: dict[str, list[Trial]] = {name: [] for name in (METHOD, *possible)}
+    runs: dict[str, list[MethodRun]] = {name: [] for name in (METHOD, *possible)}
     for seed in seeds:
         run = experiment if seed == config.train.seed else Experiment(config.with_(seed=seed))
-        for name, done in trials.items():
-            done.append(try_method(run) if name == METHOD else try_baseline(run, name))
-    return Comparison(classes=tuple(task.name for task in experiment.tasks), seeds=seeds, trials=trials)
+        for name, done in runs.items():
+            done.append(run_method(run) if name == METHOD else run_baseline(run, name))
+    return Comparison(classes=tuple(task.name for task in experiment.tasks), seeds=seeds, runs=runs)

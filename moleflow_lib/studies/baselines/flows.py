@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,22 +14,24 @@ from moleflow_lib.artifacts import digest, kept_artifact
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.features.store import Features
-from moleflow_lib.model.flow import MoLESpatialAwareNF, shared_values
+from moleflow_lib.model.flow import FlowParts, MoLESpatialAwareNF, load_exactly, shared_values
 from moleflow_lib.scoring.detector import ContinualDetector
+from moleflow_lib.scoring.task_parts import TaskParts
 from moleflow_lib.studies.baselines.base import Footprint
 from moleflow_lib.training.fit import fit
 from moleflow_lib.training.trainer import METHOD_VERSION, MoLEContinualTrainer
 
 __all__ = ["AdapterOnly", "FineTunedFlow", "FreshFlows", "joined"]
 
-_Made = tuple[dict[str, torch.Tensor], dict[str, object]]
-
 
 class _WholeModels:
     """Scores with one of several whole models."""
 
-    def __init__(self, dim: int, config: ExperimentConfig, identity: dict[str, object], folder: Path) -> None:
-        self.dim, self.config, self.identity, self.folder = dim, config, identity, folder
+    def __init__(self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path) -> None:
+        self.dim = dim
+        self.config = config
+        self.identity = dict(identity)
+        self.folder = folder
         self.models: list[ContinualDetector] = []
 
     def patch_scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
@@ -42,12 +45,13 @@ class _WholeModels:
     def footprint(self) -> Footprint:
         """One whole model for each, with its stored patches if it has any."""
         values = sum(sum(_kept_values(model)) for model in self.models) // len(self.models)
-        stored = self.models[0].memory_values()
+        stored = self.models[0].value_counts()["stored_patches"]
         return Footprint(per_task=values + stored, bytes_per_task=4 * values + 2 * stored, shared=0)
 
     def _first_task(self, name: str, train: Features) -> float:
         """Train a new model as the method trains its first task; the method's own first task is read back."""
-        trainer = MoLEContinualTrainer(ContinualDetector(self.dim, self.config), self.identity, self.folder / "tasks")
+        untrained = ContinualDetector.untrained(self.dim, self.config)
+        trainer = MoLEContinualTrainer(untrained, self.identity, self.folder / "tasks")
         seconds = trainer.learn(name, train).seconds
         self.models.append(trainer.detector)
         return seconds
@@ -72,7 +76,7 @@ class FineTunedFlow(_WholeModels):
     would be kept apart for each task, and nothing is here: no scale and no prototype enters its scores either.
     """
 
-    def __init__(self, dim: int, config: ExperimentConfig, identity: dict[str, object], folder: Path) -> None:
+    def __init__(self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path) -> None:
         plain = {"memory_size": 0, "compress_scores": False, "prototype_weight": 0.0}
         super().__init__(dim, config.with_(**plain), identity, folder)
         self._key = ""
@@ -82,21 +86,28 @@ class FineTunedFlow(_WholeModels):
         self._key = digest(self._key, name, train.key)
         if not self.models:
             return self._first_task(name, train)
-        model = ContinualDetector(self.dim, self.config)
-        model.flow.add_task()
+        last = self.models[-1]
         groups = self.config.group("flow", "train")
-        made_from = ["fine_tune", METHOD_VERSION, model.device.type, self.identity, groups, self._key]
-        tensors, manifest = kept_artifact(self.folder / "fine_tune", name, made_from, lambda: self._train_on(model, name, train))
-        _load(model.flow, tensors)
-        model.flow.train_only(None)
-        self.models.append(model)
+        made_from = ["fine_tune", METHOD_VERSION, last.device.type, self.identity, groups, self._key]
+
+        def make() -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+            return self._trained_on(last, name, train)
+
+        tensors, manifest = kept_artifact(self.folder / "fine_tune", name, made_from, make)
+        flow, task = _copied(last)
+        _load(flow, task.flow, tensors)
+        self.models.append(ContinualDetector(flow, self.config, (task,)))
         return manifest["seconds"]
 
-    def _train_on(self, model: ContinualDetector, name: str, train: Features) -> _Made:
-        start, last = time.perf_counter(), self.models[-1].flow
-        _load(model.flow, _state(last))
-        curves, steps = fit(model, 0, name, train.patches)
-        return _state(model.flow), {"kind": "fine_tune", "curves": curves, "steps": steps, "seconds": time.perf_counter() - start}
+    def _trained_on(
+        self, last: ContinualDetector, name: str, train: Features
+    ) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+        start = time.perf_counter()
+        flow, task = _copied(last)
+        fitted = fit(flow, task.flow, train.patches, self.config.train, name, base=True)
+        seconds = time.perf_counter() - start
+        facts = {"kind": "fine_tune", "curves": fitted.curves, "steps": fitted.steps, "seconds": seconds}
+        return _state(flow, task.flow), facts
 
 
 class AdapterOnly:
@@ -109,12 +120,14 @@ class AdapterOnly:
         ConfigError: the configuration has no invertible adapter either.
     """
 
-    def __init__(self, dim: int, config: ExperimentConfig, identity: dict[str, object], folder: Path) -> None:
+    def __init__(self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path) -> None:
         if not config.flow.dia_blocks:
-            raise ConfigError("adapter_only: expected dia_blocks of at least 1, got 0; leave adapter_only out of baselines")
+            raise ConfigError(
+                "adapter_only: expected dia_blocks of at least 1, got 0; leave adapter_only out of baselines"
+            )
         self.config = config.with_(coupling_layers=0)
-        self.detector = ContinualDetector(dim, self.config)
-        self.trainer = MoLEContinualTrainer(self.detector, identity, folder / "tasks")
+        untrained = ContinualDetector.untrained(dim, self.config)
+        self.trainer = MoLEContinualTrainer(untrained, identity, folder / "tasks")
 
     def learn(self, name: str, train: Features) -> float:
         """Train the next task's adapters, or read them back; the seconds it took."""
@@ -122,16 +135,16 @@ class AdapterOnly:
 
     def patch_scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
         """`ContinualDetector.patch_scores` (N, H, W) of patches (N, H, W, D) under a task's adapters."""
-        return self.detector.patch_scores(patches, task)
+        return self.trainer.detector.patch_scores(patches, task)
 
     def image_scores(self, patch_scores: torch.Tensor, image_means: torch.Tensor, task: int) -> torch.Tensor:
         """`ContinualDetector.image_scores` (N,) under a task's adapters."""
-        return self.detector.image_scores(patch_scores, image_means, task)
+        return self.trainer.detector.image_scores(patch_scores, image_means, task)
 
     def footprint(self) -> Footprint:
         """The mixer once, the adapters of each task."""
-        shared, per_task = _kept_values(self.detector)
-        stored = self.detector.memory_values()
+        shared, per_task = _kept_values(self.trainer.detector)
+        stored = self.trainer.detector.value_counts()["stored_patches"]
         return Footprint(per_task=per_task + stored, bytes_per_task=4 * per_task + 2 * stored, shared=shared)
 
 
@@ -149,11 +162,18 @@ def _kept_values(detector: ContinualDetector) -> tuple[int, int]:
     return shared_values(counts), counts["per_task"] - counts["stored_patches"]
 
 
-def _state(flow: MoLESpatialAwareNF) -> dict[str, torch.Tensor]:
+def _copied(detector: ContinualDetector) -> tuple[MoLESpatialAwareNF, TaskParts]:
+    """The flow and the one task of a model, free to be trained on."""
+    task = detector.tasks[0]
+    return copy.deepcopy(detector.flow), replace(task, flow=copy.deepcopy(task.flow))
+
+
+def _state(flow: MoLESpatialAwareNF, parts: FlowParts) -> dict[str, torch.Tensor]:
     """Everything of a model with one task, by name."""
-    return {f"base/{n}": t for n, t in flow.base_state().items()} | {f"task/{n}": t for n, t in flow.task_state(0).items()}
+    groups = {"base": flow.state_dict(), "task": parts.state_dict()}
+    return {f"{group}/{name}": tensor for group, state in groups.items() for name, tensor in state.items()}
 
 
-def _load(flow: MoLESpatialAwareNF, state: dict[str, torch.Tensor]) -> None:
-    flow.load_base_state({n.removeprefix("base/"): t for n, t in state.items() if n.startswith("base/")})
-    flow.load_task_state(0, {n.removeprefix("task/"): t for n, t in state.items() if n.startswith("task/")})
+def _load(flow: MoLESpatialAwareNF, parts: FlowParts, state: Mapping[str, torch.Tensor]) -> None:
+    for group, module in (("base/", flow), ("task/", parts)):
+        load_exactly(module, {n.removeprefix(group): t for n, t in state.items() if n.startswith(group)})

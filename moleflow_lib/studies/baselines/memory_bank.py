@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,15 +13,15 @@ from moleflow_lib.artifacts import kept_artifact
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.features.store import Features
 from moleflow_lib.runtime import derive_seed, resolve_device
-from moleflow_lib.scoring.coreset import greedy_coreset, nearest_distances, projected
-from moleflow_lib.studies.baselines.base import Footprint, PatchesAlone
+from moleflow_lib.scoring.memory_bank import MemoryBank, build_memory_bank
+from moleflow_lib.studies.baselines.base import Footprint, PatchScoreMixin
 
 __all__ = ["MemoryBanks"]
 
-_VERSION = 1  # raise it when the same inputs give another bank
+_VERSION = 2  # raise it when the same inputs give another bank
 
 
-class MemoryBanks(PatchesAlone):
+class MemoryBanks(PatchScoreMixin):
     """One bank of patches a task, chosen as a greedy coreset.
 
     Patches are taken as they are: PatchCore's mean over 3×3 neighbours is left out, because on a 14×14
@@ -33,34 +34,43 @@ class MemoryBanks(PatchesAlone):
         folder: where banks are kept.
     """
 
-    def __init__(self, dim: int, config: ExperimentConfig, identity: dict[str, object], folder: Path) -> None:
-        self.dim, self.config, self.identity, self.folder = dim, config, identity, folder
+    def __init__(self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path) -> None:
+        self.dim = dim
+        self.config = config
+        self.identity = dict(identity)
+        self.folder = folder
         self.device = resolve_device(config.run.device)
-        self.banks: list[torch.Tensor] = []  # (K, D) float16 each, as stored
+        self.banks: list[MemoryBank] = []
 
     def learn(self, name: str, train: Features) -> float:
         """Choose the next task's bank, or read it back; the seconds it took."""
-        config = self.config
-        made_from = [_VERSION, self.device.type, self.identity, name, train.key, config.train.seed, config.study.bank_share, config.study.bank_limit]
-        tensors, manifest = kept_artifact(self.folder / "memory_bank", name, made_from, lambda: self._choose(name, train))
-        self.banks.append(tensors["patches"].to(self.device))
+        study = self.config.study
+        seed = self.config.train.seed
+        made_from = [
+            _VERSION, self.device.type, self.identity, name, train.key, seed, study.bank_share, study.bank_limit
+        ]
+        tensors, manifest = kept_artifact(
+            self.folder / "memory_bank", name, made_from, lambda: self._choose(name, train)
+        )
+        self.banks.append(MemoryBank(tensors["patches"].to(self.device), tensors["owner"].to(self.device)))
         return manifest["seconds"]
 
     @torch.inference_mode()
     def patch_scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
         """Euclidean distance (N, H, W) of each patch (N, H, W, D) to the nearest one in a task's bank."""
-        bank = self.banks[task].float()
-        rows = [nearest_distances(chunk.to(self.device).float().flatten(0, 2), bank).cpu() for chunk in patches.split(64)]
-        return torch.cat(rows).reshape(patches.shape[:-1])
+        bank = self.banks[task]
+        return torch.cat([bank.distances(chunk.to(self.device)).cpu() for chunk in patches.split(64)])
 
     def footprint(self) -> Footprint:
         """Patches kept, at the two bytes a value that they are stored with."""
-        values = sum(bank.numel() for bank in self.banks) // len(self.banks)
-        return Footprint(per_task=values, bytes_per_task=values * self.banks[0].element_size(), shared=0)
+        values = sum(bank.patches.numel() for bank in self.banks) // len(self.banks)
+        return Footprint(per_task=values, bytes_per_task=values * self.banks[0].patches.element_size(), shared=0)
 
     def _choose(self, name: str, train: Features) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
         start = time.perf_counter()
-        patches, seed = train.patches.flatten(0, 2), derive_seed(self.config.train.seed, "bank", name)
-        size = min(self.config.study.bank_limit, math.ceil(self.config.study.bank_share * len(patches)))
-        picked = greedy_coreset(projected(patches, seed, self.device), size, seed, name).cpu()
-        return {"patches": patches[picked]}, {"kind": "memory_bank", "seconds": time.perf_counter() - start}
+        study = self.config.study
+        patches = train.patches
+        size = min(study.bank_limit, math.ceil(study.bank_share * patches[..., 0].numel()))
+        seed = derive_seed(self.config.train.seed, "bank", name)
+        bank = build_memory_bank(patches, size, seed, name, self.device)
+        return bank.state(), {"kind": "memory_bank", "seconds": time.perf_counter() - start}

@@ -11,7 +11,7 @@ from moleflow_lib.artifacts import kept_artifact
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.features.store import Features
 from moleflow_lib.runtime import derive_seed, resolve_device
-from moleflow_lib.studies.baselines.base import Footprint, PatchesAlone
+from moleflow_lib.studies.baselines.base import Footprint, PatchScoreMixin
 
 __all__ = ["PositionGaussians", "fit_gaussians"]
 
@@ -20,7 +20,7 @@ _CHANNELS = 100  # drawn at random from D, the paper's number for ResNet-18
 _RIDGE = 0.01  # the paper's
 
 
-class PositionGaussians(PatchesAlone):
+class PositionGaussians(PatchScoreMixin):
     """One Gaussian a task and position; a patch's score is its Mahalanobis distance.
 
     Args:
@@ -31,7 +31,10 @@ class PositionGaussians(PatchesAlone):
     """
 
     def __init__(self, dim: int, config: ExperimentConfig, identity: dict[str, object], folder: Path) -> None:
-        self.config, self.identity, self.folder, self.device = config, identity, folder, resolve_device(config.run.device)
+        self.config = config
+        self.identity = identity
+        self.folder = folder
+        self.device = resolve_device(config.run.device)
         draw = torch.randperm(dim, generator=torch.Generator().manual_seed(derive_seed(config.train.seed, "padim")))
         self.channels = draw[:_CHANNELS].sort().values
         self.gaussians: list[dict[str, torch.Tensor]] = []  # mean (P, d) and packed factor (P, d(d+1)/2), float32
@@ -46,7 +49,8 @@ class PositionGaussians(PatchesAlone):
     @torch.inference_mode()
     def patch_scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
         """Mahalanobis distance (N, H, W) of each patch (N, H, W, D) from its position's Gaussian."""
-        mean, packed = self.gaussians[task]["mean"], self.gaussians[task]["factor"]
+        mean = self.gaussians[task]["mean"]
+        packed = self.gaussians[task]["factor"]
         factor = packed.new_zeros(len(mean), mean.shape[1], mean.shape[1])
         rows, columns = _triangle(mean.shape[1])
         factor[:, rows, columns] = packed
@@ -84,7 +88,8 @@ def fit_gaussians(patches: torch.Tensor, ridge: float = _RIDGE) -> tuple[torch.T
     >>> mean.item(), factor.item()
     (2.0, 2.0)
     """
-    eye, means, factors = torch.eye(patches.shape[-1], dtype=torch.float64), [], []
+    eye = torch.eye(patches.shape[-1], dtype=torch.float64)
+    means, factors = [], []
     for part in patches.split(16, dim=1):  # a few positions at a time bound the memory
         values = part.double()
         mean = values.mean(dim=0)

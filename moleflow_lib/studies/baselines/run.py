@@ -11,16 +11,17 @@ import numpy as np
 import torch
 
 from moleflow_lib.errors import TrainingError
-from moleflow_lib.evaluation.evaluator import ContinualResult, Scorer, TaskEvaluator, evaluate_continual, evaluate_states
+from moleflow_lib.evaluation.continual import ContinualResult, evaluate_continual, evaluate_states
+from moleflow_lib.evaluation.evaluator import Scorer, TaskEvaluator
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.features.store import Features
 from moleflow_lib.metrics import METRICS
-from moleflow_lib.studies.baselines.base import Contender, Footprint
+from moleflow_lib.studies.baselines.base import Baseline, Footprint
 from moleflow_lib.studies.baselines.flows import AdapterOnly, FineTunedFlow, FreshFlows, joined
 from moleflow_lib.studies.baselines.memory_bank import MemoryBanks
 from moleflow_lib.studies.baselines.padim import PositionGaussians
 
-__all__ = ["Costs", "Trial", "try_baseline", "try_method"]
+__all__ = ["Costs", "MethodRun", "run_baseline", "run_method"]
 
 _PROBED = 16  # training images whose scores must not change
 
@@ -37,7 +38,7 @@ class Costs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class MethodRun:
     """One method under one seed."""
 
     result: ContinualResult
@@ -49,9 +50,9 @@ class Trial:
 class _Plan:
     """How a baseline is made and run."""
 
-    make: Callable[..., Contender]
+    make: Callable[..., Baseline]
     routed: bool = True  # parts for each task, chosen by the router; else a single model in its last state
-    at_once: bool = False  # all tasks are one lesson
+    at_once: bool = False  # all tasks are one training set
 
 
 _PLANS: Mapping[str, _Plan] = MappingProxyType({
@@ -64,16 +65,16 @@ _PLANS: Mapping[str, _Plan] = MappingProxyType({
 })
 
 
-def try_method(experiment: Experiment) -> Trial:
+def run_method(experiment: Experiment) -> MethodRun:
     """The method itself, as its experiment has learned and evaluated it."""
     seconds = sum(history.seconds for history in experiment.learn())
-    shared, per_task, _ = experiment.stored_values()  # what is kept is known once it was learned
-    stored = experiment.detector.memory_values()
+    shared, per_task, _ = experiment.detector.stored_values()  # known once it was learned
+    stored = experiment.detector.value_counts()["stored_patches"]
     footprint = Footprint(per_task=per_task, bytes_per_task=4 * per_task - 2 * stored, shared=shared)  # patches are float16
-    return _trial(experiment, experiment.evaluators, footprint, seconds, states=None)
+    return _evaluated(experiment, experiment.evaluators, footprint, seconds, states=None)
 
 
-def try_baseline(experiment: Experiment, name: str) -> Trial:
+def run_baseline(experiment: Experiment, name: str) -> MethodRun:
     """Learn a baseline on an experiment's features, or read it back, and evaluate it with the experiment's router.
 
     Args:
@@ -85,53 +86,58 @@ def try_baseline(experiment: Experiment, name: str) -> Trial:
         ArtifactError: something stored is damaged.
     """
     plan = _PLANS[name]
-    config, count = experiment.config, len(experiment.tasks)
+    config = experiment.config
+    count = len(experiment.tasks)
     if plan.at_once:  # one model of all tasks gets the steps and the stored patches that they have together, and no one prototype
         config = config.with_(steps=config.train.steps * count, memory_size=config.score.memory_size * count, prototype_weight=0.0)
-    contender = plan.make(experiment.detector.dim, config, experiment.store.identity, experiment.folder)
-    lessons = [(task.name, experiment.features(task, "train")) for task in experiment.tasks]
-    states = None if plan.routed else list(range(len(lessons)))
+    baseline = plan.make(experiment.detector.dim, config, experiment.store.identity, experiment.folder)
+    training_sets = [(task.name, experiment.features(task, "train")) for task in experiment.tasks]
+    states = None if plan.routed else list(range(len(training_sets)))
     if plan.at_once:
-        states = [None] * (len(lessons) - 1) + [0]
-        lessons = [("joint", joined([features for _, features in lessons]))]
-    seconds = _learn(contender, lessons, name)
-    evaluators = [TaskEvaluator(own.task, own.features, contender) for own in experiment.evaluators]
-    return _trial(experiment, evaluators, contender.footprint(), seconds, states)
+        states = [None] * (len(training_sets) - 1) + [0]
+        training_sets = [("joint", joined([features for _, features in training_sets]))]
+    seconds = _learn(baseline, training_sets, name)
+    evaluators = [TaskEvaluator(own.task, own.features, baseline) for own in experiment.evaluators]
+    return _evaluated(experiment, evaluators, baseline.footprint(), seconds, states)
 
 
-def _learn(contender: Contender, lessons: Sequence[tuple[str, Features]], what: str) -> float:
-    """Learn all lessons, then verify that none changed the scores of an earlier one by a bit; the seconds of learning."""
-    seconds, probes = 0.0, []
-    for index, (name, train) in enumerate(lessons):
-        seconds += contender.learn(name, train)
-        probes.append(contender.patch_scores(train.patches[:_PROBED], index))
-    for index, ((name, train), probe) in enumerate(zip(lessons, probes, strict=True)):
-        if not torch.equal(contender.patch_scores(train.patches[:_PROBED], index), probe):
+def _learn(baseline: Baseline, training_sets: Sequence[tuple[str, Features]], what: str) -> float:
+    """Learn all training_sets, then verify that none changed the scores of an earlier one by a bit; the seconds of learning."""
+    seconds = 0.0
+    probes = []
+    for index, (name, train) in enumerate(training_sets):
+        seconds += baseline.learn(name, train)
+        probes.append(baseline.patch_scores(train.patches[:_PROBED], index))
+    for index, ((name, train), probe) in enumerate(zip(training_sets, probes, strict=True)):
+        if not torch.equal(baseline.patch_scores(train.patches[:_PROBED], index), probe):
             raise TrainingError(f"{what}: the scores of {name} changed after it was learned")
     return seconds
 
 
-def _trial(
+def _evaluated(
     experiment: Experiment, evaluators: Sequence[TaskEvaluator], footprint: Footprint, seconds: float,
     states: list[int | None] | None,
-) -> Trial:
+) -> MethodRun:
     """Evaluate what was learned: `states` of a single model, or parts for each task behind the experiment's router if None."""
-    router, prototype = experiment.detector.router, experiment.stored_values()[2]
+    router = experiment.detector.router
+    prototype = experiment.detector.stored_values()[2]
     if states is None:
-        result, told = evaluate_continual(evaluators, router), list(range(len(evaluators)))
+        result = evaluate_continual(evaluators, router)
+        given = list(range(len(evaluators)))
         routed = [router.route(evaluator.image_means) for evaluator in evaluators]
     else:
-        result, prototype = evaluate_states(evaluators, states), 0
-        told = routed = [states[-1]] * len(evaluators)
+        result = evaluate_states(evaluators, states)
+        prototype = 0
+        given = routed = [states[-1]] * len(evaluators)
         footprint = Footprint(per_task=0, bytes_per_task=0, shared=footprint.per_task + footprint.shared)
     costs = Costs(
         values_per_task=footprint.per_task + prototype, bytes_per_task=footprint.bytes_per_task + 4 * prototype,
         shared_values=footprint.shared, learn_seconds=seconds,
-        score_seconds=_score_seconds(evaluators, told),
+        score_seconds=_score_seconds(evaluators, given),
     )
-    ways = {"oracle": _replicates(evaluators, told), "routed": _replicates(evaluators, routed)}
+    ways = {"oracle": _replicates(evaluators, given), "routed": _replicates(evaluators, routed)}
     replicates = {metric: {way: [own[metric] for own in rows] for way, rows in ways.items()} for metric in METRICS}
-    return Trial(result=result, replicates=replicates, costs=costs)
+    return MethodRun(result=result, replicates=replicates, costs=costs)
 
 
 def _replicates(evaluators: Sequence[TaskEvaluator], parts: Sequence[torch.Tensor | int]) -> list[dict[str, np.ndarray | None]]:
@@ -140,10 +146,12 @@ def _replicates(evaluators: Sequence[TaskEvaluator], parts: Sequence[torch.Tenso
 
 def _score_seconds(evaluators: Sequence[TaskEvaluator], parts: Sequence[int]) -> float:
     """Seconds to score one image, over at most 32 test images of each task."""
-    images, seconds = 0, 0.0
+    images = 0
+    seconds = 0.0
     for evaluator, part in zip(evaluators, parts, strict=True):
-        batch, scorer = evaluator.features.patches[:32].clone(), evaluator.detector
-        seconds, images = seconds + _timed(scorer, batch, evaluator.image_means[:32], part), images + len(batch)
+        batch = evaluator.features.patches[:32].clone()
+        seconds += _timed(evaluator.detector, batch, evaluator.image_means[:32], part)
+        images += len(batch)
     return seconds / images
 
 

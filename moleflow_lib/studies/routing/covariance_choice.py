@@ -23,7 +23,7 @@ def choose_covariance(train: Sequence[torch.Tensor], ridge: float = 1e-5, seed: 
 
     Args:
         train: image features (n, D) of each task, n of at least 2.
-        ridge: see `TaskPrototype.covariance`.
+        ridge: added to the diagonal where an estimate may be singular.
         seed: of the folds and draws.
 
     >>> generator = torch.Generator().manual_seed(0)
@@ -108,13 +108,7 @@ def _one_small_task(
 
 
 def _router(train: Sequence[torch.Tensor], ridge: float) -> PrototypeRouter:
-    router = PrototypeRouter(ridge=ridge)
-    for images in train:
-        prototype = TaskPrototype(images.shape[1])
-        prototype.update(images)
-        prototype.finalize()
-        router.add(prototype)
-    return router
+    return PrototypeRouter(ridge=ridge, prototypes=[TaskPrototype.of(images) for images in train])
 
 
 def _split(images: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.routing.covariances import COVARIANCES, Spectrum, pooled_covariance, spectra_distances, tied_distances
+from moleflow_lib.routing.covariances import COVARIANCES, Spectrum, pooled_factor, spectra_distances, tied_distances
 from moleflow_lib.routing.held_out import HeldOut, held_out_distances
 from moleflow_lib.studies.features_and_latents import mean_separation
 from moleflow_lib.studies.routing.mean_shrinkage import MovedDistances, moved_distances
@@ -83,7 +83,7 @@ class RouterImages:
             found[kind][:, task] = column[kind]
         spectra = [*self.spectra[:task], spectrum, *self.spectra[task + 1 :]]
         means = torch.stack([other.mean for other in spectra])
-        return {**found, "tied": tied_distances(means, pooled_covariance(spectra, self.ridge), self.test)}
+        return {**found, "tied": tied_distances(means, pooled_factor(spectra, self.ridge), self.test)}
 
     def accuracy(self, squared: torch.Tensor) -> float | None:
         """Share of the test images nearest to their own task."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from moleflow_lib.routing.covariances import COVARIANCES, Spectrum, pooled_covariance, spectra_distances, tied_distances
+from moleflow_lib.routing.covariances import COVARIANCES, Spectrum, pooled_factor, spectra_distances, tied_distances
 
 __all__ = ["GAPS", "MovedDistances", "gap_needed", "joined", "moved_distances"]
 
@@ -73,7 +73,7 @@ def moved_distances(
     own = {kind: torch.stack([column[kind] for column in columns], dim=1) for kind in single}
     if "tied" in kinds:
         origin = torch.zeros_like(means[:1])
-        own["tied"] = tied_distances(origin, pooled_covariance(spectra, ridge), inner).expand(-1, len(spectra))
+        own["tied"] = tied_distances(origin, pooled_factor(spectra, ridge), inner).expand(-1, len(spectra))
     return {
         kind: MovedDistances(own=own[kind], between=between[kind][truth], full=full[kind], truth=truth) for kind in kinds
     }

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from moleflow_lib.evaluation.evaluator import TaskEvaluator, evaluate_continual
+from moleflow_lib.evaluation.continual import evaluate_continual
+from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.metrics import METRICS, mean_defined
 from moleflow_lib.routing.router import COVARIANCES
 from moleflow_lib.studies.routing.wilson import wilson_interval
@@ -37,7 +38,7 @@ def study_routers(evaluators: Sequence[TaskEvaluator], kinds: Sequence[str] = CO
 
     Args:
         evaluators: one a task, all learned.
-        kinds: covariance estimates, see `TaskPrototype.covariance`.
+        kinds: covariance estimates, see `covariances`.
 
     Returns:
         One row a variant: `variant`, routing accuracies with their Wilson intervals (`_low`, `_high`),

@@ -26,8 +26,7 @@ def test_a_variation_that_is_not_planned_is_not_named() -> None:
 
 def test_a_task_keeps_at_most_three_point_two_million_values_at_768_channels() -> None:
     flow = MoLESpatialAwareNF(768, RECOMMENDED.flow)
-    flow.add_task()
-    counts = flow.parameter_counts()
+    counts = flow.new_parts("task", first=True).counts()
     prototype = 768 + 768 * 769 // 2
     assert counts["per_task"] + RECOMMENDED.score.memory_size * 768 + prototype <= 3_200_000
 

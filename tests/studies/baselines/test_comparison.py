@@ -13,7 +13,8 @@ import torch
 
 from moleflow_lib.config import BASELINES, ExperimentConfig
 from moleflow_lib.errors import ConfigError, TrainingError
-from moleflow_lib.evaluation.evaluator import ContinualResult, TaskEvaluator, evaluate_states
+from moleflow_lib.evaluation.continual import ContinualResult, evaluate_states
+from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import METRICS
 from moleflow_lib.reporting.figures.comparison import method_intervals
@@ -24,21 +25,21 @@ from moleflow_lib.reporting.text.comparison import (
     comparison_rows,
     comparison_sentences,
 )
-from moleflow_lib.studies.baselines.base import PatchesAlone
+from moleflow_lib.studies.baselines.base import PatchScoreMixin
 from moleflow_lib.studies.baselines.comparison import METHOD, Comparison, Estimate, compare
 from moleflow_lib.studies.baselines.flows import FineTunedFlow, FreshFlows
 from moleflow_lib.studies.baselines.memory_bank import MemoryBanks
-from moleflow_lib.studies.baselines.run import Costs, Trial, try_baseline
+from moleflow_lib.studies.baselines.run import Costs, MethodRun, run_baseline
 
 WAYS = ("oracle", "routed")
 
 
-def _trial(finals: list[float | None], noise: np.ndarray, fm: float = 0.0) -> Trial:
-    """A trial whose every metric ends at these values; its replicates are they plus the noise (rounds,)."""
+def _trial(finals: list[float | None], noise: np.ndarray, fm: float = 0.0) -> MethodRun:
+    """A run whose every metric ends at these values; its replicates are they plus the noise (rounds,)."""
     matrix = [[None if finals[0] is None else finals[0] + fm, None], finals]
     drawn = [None if value is None else value + noise for value in finals]
     costs = Costs(values_per_task=10, bytes_per_task=40, shared_values=5, learn_seconds=1.0, score_seconds=0.001)
-    return Trial(
+    return MethodRun(
         result=ContinualResult(classes=("a", "b"), matrices={m: {w: matrix for w in WAYS} for m in METRICS}, routing=None,
                                routing_over_time=[]),
         replicates={m: {w: drawn for w in WAYS} for m in METRICS}, costs=costs,
@@ -49,9 +50,9 @@ def _trial(finals: list[float | None], noise: np.ndarray, fm: float = 0.0) -> Tr
 def drawn() -> Comparison:
     """Three methods under one seed; all noise is the images', so it is the same for each."""
     noise = np.random.default_rng(0).normal(0, 0.1, 400)
-    trials = {METHOD: [_trial([0.6, 0.8], noise)], "memory_bank": [_trial([0.65, 0.8], noise)],
+    runs = {METHOD: [_trial([0.6, 0.8], noise)], "memory_bank": [_trial([0.65, 0.8], noise)],
               "fine_tune": [_trial([0.3, 0.75], noise, fm=0.4)], "separate": [_trial([0.7, 0.84], noise)]}
-    return Comparison(classes=("a", "b"), seeds=(0,), trials=trials)
+    return Comparison(classes=("a", "b"), seeds=(0,), runs=runs)
 
 
 def test_a_difference_is_paired(drawn: Comparison) -> None:
@@ -65,15 +66,15 @@ def test_a_difference_is_paired(drawn: Comparison) -> None:
 
 def test_seeds_are_averaged_and_widen_the_interval() -> None:
     noise = np.zeros(400)
-    trials = {METHOD: [_trial([0.6, 0.6], noise), _trial([0.8, 0.8], noise)]}
-    both = Comparison(classes=("a", "b"), seeds=(0, 1), trials=trials)
+    runs = {METHOD: [_trial([0.6, 0.6], noise), _trial([0.8, 0.8], noise)]}
+    both = Comparison(classes=("a", "b"), seeds=(0, 1), runs=runs)
     assert both.final(METHOD, "image_ap") == pytest.approx([0.7, 0.7])
     assert both.mean(METHOD, "image_ap").interval == pytest.approx((0.6, 0.8)), "images alone would give no width"
 
 
 def test_undefined_metrics_stay_undefined() -> None:
-    trials = {name: [_trial([0.5, None], np.zeros(9))] for name in (METHOD, "padim")}
-    comparison = Comparison(classes=("a", "b"), seeds=(0,), trials=trials)
+    runs = {name: [_trial([0.5, None], np.zeros(9))] for name in (METHOD, "padim")}
+    comparison = Comparison(classes=("a", "b"), seeds=(0,), runs=runs)
     assert comparison.final("padim", "aupro") == [0.5, None] and comparison.mean("padim", "aupro").value == 0.5
     assert comparison.difference("padim", "aupro", task=1) == Estimate(value=None, interval=None)
     assert [row["task"] for row in class_comparison_rows(comparison)] == ["a"] * len(HEADLINES)
@@ -81,7 +82,7 @@ def test_undefined_metrics_stay_undefined() -> None:
 
 def test_the_gap_to_separate_is_theirs_told_minus_ours(drawn: Comparison) -> None:
     assert drawn.summary(METHOD)["image_auroc"]["routed"]["gap_to_separate"] == pytest.approx((0.1 + 0.04) / 2)
-    without = Comparison(classes=drawn.classes, seeds=(0,), trials={METHOD: drawn.trials[METHOD]})
+    without = Comparison(classes=drawn.classes, seeds=(0,), runs={METHOD: drawn.runs[METHOD]})
     assert without.alone() is None and without.summary(METHOD)["aupro"]["oracle"]["gap_to_separate"] is None
 
 
@@ -90,23 +91,23 @@ def test_sentences_say_who_wins_and_who_forgets(drawn: Comparison) -> None:
     assert "Highest image AUROC, decided or not: separate flows on a, b." in text
     assert "memory bank for each product, chosen by the same router, scores image AUROC 0.725 (MoLE-Flow -0.025" in text
     assert ": worse)" in text and "forgets 0.400 image AUROC (FM_max" in text and "With one training seed" in text
-    assert comparison_sentences(Comparison(classes=("a",), seeds=(0,), trials={METHOD: drawn.trials[METHOD]})) == []
+    assert comparison_sentences(Comparison(classes=("a",), seeds=(0,), runs={METHOD: drawn.runs[METHOD]})) == []
 
 
 def test_what_is_undefined_is_not_talked_about() -> None:
     ends = {METHOD: 0.5, "memory_bank": 0.6, "fine_tune": 0.4}
-    trials = {name: [_trial([None, end], np.zeros(9))] for name, end in ends.items()}
-    text = " ".join(comparison_sentences(Comparison(classes=("a", "b"), seeds=(0,), trials=trials)))
+    runs = {name: [_trial([None, end], np.zeros(9))] for name, end in ends.items()}
+    text = " ".join(comparison_sentences(Comparison(classes=("a", "b"), seeds=(0,), runs=runs)))
     assert "memory bank on b." in text and "forget" not in text and "–" not in text
-    nothing = {name: [_trial([None, None], np.zeros(9))] for name in trials}
-    assert comparison_sentences(Comparison(classes=("a", "b"), seeds=(0,), trials=nothing)) == [
+    nothing = {name: [_trial([None, None], np.zeros(9))] for name in runs}
+    assert comparison_sentences(Comparison(classes=("a", "b"), seeds=(0,), runs=nothing)) == [
         "No task has normal and defective test images, so nothing can be compared."
     ]
 
 
 def test_ties_are_shared(drawn: Comparison) -> None:
-    trials = {name: drawn.trials[name] for name in (METHOD, "memory_bank")}
-    rows = class_comparison_rows(Comparison(classes=("a", "b"), seeds=(0,), trials=trials))
+    runs = {name: drawn.runs[name] for name in (METHOD, "memory_bank")}
+    rows = class_comparison_rows(Comparison(classes=("a", "b"), seeds=(0,), runs=runs))
     assert [row["best"] for row in rows[:2]] == ["memory bank", "MoLE-Flow = memory bank"]
 
 
@@ -148,9 +149,9 @@ def test_oracle_and_routed(compared: Comparison, learned: Experiment) -> None:
 
 
 def test_prototypes_are_counted_where_a_router_chooses(compared: Comparison, learned: Experiment) -> None:
-    prototype, dim = learned.stored_values()[2], learned.detector.dim
+    prototype, dim = learned.detector.stored_values()[2], learned.detector.dim
     assert prototype == dim + dim * (dim + 1) // 2
-    own, base = (learned.stored_values()[i] for i in (1, 0))
+    own, base = (learned.detector.stored_values()[i] for i in (1, 0))
     for single in ("fine_tune", "joint"):
         costs = compared.costs(single)
         assert (costs["values_per_task"], costs["bytes_per_task"], costs["shared_values"]) == (0, 0, own + base)
@@ -167,7 +168,7 @@ def test_tables_and_figure_show_every_method(compared: Comparison) -> None:
 
 
 def test_every_image_is_scored_in_the_state_in_force(learned: Experiment) -> None:
-    class Steps(PatchesAlone):
+    class Steps(PatchScoreMixin):
         """Scores that follow from the state alone: state 1 turns the order of state 0 round."""
 
         config = learned.config
@@ -188,8 +189,8 @@ def test_every_image_is_scored_in_the_state_in_force(learned: Experiment) -> Non
 def test_several_seeds(learned: Experiment) -> None:
     experiment = Experiment(learned.config.with_(comparison_seeds=(0, 1), baselines=("padim", "memory_bank")))
     comparison = compare(experiment)
-    assert [len(trials) for trials in comparison.trials.values()] == [2, 2, 2]
-    first, second = (trial.result.final("image_auroc") for trial in comparison.trials[METHOD])
+    assert [len(runs) for runs in comparison.runs.values()] == [2, 2, 2]
+    first, second = (run.result.final("image_auroc") for run in comparison.runs[METHOD])
     assert first == learned.evaluate().final("image_auroc") and first != second
 
 
@@ -198,25 +199,25 @@ def test_scores_that_move_stop_the_comparison(learned: Experiment, monkeypatch: 
 
     def forgetful(self: MemoryBanks, name: str, train: object) -> float:
         for bank in self.banks:
-            bank += 1
+            bank.patches += 1
         return inner(self, name, train)
 
     monkeypatch.setattr(MemoryBanks, "learn", forgetful)
     with pytest.raises(TrainingError, match="memory_bank: the scores of leather changed"):
-        try_baseline(learned, "memory_bank")
+        run_baseline(learned, "memory_bank")
 
 
 def test_baselines_that_are_not_asked_for_are_not_learned(learned: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FineTunedFlow, "learn", lambda *_: pytest.fail("learned"))
     experiment = Experiment(ExperimentConfig.from_params({**learned.config.to_dict(), "baselines": "none"}))
-    assert list(compare(experiment).trials) == [METHOD]
+    assert list(compare(experiment).runs) == [METHOD]
     with pytest.raises(ConfigError, match="baselines: expected one of memory_bank"):
         ExperimentConfig.from_params({"baselines": "memory_bank,pca"})
 
 
 def test_without_an_invertible_adapter_there_is_no_adapter_alone(learned: Experiment, tmp_path: Path) -> None:
     config = learned.config.with_(dia_blocks=0, baselines=("adapter_only", "padim"), classes=("leather",), out_dir=str(tmp_path))
-    assert list(compare(Experiment(config)).trials) == [METHOD, "padim"]
+    assert list(compare(Experiment(config)).runs) == [METHOD, "padim"]
 
 
 def test_nothing_of_a_baseline_lands_outside_the_store(compared: Comparison, learned: Experiment) -> None:
@@ -231,7 +232,7 @@ def test_one_model_of_all_tasks_gets_the_steps_and_patches_of_all(
     experiment.learn()
     seen, inner = [], FreshFlows.learn
     monkeypatch.setattr(FreshFlows, "learn", lambda self, name, train: seen.append(self.config) or inner(self, name, train))
-    try_baseline(experiment, "joint")
+    run_baseline(experiment, "joint")
     assert [(config.train.steps, config.score.memory_size) for config in seen] == [(4, 10)]
 
 

@@ -16,7 +16,7 @@ from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ArtifactError, ConfigError
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.scoring.detector import ContinualDetector
-from moleflow_lib.studies.baselines.base import Contender
+from moleflow_lib.studies.baselines.base import Baseline
 from moleflow_lib.studies.baselines.flows import AdapterOnly, FineTunedFlow, FreshFlows, joined
 from moleflow_lib.studies.baselines.memory_bank import MemoryBanks
 from moleflow_lib.studies.baselines.padim import PositionGaussians
@@ -25,15 +25,15 @@ from moleflow_lib.training.fit import fit
 KINDS = (MemoryBanks, PositionGaussians, FreshFlows, FineTunedFlow, AdapterOnly)
 
 
-def _made(kind: Callable[..., Contender], experiment: Experiment, folder: Path) -> Contender:
+def _made(kind: Callable[..., Baseline], experiment: Experiment, folder: Path) -> Baseline:
     return kind(experiment.detector.dim, experiment.config, experiment.store.identity, folder)
 
 
-def _taught(kind: Callable[..., Contender], experiment: Experiment, folder: Path) -> Contender:
-    contender = _made(kind, experiment, folder)
+def _taught(kind: Callable[..., Baseline], experiment: Experiment, folder: Path) -> Baseline:
+    baseline = _made(kind, experiment, folder)
     for task in experiment.tasks:
-        contender.learn(task.name, experiment.features(task, "train"))
-    return contender
+        baseline.learn(task.name, experiment.features(task, "train"))
+    return baseline
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def taught(learned: Experiment, folder: Path) -> dict[type, Contender]:
+def taught(learned: Experiment, folder: Path) -> dict[type, Baseline]:
     """Every kind, all tasks learned."""
     return {kind: _taught(kind, learned, folder) for kind in KINDS}
 
@@ -52,20 +52,20 @@ def test_fine_tuning_moves_what_the_first_task_scores(learned: Experiment, taugh
     states = [flow.patch_scores(patches, state) for state in range(3)]
     assert torch.equal(states[0], learned.detector.patch_scores(patches, 0)), "it starts as the method does"
     assert not torch.allclose(states[1], states[0], rtol=0.05) and not torch.allclose(states[2], states[1], rtol=0.05)
-    first, last = flow.models[0].flow.state_dict(), flow.models[2].flow.state_dict()
+    first, last = ({**m.flow.state_dict(), **m.tasks[0].flow.state_dict()} for m in (flow.models[0], flow.models[2]))
     still = [name for name in first if first[name].is_floating_point() and torch.equal(first[name], last[name])]
     assert not still, "nothing is frozen"
 
 
 @pytest.mark.parametrize("kind", [MemoryBanks, PositionGaussians, FreshFlows, AdapterOnly])
 def test_isolated_methods_keep_earlier_scores_bit_by_bit(kind: type, learned: Experiment, folder: Path) -> None:
-    contender, patches = _made(kind, learned, folder), learned.features(learned.tasks[0], "test").patches
-    contender.learn("leather", learned.features(learned.tasks[0], "train"))
-    before = contender.patch_scores(patches, 0)
+    baseline, patches = _made(kind, learned, folder), learned.features(learned.tasks[0], "test").patches
+    baseline.learn("leather", learned.features(learned.tasks[0], "train"))
+    before = baseline.patch_scores(patches, 0)
     for task in learned.tasks[1:]:
-        contender.learn(task.name, learned.features(task, "train"))
-    assert torch.equal(contender.patch_scores(patches, 0), before)
-    assert not torch.equal(contender.patch_scores(patches, 1), before)
+        baseline.learn(task.name, learned.features(task, "train"))
+    assert torch.equal(baseline.patch_scores(patches, 0), before)
+    assert not torch.equal(baseline.patch_scores(patches, 1), before)
 
 
 def test_a_separate_flow_is_the_first_task_of_a_run_on_its_own(learned: Experiment, taught: dict, tmp_path) -> None:
@@ -79,12 +79,12 @@ def test_the_first_separate_flow_is_read_from_the_methods_own_store(learned: Exp
     monkeypatch.setattr("moleflow_lib.training.trainer.fit", lambda *_: pytest.fail("trained again"))
     flows = _made(FreshFlows, learned, learned.folder)
     flows.learn("leather", learned.features(learned.tasks[0], "train"))
-    assert tensors_sha256(flows.models[0].flow.base_state()) == tensors_sha256(learned.detector.flow.base_state())
+    assert tensors_sha256(flows.models[0].flow.state_dict()) == tensors_sha256(learned.detector.flow.state_dict())
 
 
 def test_joint_training_sees_every_image_of_every_task(learned: Experiment, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train, seen = [learned.features(task, "train") for task in learned.tasks], []
-    monkeypatch.setattr("moleflow_lib.training.trainer.fit", lambda d, i, n, patches: seen.append(patches) or fit(d, i, n, patches))
+    monkeypatch.setattr("moleflow_lib.training.trainer.fit", lambda f, p, patches, *rest: seen.append(patches) or fit(f, p, patches, *rest))
     flows = _made(FreshFlows, learned, folder)
     flows.learn("joint", joined(train))
     assert torch.equal(seen[0], torch.cat([f.patches for f in train])) and len(flows.models) == 1
@@ -92,13 +92,14 @@ def test_joint_training_sees_every_image_of_every_task(learned: Experiment, fold
 
 
 def test_the_adapter_alone_shares_nothing_but_the_mixer(learned: Experiment, taught: dict) -> None:
-    own, flow = taught[AdapterOnly], learned.detector.flow
-    counts = flow.parameter_counts()
-    assert len(own.detector.flow.flow) == 0 and {n.split(".")[0] for n in own.detector.flow.base_state()} == {"mixer"}
+    own = taught[AdapterOnly]
+    detector = own.trainer.detector
+    counts = learned.detector.value_counts()
+    assert len(detector.flow.flow) == 0 and {n.split(".")[0] for n in detector.flow.state_dict()} == {"mixer"}
     assert own.footprint().shared == counts["mixer"]
     assert own.footprint().per_task == counts["whitening"] + counts["dia"]
-    fresh = ContinualDetector(learned.detector.dim, own.config)
-    assert not torch.equal(own.detector.flow.mixer.weight, fresh.flow.mixer.weight), "trained with the first task"
+    fresh = ContinualDetector.untrained(learned.detector.dim, own.config)
+    assert not torch.equal(detector.flow.mixer.weight, fresh.flow.mixer.weight), "trained with the first task"
 
 
 def test_without_an_invertible_adapter_there_is_no_adapter_alone(learned: Experiment, tmp_path) -> None:
@@ -107,7 +108,7 @@ def test_without_an_invertible_adapter_there_is_no_adapter_alone(learned: Experi
 
 
 def test_footprints(learned: Experiment, taught: dict) -> None:
-    counts = learned.detector.flow.parameter_counts()
+    counts = learned.detector.value_counts()
     whole = counts["base"] + counts["global_affine"] + counts["mixer"] + counts["per_task"]
     separate = taught[FreshFlows].footprint()
     assert (separate.per_task, separate.bytes_per_task, separate.shared) == (whole, 4 * whole, 0)
@@ -117,7 +118,7 @@ def test_footprints(learned: Experiment, taught: dict) -> None:
 def test_read_back_from_disk_it_is_the_same_bit_by_bit(
     kind: type, learned: Experiment, taught: dict, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for place in ("training.trainer.fit", "studies.baselines.flows.fit", "studies.baselines.padim.fit_gaussians", "studies.baselines.memory_bank.greedy_coreset"):
+    for place in ("training.trainer.fit", "studies.baselines.flows.fit", "studies.baselines.padim.fit_gaussians", "scoring.memory_bank.greedy_coreset"):
         monkeypatch.setattr(f"moleflow_lib.{place}", lambda *_: pytest.fail("learned again"))
     again = _taught(kind, learned, folder)
     for task in learned.tasks:
@@ -156,10 +157,10 @@ from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.experiment import Experiment
 experiment = Experiment(ExperimentConfig.from_params(eval(sys.argv[1])))
 inner = flows.fit
-def deadly(detector, task, name, patches):
+def deadly(flow, parts, patches, options, name, base):
     if name == "board":
         os.kill(os.getpid(), signal.SIGKILL)
-    return inner(detector, task, name, patches)
+    return inner(flow, parts, patches, options, name, base)
 flows.fit = deadly
 own = flows.FineTunedFlow(experiment.detector.dim, experiment.config, experiment.store.identity, Path(sys.argv[2]))
 for task in experiment.tasks:

@@ -60,7 +60,7 @@ def test_scores_are_the_brute_force_distances(learned: Experiment, tmp_path, mon
     for task in learned.tasks:
         banks.learn(task.name, learned.features(task, "train"))
     train, test = (learned.features(learned.tasks[1], split).patches for split in ("train", "test"))
-    bank = banks.banks[1]
+    bank = banks.banks[1].patches
     assert len(bank) == math.ceil(0.1 * train.shape[:3].numel())
     known = {tuple(row) for row in train.flatten(0, 2).tolist()}
     assert all(tuple(row) in known for row in bank.tolist()), "the bank holds training patches, bit by bit"
@@ -77,6 +77,6 @@ def test_size_follows_share_and_limit_and_what_is_stored_is_counted(learned: Exp
     config, task = learned.config.with_(bank_share=0.5, bank_limit=30), learned.tasks[0]
     banks = MemoryBanks(learned.detector.dim, config, learned.store.identity, tmp_path)
     banks.learn(task.name, learned.features(task, "train"))
-    assert len(banks.banks[0]) == 30 and banks.footprint().per_task == 30 * banks.dim
+    assert len(banks.banks[0].patches) == 30 and banks.footprint().per_task == 30 * banks.dim
     assert banks.footprint().bytes_per_task == 2 * 30 * banks.dim
     assert next(tmp_path.rglob("*.safetensors")).stat().st_size - banks.footprint().bytes_per_task < 500
