@@ -48,6 +48,13 @@ class ExperimentConfig:
     router: RouterOptions = field(default_factory=RouterOptions)
     study: StudyOptions = field(default_factory=StudyOptions)
 
+    def __post_init__(self) -> None:
+        if "gaussian" in self.score.used_parts and self.flow.whitening != "full":
+            raise ConfigError(
+                f"score_parts: gaussian is the energy of full whitening, and whitening is {self.flow.whitening}; "
+                "leave it out or set whitening=full"
+            )
+
     @classmethod
     def from_params(cls, params: Mapping[str, object]) -> ExperimentConfig:
         """Build a config from loose notebook or command-line values.

@@ -109,10 +109,11 @@ class MoLEContinualTrainer:
     def _trained(self, lesson: _Lesson) -> _Learned:
         start = time.perf_counter()
         flow = self._fresh_flow(lesson)
-        parts = flow.new_parts(lesson.name, lesson.first)
+        moments = RunningMoments.of_patches(lesson.train.patches) if lesson.first or flow.options.whitening == "full" else None
+        parts = flow.new_parts(lesson.name, lesson.first, moments and (moments.mean, moments.covariance()))
         fitted = fit(flow, parts, lesson.train.patches, self.detector.config.train, lesson.name, lesson.first)
         prototype = TaskPrototype.of(lesson.train.image_means())
-        reference = RunningMoments.of_patches(lesson.train.patches) if lesson.first else self.detector.reference
+        reference = moments if lesson.first else self.detector.reference
         history = TaskHistory(
             name=lesson.name, curves=fitted.curves, steps=fitted.steps, seconds=time.perf_counter() - start,
             state_sha256=tensors_sha256(parts.state_dict()), base_sha256=tensors_sha256(flow.state_dict()), resumed=False,

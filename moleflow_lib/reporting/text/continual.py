@@ -16,6 +16,11 @@ from moleflow_lib.studies.features_and_latents import reference_shift
 
 __all__ = ["class_rows", "continual_result", "continual_sentences", "task_rows"]
 
+_PART_WORDS = {
+    "flow": "the flow's likelihood", "gaussian": "the energy of the whitening",
+    "memory": "the mean distance to the three nearest stored patches",
+}
+
 
 def task_rows(experiment: Experiment) -> list[dict[str, object]]:
     """How each task was learned and how far it lies from the base task."""
@@ -99,11 +104,12 @@ def _score_words(experiment: Experiment, aupro: float | None) -> list[str]:
             f"Mean AUPRO {aupro:.3f}, routed, is MVTec's own: 8-connected regions, every score a threshold, false positives over "
             "all normal pixels up to 0.3, divided by 0.3."
         )
-    if config.score.memory_size:
+    if len(config.score.used_parts) > 1:
+        names = " and ".join(_PART_WORDS[name] for name in config.score.score_parts)
+        of_images = " and ".join(_PART_WORDS[name] for name in config.score.image_parts)
         sentences.append(
-            f"Patch scores blend the flow ({1 - config.score.memory_weight:.2g}) with the mean distance to the "
-            f"{config.score.memory_neighbours} nearest of at most {config.score.memory_size} stored patches a task "
-            f"({config.score.memory_weight:.2g}), each in standard deviations of training patches; see notebook 05."
+            f"A patch score joins {names} in equal shares, each in standard deviations of training patches"
+            + (f"; an image score rests on {of_images}." if of_images else ".")
         )
     if config.score.compress_scores:
         sentences.append("A patch score y above the mean of training patches becomes log(1 + y).")
@@ -116,7 +122,7 @@ def _score_words(experiment: Experiment, aupro: float | None) -> list[str]:
         sentences.append(
             "Of the plainer methods, separate flows and adapters alone make their scores the same way, the joint flow without a "
             "prototype, the fine-tuned flow by its likelihood alone, memory bank and PaDiM by their distances as they are. What is "
-            "left of the method without its flow is the variation `memory_weight=1` of notebook 05."
+            "left of the method without its flow is the variation `score_parts=gaussian,memory` of notebook 05."
         )
     return sentences
 

@@ -161,7 +161,7 @@ def test_prototypes_are_counted_where_a_router_chooses(compared: Comparison, lea
 
 
 def test_tables_and_figure_show_every_method(compared: Comparison) -> None:
-    assert len(comparison_rows(compared)) == len(method_intervals(compared).data[0].x) == 7
+    assert len(comparison_rows(compared)) == len(method_intervals(compared).data[0].x) == 8
     assert len(class_comparison_rows(compared)) == 3 * len(HEADLINES)
     values = [row["MoLE-Flow"] for row in class_comparison_rows(compared) if row["metric"] == "pixel AP"]
     assert values == compared.final(METHOD, "pixel_ap")
@@ -222,13 +222,13 @@ def test_without_an_invertible_adapter_there_is_no_adapter_alone(learned: Experi
 
 def test_nothing_of_a_baseline_lands_outside_the_store(compared: Comparison, learned: Experiment) -> None:
     folders = {path.relative_to(learned.folder).parts[0] for path in Path(learned.folder).rglob("*.safetensors")}
-    assert {"memory_bank", "padim", "fine_tune", "tasks", "features"} == folders
+    assert {"memory_bank", "gaussian", "padim", "fine_tune", "tasks", "features"} == folders
 
 
 def test_one_model_of_all_tasks_gets_the_steps_and_patches_of_all(
     tiny_config: Callable[..., ExperimentConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    experiment = Experiment(tiny_config(classes=("leather", "nut"), steps=2, memory_size=5))
+    experiment = Experiment(tiny_config(classes=("leather", "nut"), steps=2, score_parts="flow,memory", memory_size=5))
     experiment.learn()
     seen, inner = [], FreshFlows.learn
     monkeypatch.setattr(FreshFlows, "learn", lambda self, name, train: seen.append(self.config) or inner(self, name, train))
@@ -238,7 +238,7 @@ def test_one_model_of_all_tasks_gets_the_steps_and_patches_of_all(
 
 def test_every_seed_keeps_as_much(tiny_config: Callable[..., ExperimentConfig]) -> None:
     """Costs are means over seeds, so a run that was not learned when it was counted would show."""
-    config = tiny_config(classes=("leather", "nut"), baselines=(), memory_size=5)
+    config = tiny_config(classes=("leather", "nut"), baselines=(), score_parts="flow,memory", memory_size=5)
     one, three = (compare(Experiment(config.with_(comparison_seeds=seeds))).costs(METHOD) for seeds in ((0,), (0, 1, 2)))
     for key in ("values_per_task", "bytes_per_task", "shared_values"):
         assert one[key] == three[key] > 0
