@@ -279,7 +279,7 @@ def test_masks_are_read_by_value_whatever_their_mode(tmp_path):
     truth[2:4, 1:3] = 1
     grey = Image.fromarray(truth)
     palette = grey.copy()
-    palette.putpalette([255, 255, 255, 0, 0, 0])  # index 0 looks white; the index counts
+    palette.putpalette([0, 0, 0, 9, 0, 0])  # index 1 is nearly black; the index counts
     opaque = Image.new("L", grey.size, 255)
     modes = {
         "grey": grey,

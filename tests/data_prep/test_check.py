@@ -30,7 +30,9 @@ def deep(path: Path) -> None:
 
 
 def with_alpha(path: Path, alpha: int) -> None:
-    Image.new("RGBA", trees.SIZE, (250, 10, alpha, alpha)).save(path)
+    with Image.open(trees.picture(path, 70 + alpha)) as image:
+        image.putalpha(alpha)
+        image.save(path)
 
 
 def palette(path: Path) -> None:
