@@ -14,10 +14,11 @@ from data_prep import fault_table
 from data_prep.check import examine
 from data_prep.contact_sheet import contact_sheet, save_png
 from data_prep.convert import convert_visa
+from data_prep.files import write_whole
 from data_prep.get import get_dataset, licence_text
 from data_prep.publishers import PUBLISHERS
 from data_prep.summary import summary_html, summary_rows, summary_text
-from moleflow_lib.datasets import open_dataset
+from moleflow_lib.datasets import Product, open_dataset
 from moleflow_lib.errors import MoLEFlowError
 
 __all__ = ["main"]
@@ -31,7 +32,10 @@ folders that are read as they are:
   DIR/split_csv/1cls.csv beside DIR/<product>/Data/…                           VisA, raw
   DIR/train/good                                                               one single product
 Your own product needs train/good and images to score: test/good and test/<defect>, or
-test/unlabelled. No ground_truth means labels for whole images. Masks are paired by name: 000.png has 000_mask.png or 000.png.
+test/unlabelled. No ground_truth means labels for whole images. Masks are paired by name: 000.png
+has 000_mask.png or 000.png. Photos are read as viewers show them, EXIF orientation included, and a
+mask has the size of its photo as shown. Marked is every value above zero; in JPEG and lossy WebP
+masks, what is brighter than half.
 """
 
 
@@ -44,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 well, 1 problem, 2 misuse.
     """
+    _print_whatever_comes()
     options = _parser().parse_args(argv)
     try:
         return options.run(options)
@@ -53,6 +58,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; what was downloaded is kept and the same command goes on from there", file=sys.stderr)
         return _PROBLEM
+
+
+def _print_whatever_comes() -> None:
+    """A terminal or log that lacks a letter shows a question mark; no command dies of it."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -191,10 +203,12 @@ def _check(options: argparse.Namespace) -> int:
         print(f"error: no folder at {options.root}; give the folder that holds the products", file=sys.stderr)
         return _MISUSE
     found = examine(options.root, options.image_size)
-    print(fault_table.as_text(found))
-    for path, text in ((options.html, fault_table.as_html), (options.json, fault_table.as_json)):
-        if path is not None:
-            _write(path, text(found))
+    try:
+        for path, text in ((options.html, fault_table.as_html), (options.json, fault_table.as_json)):
+            if path is not None:
+                _write(path, text(found))
+    finally:
+        print(fault_table.as_text(found))
     return _PROBLEM if found.errors else _OK
 
 
@@ -216,18 +230,23 @@ def _draw(options: argparse.Namespace) -> int:
 def _summary(options: argparse.Namespace) -> int:
     products = open_dataset(options.root)
     rows = summary_rows(products)
-    print(summary_text(rows))
+    try:
+        _write_sheet(options, products, rows)
+    finally:
+        print(summary_text(rows))
+    return _OK
+
+
+def _write_sheet(options: argparse.Namespace, products: Sequence[Product], rows: Sequence[Sequence[object]]) -> None:
     if options.html is None and options.png is None:
-        return _OK
+        return
     sheet = contact_sheet(products)
     if options.png is not None:
         save_png(sheet, options.png)
     if options.html is not None:
         _write(options.html, summary_html(options.root, rows, sheet))
-    return _OK
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text.encode("utf-8"))
     print(f"written: {path}")

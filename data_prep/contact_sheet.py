@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
+from data_prep.files import write_whole
 from moleflow_lib.datasets.images import read_image, read_mask
 from moleflow_lib.datasets.records import Product, Record
 
@@ -33,8 +35,10 @@ def contact_sheet(products: Sequence[Product], normal: int = 3, defective: int =
     Raises:
         DataError: a file that is to be shown cannot be read.
     """
-    columns, step = normal + defective, _THUMB + _GAP
-    sheet = Image.new("RGB", (_NAMES + columns * step + _GAP, len(products) * (step + _LABEL) + _GAP), _PAPER)
+    step = _THUMB + _GAP
+    width = _NAMES + (normal + defective) * step + _GAP
+    height = len(products) * (step + _LABEL) + _GAP
+    sheet = Image.new("RGB", (width, height), _PAPER)
     pen = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(13)
     for row, product in enumerate(products):
@@ -89,6 +93,11 @@ def _varied(records: Sequence[Record], count: int) -> list[Record]:
 
 
 def save_png(sheet: Image.Image, path: Path) -> None:
-    """Write the sheet as PNG, making its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, format="PNG", optimize=True)
+    """Write the sheet as PNG, making its folder.
+
+    Raises:
+        DataError: it cannot be written there.
+    """
+    memory = io.BytesIO()
+    sheet.save(memory, format="PNG", optimize=True)
+    write_whole(path, memory.getvalue())

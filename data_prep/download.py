@@ -38,6 +38,7 @@ def fetch(publisher: Publisher, folder: Path, *, pause: float = 2.0) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     pooch.get_logger().setLevel(logging.WARNING)
     part = folder / f"{publisher.archive}.part"
+    _forget_others(folder, publisher.archive)
     downloader = ResumingDownloader(part, checked=publisher.sha256 is not None, pause=pause)
     try:
         path = pooch.retrieve(
@@ -50,6 +51,13 @@ def fetch(publisher: Publisher, folder: Path, *, pause: float = 2.0) -> Path:
     except requests.RequestException as error:
         raise DataError(f"no answer that can be used from {publisher.url} ({error})") from error
     return Path(path)
+
+
+def _forget_others(folder: Path, archive: str) -> None:
+    """Remove the nameless files of a download that was killed between its end and its check."""
+    for path in folder.iterdir():
+        if path.is_file() and not path.name.startswith(archive):
+            path.unlink(missing_ok=True)
 
 
 class ResumingDownloader:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 from collections.abc import Sequence
 from textwrap import wrap
@@ -16,12 +18,15 @@ th { background: #f6f8fa } td.number { text-align: right; font-variant-numeric: 
 tr.error td:first-child { color: #a40e26; font-weight: 600 } img { max-width: 100%; height: auto }
 td { overflow-wrap: anywhere } figcaption { color: #57606a }
 """
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_POLICY = f"default-src 'none'; img-src data:; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'"
 
 
 def html_page(title: str, body: str) -> str:
-    """One page that needs no network: its style is inside, scripts there are none."""
+    """One page that needs no network: its style is inside, and no script, of whoever, may run in it."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         f'<meta name="viewport" content="width=device-width">\n<title>{html.escape(title)}</title>\n'
         f"<style>{_STYLE}</style></head>\n<body>\n<h1>{html.escape(title)}</h1>\n{body}\n</body></html>\n"
     )

@@ -20,7 +20,7 @@ def test_table_counts_what_is_there(tmp_path, capsys):
     assert main(["summary", str(tmp_path / "data")]) == 0
     lines = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line}
     assert lines["bolt"][1:5] == ["3", "2", "4", "0"]
-    assert lines["nut"][5:] == ["crack", "2,", "dent", "2", "pixel", "10x8", "0", "not", "known"]
+    assert lines["nut"][5:] == ["crack", "2,", "dent", "2", "pixel", "10x8", "0", "0", "not", "known"]
     assert "image" in lines["cell"] and lines["part"][1:6] == ["1", "0", "0", "1", "none"]
 
 
@@ -38,7 +38,7 @@ def test_sheet_as_picture_and_page(tmp_path, make):
     with Image.open(png) as sheet:
         assert sheet.mode == "RGB" and sheet.width > 1000
     text = page.read_text()
-    assert "data:image/png;base64," in text and "http" not in text and "<script" not in text
+    assert "data:image/png;base64," in text and "://" not in text and "<script" not in text
 
 
 def test_sheet_has_one_row_a_product(tmp_path):
