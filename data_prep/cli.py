@@ -23,7 +23,9 @@ from moleflow_lib.errors import MoLEFlowError
 
 __all__ = ["main"]
 
-_OK, _PROBLEM, _MISUSE = 0, 1, 2
+_OK = 0
+_PROBLEM = 1
+_MISUSE = 2
 
 _LAYOUTS = """\
 folders that are read as they are:
@@ -72,7 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m data_prep",
         description="Get, convert, check, draw and look at the datasets the notebooks run on.",
-        epilog=f"{_LAYOUTS}\nexit codes: 0 all is well, 1 a problem was found or met, 2 the command was wrong",
+        epilog=f"{_LAYOUTS}\nexit codes: 0 all is well, 1 a problem was found or met, 2 the "
+        "command was wrong",
         formatter_class=formatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
@@ -86,7 +89,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_get(commands, formatter) -> None:
     table = "\n".join(
-        f"  {name:<6} {p.title:<9} {p.size / 1e9:.1f} GB  {p.licence}; {'downloaded' if p.url else 'fetched by hand'}"
+        f"  {name:<6} {p.title:<9} {p.size / 1e9:.1f} GB  {p.licence}; "
+        f"{'downloaded' if p.url else 'fetched by hand'}"
         for name, p in PUBLISHERS.items()
     )
     get = commands.add_parser(
@@ -98,9 +102,13 @@ def _add_get(commands, formatter) -> None:
         formatter_class=formatter,
     )
     get.add_argument("name", choices=list(PUBLISHERS), help="which dataset")
-    get.add_argument("--into", type=Path, required=True, metavar="DIR", help="folder to make for the products")
+    get.add_argument(
+        "--into", type=Path, required=True, metavar="DIR", help="folder to make for the products"
+    )
     get.add_argument("--archive", type=Path, metavar="FILE", help="the archive, if you already have it")
-    get.add_argument("--accept-licence", action="store_true", help="you have read and accept the licence shown")
+    get.add_argument(
+        "--accept-licence", action="store_true", help="you have read and accept the licence shown"
+    )
     get.set_defaults(run=_get)
 
 
@@ -108,14 +116,17 @@ def _add_convert(commands, formatter) -> None:
     convert = commands.add_parser(
         "convert",
         help="raw VisA to MVTec AD's layout",
-        description="Lay out raw VisA in MVTec AD's folders, for other tools: the library reads raw VisA as it is.",
+        description="Lay out raw VisA in MVTec AD's folders, for other tools: the library reads "
+        "raw VisA as it is.",
         epilog="example: python -m data_prep convert visa data/visa --into data/visa_mvtec --mode copy",
         formatter_class=formatter,
     )
     convert.add_argument("name", choices=["visa"], help="which dataset")
     convert.add_argument("source", type=Path, metavar="DIR", help="raw VisA, with split_csv/1cls.csv")
     convert.add_argument("--into", type=Path, required=True, metavar="DIR", help="folder to make")
-    convert.add_argument("--mode", choices=["link", "copy"], default="link", help="symbolic links (default) or copies")
+    convert.add_argument(
+        "--mode", choices=["link", "copy"], default="link", help="symbolic links (default) or copies"
+    )
     convert.set_defaults(run=_convert)
 
 
@@ -123,7 +134,8 @@ def _add_check(commands, formatter) -> None:
     check = commands.add_parser(
         "check",
         help="find every problem of a dataset folder",
-        description="Read every name, image and mask of a dataset and print one table of what is wrong and what\n"
+        description="Read every name, image and mask of a dataset and print one table of what is "
+        "wrong and what\n"
         "to do. Errors make the data fail or lie; notes are worth knowing and need no hand.",
         epilog=f"{_LAYOUTS}\nexit codes: 0 no error (notes allowed), 1 errors, 2 no such folder",
         formatter_class=formatter,
@@ -131,7 +143,9 @@ def _add_check(commands, formatter) -> None:
     check.add_argument("root", type=Path, metavar="DIR", help="dataset folder")
     check.add_argument("--html", type=Path, metavar="FILE", help="write the table as one HTML page too")
     check.add_argument("--json", type=Path, metavar="FILE", help="write it as JSON too")
-    check.add_argument("--image-size", type=_positive, default=224, metavar="PX", help="network input size (224)")
+    check.add_argument(
+        "--image-size", type=_positive, default=224, metavar="PX", help="network input size (224)"
+    )
     check.set_defaults(run=_check)
 
 
@@ -144,11 +158,19 @@ def _add_draw(commands, formatter) -> None:
         formatter_class=formatter,
     )
     draw.add_argument("name", choices=["demo"], help="which set")
-    draw.add_argument("--into", type=Path, default=Path("data/demo"), metavar="DIR", help="folder (data/demo)")
+    draw.add_argument(
+        "--into", type=Path, default=Path("data/demo"), metavar="DIR", help="folder (data/demo)"
+    )
     draw.add_argument("--seed", type=int, default=0, help="random seed (0)")
-    draw.add_argument("--train", type=_positive, default=80, metavar="N", help="training images a product (80)")
-    draw.add_argument("--test-good", type=_positive, default=32, metavar="N", help="normal test images a product (32)")
-    draw.add_argument("--test-defect", type=_positive, default=32, metavar="N", help="defective ones a product (32)")
+    draw.add_argument(
+        "--train", type=_positive, default=80, metavar="N", help="training images a product (80)"
+    )
+    draw.add_argument(
+        "--test-good", type=_positive, default=32, metavar="N", help="normal test images a product (32)"
+    )
+    draw.add_argument(
+        "--test-defect", type=_positive, default=32, metavar="N", help="defective ones a product (32)"
+    )
     draw.add_argument("--size", type=_positive, default=256, metavar="PX", help="side of an image (256)")
     draw.set_defaults(run=_draw)
 
@@ -157,7 +179,8 @@ def _add_summary(commands, formatter) -> None:
     summary = commands.add_parser(
         "summary",
         help="table and contact sheet of a dataset",
-        description="Print what a dataset holds; draw normal images and defective ones with their mask's outline.",
+        description="Print what a dataset holds; draw normal images and defective ones with "
+        "their mask's outline.",
         epilog="example: python -m data_prep summary data/mvtec --html mvtec.html --png mvtec.png",
         formatter_class=formatter,
     )
@@ -180,7 +203,10 @@ def _get(options: argparse.Namespace) -> int:
     if options.archive is None and publisher.url is None:
         get_dataset(options.name, publisher, options.into)  # says how to fetch it by hand
     if not (options.accept_licence or _accepted_by_hand()):
-        print("\nnothing was fetched: read the licence and add --accept-licence if you accept it", file=sys.stderr)
+        print(
+            "\nnothing was fetched: read the licence and add --accept-licence if you accept it",
+            file=sys.stderr,
+        )
         return _MISUSE
     tree = get_dataset(options.name, publisher, options.into, options.archive)
     print(f"{len(tree.folders)} product(s) in {tree.base}: {', '.join(tree.folders)}")
@@ -237,7 +263,9 @@ def _summary(options: argparse.Namespace) -> int:
     return _OK
 
 
-def _write_sheet(options: argparse.Namespace, products: Sequence[Product], rows: Sequence[Sequence[object]]) -> None:
+def _write_sheet(
+    options: argparse.Namespace, products: Sequence[Product], rows: Sequence[Sequence[object]]
+) -> None:
     if options.html is None and options.png is None:
         return
     sheet = contact_sheet(products)

@@ -42,7 +42,11 @@ def fetch(publisher: Publisher, folder: Path, *, pause: float = 2.0) -> Path:
     downloader = ResumingDownloader(part, checked=publisher.sha256 is not None, pause=pause)
     try:
         path = pooch.retrieve(
-            publisher.url, known_hash=publisher.sha256, fname=publisher.archive, path=folder, downloader=downloader
+            publisher.url,
+            known_hash=publisher.sha256,
+            fname=publisher.archive,
+            path=folder,
+            downloader=downloader,
         )
     except ValueError as error:  # how pooch reports a wrong hash
         raise DataError(
@@ -80,11 +84,16 @@ class ResumingDownloader:
             try:
                 self._attempt(url)
                 break
-            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+            except (
+                requests.ConnectionError,
+                requests.Timeout,
+                requests.exceptions.ChunkedEncodingError,
+            ) as error:
                 if attempt + 1 == self.attempts:
                     kept = self.part.stat().st_size if self.part.exists() else 0
                     raise DataError(
-                        f"no connection to {url} ({_root_cause(error)}), or it broke off {self.attempts} times; "
+                        f"no connection to {url} ({_root_cause(error)}), or it broke off "
+                        f"{self.attempts} times; "
                         f"{kept:,} bytes are kept and the same command goes on from there"
                     ) from error
                 wait = self.pause * 2**attempt
@@ -140,7 +149,9 @@ class ResumingDownloader:
 
 def _continues(response: requests.Response, have: int) -> bool:
     """Whether the answer goes on where the part ends, and is not the whole file again."""
-    return response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+    return response.status_code == 206 and response.headers.get("Content-Range", "").startswith(
+        f"bytes {have}-"
+    )
 
 
 def _require_archive(response: requests.Response, url: str) -> None:

@@ -28,7 +28,9 @@ def as_text(found: Examination) -> str:
 def as_html(found: Examination) -> str:
     """One self-contained page: the verdict first, then the table."""
     table = html_table(_HEADERS, _rows(found.faults), [fault.severity for fault in found.faults])
-    body = f"<p>{html.escape(verdict(found))}</p>\n" + (table if found.faults else "<p>No fault, no note.</p>")
+    body = f"<p>{html.escape(verdict(found))}</p>\n" + (
+        table if found.faults else "<p>No fault, no note.</p>"
+    )
     return html_page(f"Check of {shown(found.root.name or str(found.root))}", body)
 
 
@@ -60,7 +62,9 @@ def verdict(found: Examination) -> str:
 
 
 def _rows(faults: Iterable[Fault]) -> list[tuple[str, str, str, str, str]]:
-    return [(fault.severity, fault.product or "(folder)", fault.file, fault.what, fault.todo) for fault in faults]
+    return [
+        (fault.severity, fault.product or "(folder)", fault.file, fault.what, fault.todo) for fault in faults
+    ]
 
 
 def _shortened(faults: Iterable[Fault]) -> list[Fault]:

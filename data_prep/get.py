@@ -37,7 +37,8 @@ def manual_steps(name: str, publisher: Publisher, into: Path) -> str:
     return (
         f"To go on by hand:\n  1. visit {publisher.page}\n"
         f"  2. download {publisher.archive} ({publisher.size / 1e9:.1f} GB)\n"
-        f"  3. {command} --accept-licence\n     (with the path where your browser saved the file after --archive)"
+        f"  3. {command} --accept-licence\n     (with the path where your browser saved the file "
+        "after --archive)"
     )
 
 
@@ -82,9 +83,12 @@ def _require_free(into: Path) -> None:
     if into.exists() and not into.is_dir():
         raise DataError(f"{into} is a file; expected a folder to make or to fill, give another --into")
     ours = (_WORK, f".{UNFINISHED}.")  # the second begins the name of a marker that was never finished
-    if into.is_dir() and (held := sorted(path.name for path in into.iterdir() if not path.name.startswith(ours))):
+    if into.is_dir() and (
+        held := sorted(path.name for path in into.iterdir() if not path.name.startswith(ours))
+    ):
         raise DataError(
-            f"{into} already holds {', '.join(held[:5])}{' …' if len(held) > 5 else ''}; expected a new or empty "
+            f"{into} already holds {', '.join(held[:5])}{' …' if len(held) > 5 else ''}; expected "
+            "a new or empty "
             "folder: give another --into, or use this one as it is (python -m data_prep check)"
         )
 
@@ -93,22 +97,27 @@ def _require_space(into: Path, need: int) -> None:
     there = next(path for path in (into, *into.absolute().parents) if path.exists())
     if (free := shutil.disk_usage(there).free) < need:
         raise DataError(
-            f"expected {need / 1e9:.1f} GB free at {there} for the archive and its content, found {free / 1e9:.1f} GB; "
+            f"expected {need / 1e9:.1f} GB free at {there} for the archive and its content, found "
+            f"{free / 1e9:.1f} GB; "
             "give --into on a larger disk"
         )
 
 
 def _check_hash(archive: Path, publisher: Publisher) -> None:
     if not archive.is_file():
-        raise DataError(f"expected the archive {publisher.archive} at {archive}, found no file; correct --archive")
+        raise DataError(
+            f"expected the archive {publisher.archive} at {archive}, found no file; correct --archive"
+        )
     print(f"hashing {archive} …", file=sys.stderr)
     found = pooch.file_hash(str(archive))
     if publisher.sha256 is None:
         print(f"No hash of {publisher.archive} is known, so it was not checked. It has SHA-256 {found}")
     elif found != publisher.sha256:
         raise DataError(
-            f"{archive} is not the published {publisher.archive}: expected SHA-256 {publisher.sha256}, got {found}; "
-            f"download it again from {publisher.page}, or, if you trust this file, unpack it yourself and run check"
+            f"{archive} is not the published {publisher.archive}: expected SHA-256 "
+            f"{publisher.sha256}, got {found}; "
+            f"download it again from {publisher.page}, or, if you trust this file, unpack it "
+            "yourself and run check"
         )
 
 
@@ -121,7 +130,10 @@ def _unpack_products(archive: Path, unpacked: Path, into: Path) -> None:
     except BaseException:
         shutil.rmtree(unpacked, ignore_errors=True)
         raise
-    plan = {"holder": holder.relative_to(into).as_posix(), "names": sorted(path.name for path in holder.iterdir())}
+    plan = {
+        "holder": holder.relative_to(into).as_posix(),
+        "names": sorted(path.name for path in holder.iterdir()),
+    }
     write_whole(into / UNFINISHED, json.dumps(plan).encode())
 
 
@@ -147,7 +159,9 @@ def _plan(into: Path) -> tuple[Path, list[str]]:
         plan = json.loads(marker.read_bytes())
         holder = plan["holder"]
         names = plan["names"]
-        if not holder.startswith(f"{_WORK}/{_UNPACKED}") or any("/" in name or name in ("", "..") for name in names):
+        if not holder.startswith(f"{_WORK}/{_UNPACKED}") or any(
+            "/" in name or name in ("", "..") for name in names
+        ):
             raise ValueError("it names other folders")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         told = f"{marker} is not what `data_prep get` writes ({error})"
@@ -166,4 +180,6 @@ def _holder(unpacked: Path, archive: Path) -> Path:
                 return folder
         except DataError:
             continue
-    raise DataError(f"{archive} holds no dataset that is known here: expected <product>/train/good or raw VisA in it")
+    raise DataError(
+        f"{archive} holds no dataset that is known here: expected <product>/train/good or raw VisA in it"
+    )

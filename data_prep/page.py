@@ -11,7 +11,8 @@ from textwrap import wrap
 __all__ = ["html_page", "html_table", "text_table"]
 
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #1b1f23 }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem }
+body { color: #1b1f23 }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0 }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid #d0d7de }
 th { background: #f6f8fa } td.number { text-align: right; font-variant-numeric: tabular-nums }
@@ -19,7 +20,10 @@ tr.error td:first-child { color: #a40e26; font-weight: 600 } img { max-width: 10
 td { overflow-wrap: anywhere } figcaption { color: #57606a }
 """
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_POLICY = f"default-src 'none'; img-src data:; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'"
+_POLICY = (
+    f"default-src 'none'; img-src data:; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; "
+    "form-action 'none'"
+)
 
 
 def html_page(title: str, body: str) -> str:
@@ -38,7 +42,9 @@ def html_table(headers: Sequence[str], rows: Sequence[Sequence[object]], classes
     body = []
     for index, row in enumerate(rows):
         cells = "".join(
-            f'<td class="number">{cell}</td>' if isinstance(cell, int) else f"<td>{html.escape(str(cell))}</td>"
+            f'<td class="number">{cell}</td>'
+            if isinstance(cell, int)
+            else f"<td>{html.escape(str(cell))}</td>"
             for cell in row
         )
         body.append(f'<tr class="{classes[index]}">{cells}</tr>' if classes else f"<tr>{cells}</tr>")
@@ -62,7 +68,9 @@ def text_table(headers: Sequence[str], rows: Sequence[Sequence[object]], widest:
     for row, wrapped in zip(rows, cells, strict=True):
         numbers = [isinstance(cell, int) for cell in row]
         for index in range(max(len(part) for part in wrapped)):
-            lines.append(_line([part[index] if index < len(part) else "" for part in wrapped], widths, numbers))
+            lines.append(
+                _line([part[index] if index < len(part) else "" for part in wrapped], widths, numbers)
+            )
     return "\n".join(lines)
 
 

@@ -47,7 +47,10 @@ def _mask_faults(masked: Sequence[Look], log: FaultLog) -> None:
         log.note("mask-lossy", None, what, "nothing; PNG would keep the marks as they were drawn")
     grey = [look.greys for look in masked if look.greys]
     if grey:
-        what = f"has {len(grey)} of {len(masked)} masks with up to {max(grey)} grey values; all above zero are defect"
+        what = (
+            f"has {len(grey)} of {len(masked)} masks with up to {max(grey)} grey values; all "
+            "above zero are defect"
+        )
         log.note("mask-grey", None, what, "save them as black and white if their edges are soft or noisy")
 
 
@@ -55,7 +58,9 @@ def _training_notes(train: Sequence[Look], log: FaultLog) -> None:
     """Training images that teach nothing: one colour throughout, or the same picture again."""
     flat = sum(look.flat for look in train)
     if flat:
-        log.note("flat", None, f"has {flat} of {len(train)} training images of one colour throughout", _ONE_SOURCE)
+        log.note(
+            "flat", None, f"has {flat} of {len(train)} training images of one colour throughout", _ONE_SOURCE
+        )
     counts = Counter(look.content for look in train if not look.flat)
     copies = sum(count - 1 for count in counts.values())
     if copies:
@@ -68,7 +73,12 @@ def _profile_note(looks: Sequence[Look], log: FaultLog) -> None:
     if named:
         seen = ", ".join(f"{count} with {name}" for name, count in sorted(named.items()))
         what = f"has images with a colour profile other than sRGB ({seen} of {len(looks)})"
-        log.note("profile", None, what, "nothing if all are alike: values are read as stored; else save all as sRGB")
+        log.note(
+            "profile",
+            None,
+            what,
+            "nothing if all are alike: values are read as stored; else save all as sRGB",
+        )
 
 
 def _count_note(product: Product, published: tuple[int, int, int] | None, log: FaultLog) -> None:
@@ -90,7 +100,10 @@ def _geometry_notes(records: Sequence[Record], size: int, log: FaultLog) -> None
         gone = [cut for cut in cuts if cut.gone]
         if cropped:
             lost = sum(cut.lost == 1 for cut in cropped)
-            what = f"with resize={policy}, {len(cropped)} of {len(records)} defects lose pixels, {lost} of them all"
+            what = (
+                f"with resize={policy}, {len(cropped)} of {len(records)} defects lose pixels, "
+                f"{lost} of them all"
+            )
             log.note("crop", None, what, "choose resize or pad if these defects matter")
         if small := [cut for cut in gone if cut.lost < 1]:
             names = ", ".join(f"{cut.record.defect}/{cut.record.image.name}" for cut in small[:3])

@@ -35,7 +35,8 @@ _HEADERS = (
 )
 _CAPTION = (
     "Each row is one product: normal training images, then test images by defect, whole and unstretched. "
-    "The outline is the edge of the mask; look for outlines that miss what you see, and for defects without one."
+    "The outline is the edge of the mask; look for outlines that miss what you see, and for "
+    "defects without one."
 )
 _COLUMNS = (
     "not used: images that no split takes, by their place or format. cropped: defects that lose pixels "
@@ -85,13 +86,18 @@ def _row(product: Product, published: tuple[int, int, int] | None) -> tuple[obje
         _sizes(product),
         sum(one.is_image for one in product.unused),
         sum(cut.lost > 0 for cut in cut_defects(product.test, 224, "crop")),
-        "not known" if published is None else "yes" if published == counted else "no: {}/{}/{}".format(*published),
+        "not known"
+        if published is None
+        else "yes"
+        if published == counted
+        else "no: {}/{}/{}".format(*published),
     )
 
 
 def _sizes(product: Product) -> str:
     sizes = {image_size(record.image) for record in (*product.train, *product.test)}
-    smallest, largest = min(sizes, key=_area), max(sizes, key=_area)
+    smallest = min(sizes, key=_area)
+    largest = max(sizes, key=_area)
     text = "{}x{}".format(*smallest)
     return text if len(sizes) == 1 else "{} … {}x{} ({} sizes)".format(text, *largest, len(sizes))
 

@@ -214,7 +214,9 @@ def grey_png(path: Path, width: int, height: int) -> Path:
     row = b"\0" + bytes([120]) * width
     data = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
     return path
 
 
@@ -248,7 +250,9 @@ def test_ink_colours_with_a_profile_are_refused(tmp_path):
     scene().convert("CMYK").save(tmp_path / "plain.jpg", quality=98)
     scene().convert("CMYK").save(tmp_path / "profile.jpg", icc_profile=b"any profile")
     Image.new("LAB", (9, 9)).save(tmp_path / "lab.tif")
-    assert np.abs(np.asarray(read_image(tmp_path / "plain.jpg")).astype(int) - np.asarray(scene())).mean() < 12
+    assert (
+        np.abs(np.asarray(read_image(tmp_path / "plain.jpg")).astype(int) - np.asarray(scene())).mean() < 12
+    )
     assert kind_of(tmp_path / "profile.jpg") == kind_of(tmp_path / "lab.tif") == "mode"
 
 
@@ -301,7 +305,9 @@ def test_lossy_masks_are_cut_at_half_and_check_says_so(tmp_path):
     for suffix in ("jpg", "webp"):
         with_masks(
             tmp_path / suffix,
-            lambda truth, path, suffix=suffix: Image.fromarray(truth).convert("L").save(f"{path}.{suffix}", quality=75),
+            lambda truth, path, suffix=suffix: (
+                Image.fromarray(truth).convert("L").save(f"{path}.{suffix}", quality=75)
+            ),
         )
         (part,) = open_dataset(tmp_path / suffix)
         for record in part.test:

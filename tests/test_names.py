@@ -121,7 +121,9 @@ def test_raw_visa_finds_names_as_the_disk_spells_them(tmp_path):
     assert examine(root).errors == ()
 
 
-@pytest.mark.parametrize("name", ["螺丝 5%", "none", "nan", "true", "2024-01-01", "1e5", "__init__", "a`b`", "<b>"])
+@pytest.mark.parametrize(
+    "name", ["螺丝 5%", "none", "nan", "true", "2024-01-01", "1e5", "__init__", "a`b`", "<b>"]
+)
 def test_odd_names_are_names(tmp_path, name):
     trees.product(tmp_path / name)
     (only,) = open_dataset(tmp_path, [name])
@@ -153,7 +155,15 @@ def test_shown_leaves_text_alone():
     assert shown("Größe 螺丝 <b>") == "Größe 螺丝 <b>" and shown("a\tb\x1b") == "a\\x09b\\x1b"
 
 
-SPELLINGS = ["unlabelled", "unlabeled", "Unlabelled", "UNLABELED", "unlabelled_images", "Unlabeled Images", "un-labeled"]
+SPELLINGS = [
+    "unlabelled",
+    "unlabeled",
+    "Unlabelled",
+    "UNLABELED",
+    "unlabelled_images",
+    "Unlabeled Images",
+    "un-labeled",
+]
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
@@ -167,7 +177,9 @@ def test_spellings_of_not_labelled_are_read_as_such(tmp_path, name, masks):
     assert not examine(tmp_path).errors
 
 
-@pytest.mark.parametrize("name", ["no_label", "No-Labels", "not_labelled", "unlabled", "new_unlabelled", "unknown"])
+@pytest.mark.parametrize(
+    "name", ["no_label", "No-Labels", "not_labelled", "unlabled", "new_unlabelled", "unknown"]
+)
 def test_names_that_may_mean_not_labelled_are_refused(tmp_path, name):
     trees.product(tmp_path / "bolt", masks=False)
     trees.picture(tmp_path / f"bolt/test/{name}/new.png", 50)

@@ -59,4 +59,3 @@ def open_dataset(root: str | Path, classes: Sequence[str] = ()) -> tuple[Product
     seen = [fault for one in found.products for fault in first_look(one, found.tree.log(one.name))]
     raise_errors(Path(root), [*found.faults, *seen])
     return found.products
-

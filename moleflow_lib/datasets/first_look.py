@@ -49,7 +49,10 @@ def inverted(shares: Sequence[float]) -> tuple[str, str] | None:
     if 2 * most <= len(shares):
         return None
     what = f"has {most} of {len(shares)} masks that mark more than half of their image"
-    return f"{what}: black and white look exchanged", "invert them: black where all is well, white at the defect"
+    return (
+        f"{what}: black and white look exchanged",
+        "invert them: black where all is well, white at the defect",
+    )
 
 
 def _record_faults(record: Record, log: FaultLog) -> list[Fault]:

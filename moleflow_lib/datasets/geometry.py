@@ -97,7 +97,8 @@ def fit_square(
     scale = size / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
     pixels = np.asarray(image.resize((width, height), resampling))
-    top, left = (size - height) // 2, (size - width) // 2
+    top = (size - height) // 2
+    left = (size - width) // 2
     around = [(top, size - height - top), (left, size - width - left)] + [(0, 0)] * (pixels.ndim - 2)
     return Image.fromarray(np.pad(pixels, around, mode="edge" if edge else "constant"))
 
@@ -134,7 +135,8 @@ def _kept_box(width: int, height: int, resize: str) -> tuple[float, float, float
     if resize != "crop":
         return (0, 0, width, height)
     side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
+    left = (width - side) / 2
+    top = (height - side) / 2
     return (left, top, left + side, top + side)
 
 

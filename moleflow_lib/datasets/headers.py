@@ -145,4 +145,6 @@ def _data_end(image: Image.Image) -> int:
     if image.format != "TIFF":
         return 0
     pieces = [(image.tag_v2.get(start, ()), image.tag_v2.get(count, ())) for start, count in _STRIPS]
-    return max((sum(pair) for starts, counts in pieces for pair in zip(starts, counts, strict=False)), default=0)
+    return max(
+        (sum(pair) for starts, counts in pieces for pair in zip(starts, counts, strict=False)), default=0
+    )

@@ -176,5 +176,7 @@ def _refuse_other_looks(path: Path, image: Image.Image, marked: np.ndarray) -> N
     """A palette that shows a marked pixel black, or an unmarked one in a colour."""
     looks = (np.asarray(image.convert("RGB")) > 0).any(axis=-1)
     if (looks != marked).any():
-        what = "has a palette whose looks contradict its numbers (0 is normal: it, and it alone, must be black)"
+        what = (
+            "has a palette whose looks contradict its numbers (0 is normal: it, and it alone, must be black)"
+        )
         raise ImageFault(path, "mask-palette", what, _BLACK_AND_WHITE)

@@ -126,7 +126,9 @@ def _products_in(base: Path) -> dict[str, Path]:
 def _product_folders(base: Path) -> list[Path]:
     if not base.is_dir():
         return []
-    return sorted(path for path in base.iterdir() if (path / "train").is_dir() and not path.name.startswith("."))
+    return sorted(
+        path for path in base.iterdir() if (path / "train").is_dir() and not path.name.startswith(".")
+    )
 
 
 def _class_faults(names: Sequence[str], tree: Tree) -> list[Fault]:
@@ -146,7 +148,10 @@ def _class_faults(names: Sequence[str], tree: Tree) -> list[Fault]:
 def _name_problem(name: str) -> tuple[str, str] | None:
     """What is wrong with the name of a product, and what to do."""
     if not is_unicode(name):
-        return "has a name that is no UTF-8 text", f"{_RENAME}; convmv or an unzip with the right encoding helps"
+        return (
+            "has a name that is no UTF-8 text",
+            f"{_RENAME}; convmv or an unzip with the right encoding helps",
+        )
     if any(sign in name for sign in "+,#"):
         return "has a name with +, comma or #", f"{_RENAME}; + and , join classes in a task order"
     if name != name.strip() or shown(name) != name:
@@ -197,7 +202,9 @@ def _nothing_found(root: Path) -> str:
         seen = "VisA's product folders but no split file"
         return f"{expected}; found {seen}: bring it from the publisher's archive"
     if capital := _near_train([root, *children]):
-        return f"{expected}; found {capital}: rename its folders to train, test and ground_truth, in lower case"
+        return (
+            f"{expected}; found {capital}: rename its folders to train, test and ground_truth, in lower case"
+        )
     seen = ", ".join(shown(path.name) for path in children[:8]) or "no folder at all"
     return f"{expected}; found {seen}; give the folder that holds the products"
 

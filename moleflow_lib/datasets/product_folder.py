@@ -31,7 +31,9 @@ from moleflow_lib.datasets.records import GOOD, UNLABELLED, Product, Record
 
 __all__ = ["scan_product"]
 
-_BRING = "add <image name>_mask.png, or remove the image; with no ground_truth at all the product is image-level"
+_BRING = (
+    "add <image name>_mask.png, or remove the image; with no ground_truth at all the product is image-level"
+)
 _ORPHAN = "bring its image back, rename it after its image, or remove it"
 _RENAME = f"rename it to test/{GOOD}, test/{UNLABELLED}, or the name of a defect"
 
@@ -129,13 +131,21 @@ def _pair(images: Sequence[Path], folder: Path, log: FaultLog) -> dict[Path, Pat
     found = {image: [*by_stem[stem], *by_stem[f"{stem}_mask"]] for image, stem in stems.items()}
     claims = Counter(mask for candidates in found.values() for mask in candidates)
     if images and not masks:
-        log.error("mask-missing", folder, f"has no mask for the {len(images)} image(s) of test/{folder.name}", _BRING)
+        log.error(
+            "mask-missing",
+            folder,
+            f"has no mask for the {len(images)} image(s) of test/{folder.name}",
+            _BRING,
+        )
         return {}
     for image, candidates in found.items():
         if not candidates:
             log.error("mask-missing", image, f"has no mask in ground_truth/{folder.name}", _BRING)
         elif len(candidates) > 1 or claims[candidates[0]] > 1:
-            what = f"shares its mask with another image, or has several: {', '.join(mask.name for mask in candidates)}"
+            what = (
+                "shares its mask with another image, or has several: "
+                f"{', '.join(mask.name for mask in candidates)}"
+            )
             log.error("mask-ambiguous", image, what, "keep one image and one mask a name")
     for mask in masks:
         if mask not in claims:
@@ -160,10 +170,17 @@ def _level_notes(test: Sequence[Record], folder: Path, log: FaultLog) -> None:
     if not test:
         log.note("no-test", None, "has no test image", "nothing; there is nothing to score")
     elif labels == {None}:
-        log.note("unlabelled", None, f"has {len(test)} unlabelled test image(s)", "nothing; scored, never evaluated")
+        log.note(
+            "unlabelled",
+            None,
+            f"has {len(test)} unlabelled test image(s)",
+            "nothing; scored, never evaluated",
+        )
     elif len(labels - {None}) == 1:
         only = "normal" if 0 in labels else "defective"
-        log.note("one-sided", None, f"has only {only} test images", "nothing; its image metrics are undefined")
+        log.note(
+            "one-sided", None, f"has only {only} test images", "nothing; its image metrics are undefined"
+        )
     if 1 in labels and not (folder / "ground_truth").is_dir():
         what = "is image-level (no ground_truth folder): its pixel metrics are undefined, not zero"
         log.note("image-level", None, what, "nothing; means say over how many products they run")
@@ -178,7 +195,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _images(folder: Path, log: FaultLog | None) -> list[Path]:
-    """What has the name of an image in one folder, links to nothing included; the rest is left out in `log`."""
+    """What has the name of an image in one folder, links to nothing included; `log` takes the rest."""
     entries = _entries(folder)
     named = [
         path for path in entries if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")

@@ -108,7 +108,9 @@ def task_order(source: str | Path | Sequence[str | Sequence[str]]) -> tuple[str,
         entries = [entry.split("+") if isinstance(entry, str) else list(entry) for entry in source]
     cleaned = [[same_name(name.strip()) for name in entry] for entry in entries]
     if not cleaned or not all(name for entry in cleaned for name in entry) or not all(cleaned):
-        raise DataError(f"expected one task an entry, class names joined by +; got an empty name in {source!r}")
+        raise DataError(
+            f"expected one task an entry, class names joined by +; got an empty name in {source!r}"
+        )
     return tuple("+".join(entry) for entry in cleaned)
 
 
@@ -145,6 +147,10 @@ def make_tasks(products: Sequence[Product], names: Sequence[str | Sequence[str]]
 
 def _order_problems(entries: Sequence[str], by_name: Mapping[str, Product]) -> list[str]:
     counts = Counter(name for entry in entries for name in entry.split("+"))
-    unknown = [f"{name}: no such product; found: {', '.join(by_name)}" for name in counts if name not in by_name]
-    twice = [f"{name}: named {count} times; a product arrives once" for name, count in counts.items() if count > 1]
+    unknown = [
+        f"{name}: no such product; found: {', '.join(by_name)}" for name in counts if name not in by_name
+    ]
+    twice = [
+        f"{name}: named {count} times; a product arrives once" for name, count in counts.items() if count > 1
+    ]
     return unknown + twice

@@ -40,8 +40,8 @@ for name in ("rename", "replace", "unlink", "mkdir"):
 os.rmdir = counted(os.rmdir)
 shutil.rmtree = counted(shutil.rmtree)
 from data_prep import cli, publishers
-publisher = publishers.Publisher(title="t", page="p", archive="a.tar", url=None, sha256=None, size=1, licence="l",
-                                 licence_url="u", citation="c")
+publisher = publishers.Publisher(title="t", page="p", archive="a.tar", url=None, sha256=None, size=1,
+                                 licence="l", licence_url="u", citation="c")
 cli.PUBLISHERS = {"mvtec": publisher}
 sys.exit(cli.main(["get", "mvtec", "--into", sys.argv[2], "--archive", sys.argv[3], "--accept-licence"]))
 """
@@ -59,7 +59,11 @@ def whole(into: Path) -> bool:
     except DataError:
         assert main(["check", str(into)]) in (1, 2), "check does not call it sound"
         return False
-    assert [(product.name, len(product.train)) for product in products] == [("bolt", 3), ("nut", 3), ("pin", 3)]
+    assert [(product.name, len(product.train)) for product in products] == [
+        ("bolt", 3),
+        ("nut", 3),
+        ("pin", 3),
+    ]
     return True
 
 
@@ -100,7 +104,9 @@ def _changes(folder: Path, packed: Path) -> int:
     return low
 
 
-@pytest.mark.parametrize("content", [b"[]", b"null", b"{", b'{"holder": "/etc", "names": []}', b'{"names": ["a"]}'])
+@pytest.mark.parametrize(
+    "content", [b"[]", b"null", b"{", b'{"holder": "/etc", "names": []}', b'{"names": ["a"]}']
+)
 def test_a_marker_of_another_shape_is_told(tmp_path, packed, content, capsys):
     trees.mvtec(tmp_path / "data")
     (tmp_path / "data" / UNFINISHED).write_bytes(content)
@@ -119,7 +125,9 @@ def test_leftovers_of_dead_writers_go_and_those_of_living_ones_stay(tmp_path):
     (tmp_path / f".page.html.{os.getppid()}.part").write_text("being written")
     write_whole(tmp_path / "page.html", b"whole")
     left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == sorted(["page.html", f".page.html.{os.getpid()}0.part.txt", f".page.html.{os.getppid()}.part"])
+    assert left == sorted(
+        ["page.html", f".page.html.{os.getpid()}0.part.txt", f".page.html.{os.getppid()}.part"]
+    )
 
 
 def test_a_place_that_cannot_be_written_is_told_and_the_table_still_comes(tmp_path, capsys):
@@ -176,7 +184,9 @@ def test_hostile_names_stay_text_in_every_page(tmp_path, command):
     assert not {tag for tag, _ in tags.found} & {"script", "a"}
     assert not [name for _, given in tags.found for name in given if name.startswith("on")]
     assert all(given["src"].startswith("data:image/png") for tag, given in tags.found if tag == "img")
-    (policy,) = [given["content"] for _, given in tags.found if given.get("http-equiv") == "Content-Security-Policy"]
+    (policy,) = [
+        given["content"] for _, given in tags.found if given.get("http-equiv") == "Content-Security-Policy"
+    ]
     assert "default-src 'none'" in policy and "unsafe" not in policy and "script-src" not in policy
 
 

@@ -54,7 +54,9 @@ def test_outline_runs_around_the_mask(tmp_path):
     values = np.zeros((60, 60), dtype=np.uint8)
     values[20:40, 20:40] = 1
     Image.fromarray(values).save(tmp_path / "mask.png")
-    record = Record(product="p", split="test", defect="d", image=tmp_path / "image.png", mask=tmp_path / "mask.png")
+    record = Record(
+        product="p", split="test", defect="d", image=tmp_path / "image.png", mask=tmp_path / "mask.png"
+    )
     drawn = np.asarray(outlined(record, 60)).any(axis=-1)
     ring = np.zeros((60, 60), dtype=bool)
     ring[18:42, 18:42] = True
@@ -67,7 +69,9 @@ def test_a_single_marked_pixel_still_shows(tmp_path):
     values = np.zeros((300, 600), dtype=np.uint8)
     values[100, 301] = 1
     Image.fromarray(values).save(tmp_path / "mask.png")
-    record = Record(product="p", split="test", defect="d", image=tmp_path / "image.png", mask=tmp_path / "mask.png")
+    record = Record(
+        product="p", split="test", defect="d", image=tmp_path / "image.png", mask=tmp_path / "mask.png"
+    )
     assert np.asarray(outlined(record, 60))[15:45].any()
 
 
