@@ -64,9 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _print_whatever_comes() -> None:
     """A terminal or log that lacks a letter shows a question mark; no command dies of it."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # stderr escapes what it lacks by itself
 
 
 def _parser() -> argparse.ArgumentParser:

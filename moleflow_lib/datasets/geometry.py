@@ -42,7 +42,8 @@ def load_image(path: Path, size: int, resize: str = "resize", interpolation: str
     """Read an image as RGB at the network's input size.
 
     Args:
-        path: 8-bit image file; grey becomes three equal channels, a palette its colours.
+        path: 8-bit image file; it is turned as its EXIF orientation says, grey becomes three equal
+            channels, a palette its colours.
         size: side of the square output in pixels.
         resize: `resize`, `crop` or `pad`, see the module.
         interpolation: `bilinear`, `bicubic`, `lanczos` or `nearest`.
@@ -60,13 +61,15 @@ def load_image(path: Path, size: int, resize: str = "resize", interpolation: str
 
 
 def load_mask(path: Path, size: int, resize: str = "resize") -> np.ndarray:
-    """Read a defect mask at the evaluation size: `> 0` is defect, resized by nearest neighbour.
+    """Read a defect mask at the evaluation size, resized by nearest neighbour.
+
+    Any value above zero is defect; in a lossy file, what is brighter than half (see `images`).
 
     Returns:
         (size, size) bool.
 
     Raises:
-        DataError: the file cannot be read as an image.
+        DataError: the file cannot be read as a mask.
         ConfigError: the policy is unknown.
     """
     return _fit_mask(read_mask(path), size, resize)

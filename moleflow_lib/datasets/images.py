@@ -20,6 +20,7 @@ from moleflow_lib.datasets.headers import Header, as_shown, header_of
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "READER_VERSION",
     "ImageFault",
     "grey_values",
     "image_size",
@@ -29,6 +30,7 @@ __all__ = [
     "require_same_size",
 ]
 
+READER_VERSION = 2  # raise it when the same bytes give other pixels; stored features depend on it
 _INK_MODES = ("CMYK", "YCbCr", "RGBX")  # where black is not zero, or a fourth value means nothing
 _HALF = 127  # values above it are brighter than half
 _BLACK_AND_WHITE = "save it as PNG: black where all is well, white where the defect is"
