@@ -6,14 +6,13 @@ True
 
 from __future__ import annotations
 
-import hashlib
-import os
 import unicodedata
+
+from moleflow_lib.artifacts import file_stem
 
 __all__ = ["LONGEST_NAME", "file_stem", "is_unicode", "same_name", "shown"]
 
 LONGEST_NAME = 180  # bytes of a product's name: 255 of a file system, less what file names of ours add
-_MARK = 13  # bytes of "~" and twelve hex digits
 
 
 def same_name(name: str) -> str:
@@ -48,20 +47,3 @@ def _shown_sign(sign: str) -> str:
     if unicodedata.category(sign) in ("Cc", "Zl", "Zp"):
         return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
     return sign
-
-
-def file_stem(name: str, longest: int = 120) -> str:
-    """A name as the stem of a file of ours: itself if it fits, else its start and a hash of it all.
-
-    Args:
-        name: a product or task, e.g. thirty products joined by `+`.
-        longest: bytes of the stem; what is added to it must fit into 255 as well.
-
-    >>> file_stem("bolt+nut"), len(os.fsencode(file_stem("bolt+" * 99)))
-    ('bolt+nut', 120)
-    """
-    data = os.fsencode(name)
-    if len(data) <= longest:
-        return name
-    kept = data[: longest - _MARK].decode("utf-8", "ignore")
-    return f"{kept}~{hashlib.sha256(data).hexdigest()[: _MARK - 1]}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from moleflow_lib.artifacts import artifact_exists, digest, load_artifact, save_artifact, tensors_sha256
+from moleflow_lib.artifacts import artifact_exists, digest, file_stem, load_artifact, save_artifact, tensors_sha256
 from moleflow_lib.errors import ArtifactError
 from moleflow_lib.features.store import Features
 from moleflow_lib.model.flow import MoLESpatialAwareNF, load_exactly
@@ -100,7 +100,7 @@ class MoLEContinualTrainer:
         base_key = known[0].key if known else ""
         options = self.detector.config.group("flow", "train")
         key = digest(made_by, self.identity, options, base_key, name, train.key)
-        return _Lesson(name=name, train=train, first=not known, key=key, path=self.folder / f"{name}-{key[:16]}")
+        return _Lesson(name=name, train=train, first=not known, key=key, path=self.folder / f"{file_stem(name)}-{key[:16]}")
 
     def _fresh_flow(self, lesson: _Lesson) -> MoLESpatialAwareNF:
         """The flow that a lesson may change: a copy for the base task, which trains it."""
