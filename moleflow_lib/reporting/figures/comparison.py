@@ -5,8 +5,8 @@ from __future__ import annotations
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from moleflow_lib.metrics import HEADLINES
 from moleflow_lib.reporting.figures.style import captioned
-from moleflow_lib.reporting.text.comparison import HEADLINES
 from moleflow_lib.reporting.text.words import title
 from moleflow_lib.studies.baselines.comparison import METHOD, Comparison, Estimate
 

@@ -16,10 +16,9 @@ from moleflow_lib.errors import ConfigError, TrainingError
 from moleflow_lib.evaluation.continual import ContinualResult, evaluate_states
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.metrics import METRICS
+from moleflow_lib.metrics import HEADLINES, METRICS
 from moleflow_lib.reporting.figures.comparison import method_intervals
 from moleflow_lib.reporting.text.comparison import (
-    HEADLINES,
     class_comparison_rows,
     comparison_result,
     comparison_rows,
@@ -88,9 +87,9 @@ def test_the_gap_to_separate_is_theirs_told_minus_ours(drawn: Comparison) -> Non
 
 def test_sentences_say_who_wins_and_who_forgets(drawn: Comparison) -> None:
     text = " ".join(comparison_sentences(drawn))
-    assert "Highest image AUROC, decided or not: separate flows on a, b." in text
-    assert "memory bank for each product, chosen by the same router, scores image AUROC 0.725 (MoLE-Flow -0.025" in text
-    assert ": worse)" in text and "forgets 0.400 image AUROC (FM_max" in text and "With one training seed" in text
+    assert "best first: separate flows" in text and "MoLE-Flow is highest on 0 of 2 task(s)" in text
+    assert "MoLE-Flow minus memory bank: image AUROC -0.025" in text and "(worse)" in text
+    assert "forgets 0.400 image AUROC (FM_max)" in text
     assert comparison_sentences(Comparison(classes=("a",), seeds=(0,), runs={METHOD: drawn.runs[METHOD]})) == []
 
 
@@ -98,7 +97,7 @@ def test_what_is_undefined_is_not_talked_about() -> None:
     ends = {METHOD: 0.5, "memory_bank": 0.6, "fine_tune": 0.4}
     runs = {name: [_trial([None, end], np.zeros(9))] for name, end in ends.items()}
     text = " ".join(comparison_sentences(Comparison(classes=("a", "b"), seeds=(0,), runs=runs)))
-    assert "memory bank on b." in text and "forget" not in text and "–" not in text
+    assert "best first: memory bank 0.600" in text and "forget" not in text and "–" not in text
     nothing = {name: [_trial([None, None], np.zeros(9))] for name in runs}
     assert comparison_sentences(Comparison(classes=("a", "b"), seeds=(0,), runs=nothing)) == [
         "No task has normal and defective test images, so nothing can be compared."
