@@ -14,7 +14,7 @@ from moleflow_lib.errors import DataError, problem_list
 __all__ = ["GOOD", "UNLABELLED", "Product", "Record", "Task", "make_tasks", "task_order"]
 
 GOOD = "good"  # the folder of normal images
-UNLABELLED = "unlabelled"  # images to score whose truth nobody has told
+UNLABELLED = "unlabelled"  # images to score that have no label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Record:
 
     @property
     def label(self) -> int | None:
-        """0 for a normal image, 1 for a defective one, None where nobody has told."""
+        """0 for a normal image, 1 for a defective one, None without a label."""
         if self.defect == UNLABELLED:
             return None
         return int(self.defect != GOOD)

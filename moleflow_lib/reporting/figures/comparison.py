@@ -1,4 +1,4 @@
-"""Figure of the method beside plainer ones."""
+"""Figure of the method beside its baselines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WAYS = (("routed", "circle", 0.12), ("oracle", "circle-open", -0.12))  # marker
 
 
 def method_intervals(comparison: Comparison) -> go.Figure:
-    """Every method's mean over tasks of each headline metric, with its interval; filled routed, open told the task."""
+    """Every method's mean over tasks of each headline metric, with its interval; filled routed, open oracle."""
     figure = make_subplots(1, len(HEADLINES), subplot_titles=[title(m) for m in HEADLINES], shared_yaxes=True)
     names = list(comparison.runs)
     for column, metric in enumerate(HEADLINES, start=1):
@@ -30,7 +30,7 @@ def method_intervals(comparison: Comparison) -> go.Figure:
     figure.update_yaxes(tickvals=[-row for row in range(len(names))], ticktext=[title(name) for name in names])
     figure.update_xaxes(title="mean over tasks")
     return captioned(
-        figure, "Against plainer methods",
+        figure, "Against baselines",
         f"Seed(s) {', '.join(map(str, comparison.seeds))}; {len(comparison.classes)} task(s). Bars: 95 % bootstrap intervals "
         "over test images and seeds. Methods share their test images, so overlapping bars can still differ surely: see the "
         "paired differences. A single model (fine-tuned, joint) has no routes, so both marks agree.", height=150 + 46 * len(names),

@@ -53,7 +53,7 @@ def unknown_products(rows: Rows, accept: float) -> go.Figure:
         ("false_alarm_normal", "false alarms, normal images", NORMAL, ""),
         ("false_alarm_defective", "known product refused, defective images", DEFECTIVE, ""),
         ("missed", "misses, unknown product", "#882255", ""),
-        ("false_alarm_trap", "false alarms, limit without held-out images (the trap)", "#b5bac1", "/"),
+        ("false_alarm_in_sample", "false alarms, limit without held-out images (in sample)", "#b5bac1", "/"),
     )
     figure = go.Figure()
     for key, label, colour, pattern in bars:

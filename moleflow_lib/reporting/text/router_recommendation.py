@@ -47,7 +47,7 @@ def _why(evidence: Rows, kind: str, used: str) -> str:
             f"from prototypes of a few images, and {percent(row['one_small_task'])} of a task that alone has few; "
             f"`{worst['variant']}` falls to {percent(weakest_accuracy(worst))} in the worst of the three"
         )
-    rest = "; none of the equals has more reserve" if row["gap_needed"] is not None else ""
+    rest = "; none of the equals has more reserve" if row["min_separation"] is not None else ""
     others = [name for name in dict.fromkeys((used, "euclidean")) if name != kind]
     others_text = ", ".join(f"`{name}` {_reserve(by_kind[name])}" for name in others)
     return (
@@ -77,4 +77,4 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _reserve(row: Mapping[str, object]) -> str:
-    return "not even today" if row["gap_needed"] is None else f"{100 * row['gap_needed']:.0f} %"
+    return "not even today" if row["min_separation"] is None else f"{100 * row['min_separation']:.0f} %"
