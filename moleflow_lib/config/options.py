@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from types import MappingProxyType
+from typing import Any
 
 from moleflow_lib.errors import ConfigError
 
@@ -23,7 +24,7 @@ SCORE_PARTS = ("flow", "gaussian", "memory")
 _COVARIANCES = ("ridge", "ledoit_wolf", "oas", "tied", "diagonal", "euclidean")
 
 
-def _option(default: object, what: str, *, choices: tuple = (), low: float = -math.inf, high: float = math.inf) -> object:
+def _option(default: object, what: str, *, choices: tuple = (), low: float = -math.inf, high: float = math.inf) -> Any:
     """A field with its meaning (unit included) and the values that are allowed."""
     return field(default=default, metadata={"what": what, "choices": choices, "low": low, "high": high})
 
