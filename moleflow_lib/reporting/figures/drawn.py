@@ -15,7 +15,10 @@ from moleflow_lib.reporting.figures.static import as_svg, numbers
 __all__ = ["Drawn", "described", "with_plain_labels"]
 
 _LABELS = ("name", "x", "y", "text", "hovertext", "legendgroup", "customdata")
-_KINDS = {"scatter": "Points", "bar": "Bars", "heatmap": "Heat map", "box": "Box plot", "violin": "Violin plot", "histogram": "Histogram"}
+_KINDS = {
+    "scatter": "Points", "bar": "Bars", "heatmap": "Heat map", "box": "Box plot", "violin": "Violin plot",
+    "histogram": "Histogram",
+}
 
 
 class Drawn(go.Figure):

@@ -124,7 +124,8 @@ def _cases(
         values = evaluator.maps(patch_scores[index : index + 1])[0]
         scale = _scale(evaluator, patch_scores, task, training, known)
         record = evaluator.task.test[index]
-        words = [name, record.defect if record.label == 1 else "", f"score {scores[index]:.3g}", f"rank {rank[index]} of {len(rank)}"]
+        words = [name, record.defect if record.label == 1 else "", f"score {scores[index]:.3g}"]
+        words += [f"rank {rank[index]} of {len(rank)}"]
         words += ["routed to another task"] if task != evaluator.task.index else []
         yield Case(tiles=_tiles(evaluator, index, values, scale), name=", ".join(filter(None, [*words, record.image.name])))
 

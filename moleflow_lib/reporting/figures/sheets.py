@@ -97,7 +97,8 @@ class Sheet:
             return ""
         left, right = (html_text(end) for end in self.ends)
         picture = data_address(np.repeat(self.scale, 8, axis=0), exact=True)
-        return f'<div class="mf-bar">{left}<img src="{picture}" width="224" height="14" alt="colours from {left} to {right}">{right}</div>'
+        bar = f'<img src="{picture}" width="224" height="14" alt="colours from {left} to {right}">'
+        return f'<div class="mf-bar">{left}{bar}{right}</div>'
 
 
 def data_address(picture: np.ndarray, exact: bool = False) -> str:

@@ -13,7 +13,7 @@ function dressed(layout, look) {
     ...base, paper_bgcolor: paper, plot_bgcolor: paper, font: { ...base.font, color: ink },
     xaxis: { ...base.xaxis, ...axis }, yaxis: { ...base.yaxis, ...axis },
   } };
-  return { ...layout, template, width: undefined, margin: { ...layout.margin, t: Math.min(layout.margin?.t ?? 60, 60) } };
+  return { ...layout, template, margin: { ...layout.margin, t: Math.min(layout.margin?.t ?? 60, 60) } };
 }
 
 function draw(holder, look) {
@@ -67,8 +67,8 @@ for (const head of document.querySelectorAll("table.sortable th")) {
   const button = document.createElement("button");
   button.type = "button";
   for (const node of [...head.childNodes]) if (!node.matches?.("a")) button.append(node);
+  button.innerHTML = button.innerHTML.replaceAll("_", "_<wbr>");
   button.title = head.title || "sort";
   head.prepend(button);
   button.addEventListener("click", () => sort(head));
 }
-addEventListener("beforeprint", () => { for (const fold of document.querySelectorAll("details.print")) fold.open = true; });
