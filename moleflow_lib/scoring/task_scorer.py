@@ -99,6 +99,10 @@ class TaskScorer:
         self.flow.activate(self.task.flow, merge=True)
         return torch.cat([self._parts(patches[image : image + 1], without=image) for image in images], dim=1)
 
+    def training_patch_scores(self, patches: torch.Tensor, images: Sequence[int]) -> torch.Tensor:
+        """Patch scores (N, H, W) of some training images, each without the patches stored from itself, on the CPU."""
+        return self._joined(self.training_parts(patches, images))[0].cpu()
+
     def training_image_scores(self, patches: torch.Tensor) -> torch.Tensor:
         """Image scores (P,) of the training images (N, H, W, D) in the calibration subset, without what they left behind.
 
