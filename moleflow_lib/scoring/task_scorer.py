@@ -110,13 +110,17 @@ class TaskScorer:
             rows = [self._joined(own[None], one[None], image) for own, one, image in zip(nll, x, images, strict=True)]
         return torch.cat(rows).cpu()
 
-    def training_image_scores(self, patches: torch.Tensor) -> torch.Tensor:
-        """`image_scores` (P,) of the training images (N, H, W, D) in the calibration subset, without what they left behind.
+    def training_image_scores(self, patches: torch.Tensor, images: Sequence[int] | None = None) -> torch.Tensor:
+        """`image_scores` (P,) of training images, without what they left behind.
 
         An image's own stored patches are left out, and its distance is to a prototype made of others; the flow was
         trained on it all the same.
+
+        Args:
+            patches: (N, H, W, D) features of all training images of the task.
+            images: which of them are scored, at most a few dozen; the calibration subset if None.
         """
-        images = calibration_subset(len(patches))
+        images = calibration_subset(len(patches)) if images is None else list(images)
         of_patches = self._of_patches(self.training_patch_scores(patches, images))
         if self.task.image_scale is None:
             return of_patches
