@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -19,7 +20,10 @@ from safetensors.torch import load, save
 from moleflow_lib.artifacts import read_json, write_bytes, write_json
 from moleflow_lib.errors import ArtifactError
 
-__all__ = ["DETECTOR", "SCHEMA", "detector_folder", "read_manifest", "read_tensors", "write_manifest", "write_tensors"]
+__all__ = [
+    "DETECTOR", "SCHEMA", "detector_folder", "read_manifest", "read_tensors", "write_manifest",
+    "write_tensors", "writing",
+]
 
 DETECTOR = "detector"  # the folder's name within a run
 SCHEMA = 1
@@ -66,7 +70,8 @@ def write_tensors(folder: Path, stem: str, tensors: Mapping[str, torch.Tensor]) 
     sha256 = hashlib.sha256(data).hexdigest()
     path = folder / f"{re.sub(r'[^A-Za-z0-9_.+-]', '_', stem)[:80]}-{sha256[:12]}.safetensors"
     if not (path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256):
-        _written(path, lambda: write_bytes(path, data))
+        with writing(path):
+            write_bytes(path, data)
     return {"file": path.name, "sha256": sha256}
 
 
@@ -82,7 +87,8 @@ def write_manifest(folder: Path, facts: Mapping[str, object], files: Iterable[st
         ArtifactError: it cannot be written.
     """
     path = folder / _MANIFEST
-    _written(path, lambda: write_json(path, {"kind": _KIND, "schema": SCHEMA, **facts}))
+    with writing(path):
+        write_json(path, {"kind": _KIND, "schema": SCHEMA, **facts})
     kept = set(files)
     for stale in folder.glob("*.safetensors"):
         if stale.name not in kept:
@@ -133,6 +139,21 @@ def read_tensors(folder: Path, entry: Mapping[str, str]) -> dict[str, torch.Tens
         raise ArtifactError(f"{path} is not a safetensors file ({error}); copy it again or learn again") from error
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses inside the block into an error that names the path.
+
+    Raises:
+        ArtifactError: the path cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactError(
+            f"{path} cannot be written ({error.strerror}); free space, or choose another folder"
+        ) from error
+
+
 def _missing(manifest: Mapping[str, object]) -> list[str]:
     """Names of entries that a manifest should have and has not, or that are no objects."""
     wanted = [((part,), manifest.get(part), names) for part, names in _PARTS.items()]
@@ -144,10 +165,3 @@ def _missing(manifest: Mapping[str, object]) -> list[str]:
         lacking = [(*where, name) for name in names if name not in entry] if isinstance(entry, dict) else [where]
         missing += [".".join(path) for path in lacking]
     return missing
-
-
-def _written(path: Path, write: Callable[[], None]) -> None:
-    try:
-        write()
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be written ({error.strerror}); free space or choose another folder") from error

@@ -56,6 +56,8 @@ class Geometry:
 def named_images(images: Images) -> Iterable[NamedImage]:
     """Name everything that is to be scored; folders are searched with their subfolders, in order of path.
 
+    In one folder images are named by their path within it; where several things are given, by their whole path.
+
     Args:
         images: a folder, a file, a Pillow image, an array (H, W), (H, W, 3) or a batch (N, H, W, 3) of uint8, or any
             iterable of these; a generator is consumed as images are scored.
@@ -72,7 +74,9 @@ def named_images(images: Images) -> Iterable[NamedImage]:
     if isinstance(images, (str, Path)):
         if not Path(images).exists():
             raise DataError(f"expected a folder of images or an image file at {images}, found nothing there")
-        return list(_named(images, 0))
+        folder = Path(images)
+        return [NamedImage(name=path.relative_to(folder).as_posix() if folder != path else str(images), source=path)
+                for path in _files(folder)]
     if isinstance(images, Image.Image) or (isinstance(images, np.ndarray) and images.ndim < 4):
         return list(_named(images, 0))
     lazy = (one for position, source in enumerate(images) for one in _named(source, position))
@@ -105,16 +109,14 @@ def _named(source: ImageLike, position: int) -> Iterator[NamedImage]:
     if not isinstance(source, (str, Path)):
         name = Path(getattr(source, "filename", "") or "").name or f"image {position}"
         yield NamedImage(name=name, source=source)
-    elif Path(source).is_dir():
-        folder = Path(source)
-        for path in _image_files(folder):
-            yield NamedImage(name=path.relative_to(folder).as_posix(), source=path)
     else:
-        yield NamedImage(name=str(source), source=Path(source))
+        yield from (NamedImage(name=str(path), source=path) for path in _files(Path(source)))
 
 
-def _image_files(folder: Path) -> list[Path]:
-    """Image files below a folder; hidden files and folders are nobody's business."""
+def _files(folder: Path) -> list[Path]:
+    """Image files below a folder, or the one file; hidden files and folders are nobody's business."""
+    if not folder.is_dir():
+        return [folder]
     found = [
         path for path in sorted(folder.rglob("*"))
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
