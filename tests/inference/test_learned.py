@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
+from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ConfigError, DataError
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.inference import LearnedDetector, ScoredImage
+from moleflow_lib.inference import LearnedDetector, ScoredImage, load_detector, save_detector
 
 
 def _same(ours: list[ScoredImage], theirs: list[ScoredImage]) -> bool:
@@ -40,6 +42,33 @@ def test_scores_and_maps_are_those_of_the_evaluators(
         assert np.array_equal(np.stack([one.map for one in found]), evaluator.maps(evaluator.patch_scores(routed)))
         told = loaded.score(files, task="board", batch_size=batch_size)
         assert [one.score for one in told] == evaluator.image_scores(2).tolist()
+
+
+def test_every_part_of_a_score_is_the_evaluators(
+    tiny_config: Callable[..., ExperimentConfig], tmp_path: Path
+) -> None:
+    options = {"memory_size": 64, "memory_neighbours": 3, "compress_scores": True, "prototype_weight": 0.3}
+    config = tiny_config(classes=("leather", "nut"), router_covariance="tied", block_norm=True, epochs=1, **options)
+    experiment = Experiment(config)
+    loaded = load_detector(save_detector(experiment, tmp_path / "saved"), "cpu")
+    for evaluator in experiment.evaluators:
+        routed = experiment.detector.route(evaluator.image_means)
+        found = loaded.score([record.image for record in evaluator.task.test], batch_size=3)
+        assert [one.score for one in found] == evaluator.image_scores(routed).tolist()
+        assert [one.task for one in found] == [loaded.tasks[task] for task in routed]
+
+
+def test_a_task_of_two_images_accepts_anything(
+    tiny_config: Callable[..., ExperimentConfig], tiny_data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_data / "nut", tmp_path / "data" / "nut")
+    for path in sorted((tmp_path / "data" / "nut" / "train" / "good").iterdir())[2:]:
+        path.unlink()
+    config = tiny_config(dataset_root=str(tmp_path / "data"), classes=("nut",), epochs=1)
+    loaded = load_detector(save_detector(Experiment(config)), "cpu")
+    one = loaded.score(tiny_data / "board" / "test")[0]
+    assert one.accepted is None and one.margin is None and one.decision in ("normal", "defective")
+    assert loaded.calibration.limits.tolist() == [float("inf")]
 
 
 def test_folders_files_pictures_and_arrays_score_alike(loaded: LearnedDetector, paths: list[Path]) -> None:
