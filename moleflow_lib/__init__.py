@@ -4,7 +4,12 @@ from importlib import import_module
 
 __all__ = ["Experiment", "ExperimentConfig", "__version__", "load_detector", "save_detector"]
 __version__ = "0.1.0"
-_FACE = {"Experiment": "experiment", "ExperimentConfig": "config", "load_detector": "inference", "save_detector": "inference"}
+_FACE = {
+    "Experiment": "experiment",
+    "ExperimentConfig": "config",
+    "load_detector": "inference",
+    "save_detector": "inference",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -20,7 +20,7 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 all well, 1 a notebook or an image failed, 2 the request cannot be carried out, 130 interrupted."""
+    """Exit status: 0 all well, 1 a notebook or image failed, 2 the request cannot be met, 130 interrupted."""
     options = _parser().parse_args(arguments)
     try:
         return options.act(options)
@@ -132,13 +132,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_score(commands: argparse._SubParsersAction) -> None:
-    score = commands.add_parser("score", help="score images with a learned run, none of its own images needed")
+    score = commands.add_parser("score", help="score images with a learned run")
     _add_run(score)
-    score.add_argument("photos", nargs="+", metavar="PHOTOS", help="image files, or folders that are searched for them")
-    score.add_argument("--out", required=True, help="new folder for scores.csv, scores.json, scores.html and heat maps")
+    score.add_argument("photos", nargs="+", metavar="PHOTOS", help="image files, or folders of them")
+    score.add_argument("--out", required=True, help="new folder for scores and heat maps")
     rate = "share of normal images that may be called defective (default 0.01)"
     score.add_argument("--false-alarm-rate", type=float, default=0.01, metavar="RATE", help=rate)
-    score.add_argument("--task", default="", help="score all images under this task; the router chooses if left out")
+    score.add_argument("--task", default="", help="score under this task; left out: the router chooses")
     score.set_defaults(act=_score)
 
 
@@ -146,11 +146,11 @@ def _add_learn(commands: argparse._SubParsersAction) -> None:
     learn = commands.add_parser("learn", help="add products to a learned run, the earlier images not needed")
     _add_run(learn)
     learn.add_argument("--dataset-root", required=True, help="folder that holds the new products")
-    learn.add_argument("--classes", required=True, help="new products in order of arrival, e.g. screw,cable+capsule")
+    learn.add_argument("--classes", required=True, help="new products in order of arrival, e.g. screw,nut")
     learn.set_defaults(act=_learn)
 
 
 def _add_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--run", required=True, help="folder of the run, or its detector folder")
     command.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    command.add_argument("--backbone-weights", default="", metavar="FILE", help="local weights of the run's backbone")
+    command.add_argument("--backbone-weights", default="", metavar="FILE", help="the backbone's local weights")

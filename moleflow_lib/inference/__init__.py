@@ -7,8 +7,8 @@
 >>> folder = TemporaryDirectory()
 >>> here = Path(folder.name)
 >>> data = draw_demo(here / "demo", train=3, test_good=1, test_defect=4, size=64)
->>> params = {"preset": "demo", "classes": "nut", "image_size": 56, "epochs": 1, "coupling_layers": 2, "device": "cpu"}
->>> config = ExperimentConfig.from_params({**params, "dataset_root": str(data), "out_dir": str(here / "run")})
+>>> small = {"preset": "demo", "classes": "nut", "image_size": 56, "epochs": 1, "device": "cpu"}
+>>> config = ExperimentConfig.from_params({**small, "dataset_root": str(data), "out_dir": str(here / "run")})
 >>> save_detector(Experiment(config)).name
 'detector'
 >>> detector = load_detector(here / "run", device="cpu")
@@ -25,6 +25,15 @@ from moleflow_lib.inference.learned import DECISIONS, LearnedDetector, ScoredIma
 from moleflow_lib.inference.saved import load_detector, save_detector
 
 __all__ = [
-    "DECISIONS", "Calibration", "LearnedDetector", "ScoredImage", "TaskCalibration", "calibration_rows",
-    "learn_further", "learn_into", "learned_detector", "load_detector", "save_detector",
+    "DECISIONS",
+    "Calibration",
+    "LearnedDetector",
+    "ScoredImage",
+    "TaskCalibration",
+    "calibration_rows",
+    "learn_further",
+    "learn_into",
+    "learned_detector",
+    "load_detector",
+    "save_detector",
 ]

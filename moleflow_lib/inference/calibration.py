@@ -1,8 +1,9 @@
 """What a task's own normal training images say about new ones: acceptance limits, ranks and thresholds.
 
-No test image takes part. The scores are cross-fitted as far as closed forms go: an image's own stored patches are left
-out, and its distance is to a prototype made of others. The flow itself was trained on these images, so they score
-somewhat lower than new normal ones; `calibration_rows` says what a rate turned out to be on normal test images.
+No test image takes part. The scores are cross-fitted as far as closed forms go: an image's own stored patches
+are left out, and its distance is to a prototype made of others. The flow itself was trained on these images,
+so they score somewhat lower than new normal ones; `calibration_rows` says what a rate turned out to be on
+normal test images.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class TaskCalibration:
     Attributes:
         image_means: (N, D) float32 mean patch feature of each, what the router sees.
         scores: (P,) float32 ascending, their cross-fitted image scores.
-        map_range: (2,) float32, median and maximum over their pixel maps: a colour scale that no test image moves.
+        map_range: (2,) float32, median and maximum over their pixel maps: a colour scale that no test image
+            moves.
     """
 
     image_means: torch.Tensor
@@ -49,7 +51,11 @@ class TaskCalibration:
         usable = [image for image in range(len(train.patches)) if _leaves_others(scorer, image)]
         chunks = [usable[start : start + _IMAGES] for start in range(0, len(usable), _IMAGES)]
         scores = torch.cat([scorer.training_image_scores(train.patches, chunk) for chunk in chunks])
-        return cls(image_means=train.image_means(), scores=scores.sort().values, map_range=_map_range(scorer, train, usable))
+        return cls(
+            image_means=train.image_means(),
+            scores=scores.sort().values,
+            map_range=_map_range(scorer, train, usable),
+        )
 
     def state(self) -> dict[str, torch.Tensor]:
         """Tensors to store."""
@@ -62,9 +68,11 @@ class Calibration:
 
     Attributes:
         tasks: one a task.
-        limits: (T,) float64, see `acceptance_limits`; infinite where a task has too few images to hold one out.
+        limits: (T,) float64, see `acceptance_limits`; infinite where a task has too few images to hold one
+            out.
 
-    >>> one = TaskCalibration(image_means=torch.zeros(2, 1), scores=torch.arange(1.0, 100.0), map_range=torch.zeros(2))
+    >>> scores = torch.arange(1.0, 100.0)
+    >>> one = TaskCalibration(image_means=torch.zeros(2, 1), scores=scores, map_range=torch.zeros(2))
     >>> calibration = Calibration(tasks=(one,), limits=torch.tensor([2.0]))
     >>> calibration.threshold(0, 0.1), calibration.rank(0, 50.5), calibration.false_alarm_rate(0, 98.5)
     (90.0, 0.5050505050505051, 0.02)
@@ -75,19 +83,21 @@ class Calibration:
 
     @classmethod
     def of(cls, tasks: Sequence[TaskCalibration], config: ExperimentConfig) -> Calibration:
-        """Measure the limits under the router's own covariance, each image by prototypes that never saw it."""
+        """Measure the limits under the router's covariance, each image by prototypes that never saw it."""
         kind = config.router.router_covariance
         train = [task.image_means for task in tasks]
-        held_out = held_out_distances(train, config.router.router_ridge, kinds=(kind,), seed=config.train.seed)
+        held_out = held_out_distances(
+            train, config.router.router_ridge, kinds=(kind,), seed=config.train.seed
+        )
         limits = acceptance_limits(held_out.own(kind), config.router.router_accept)
         return cls(tasks=tuple(tasks), limits=limits)
 
     def threshold(self, task: int, rate: float) -> float:
         """The score above which an image of a task counts as defective.
 
-        The ⌈(n + 1)(1 − rate)⌉-th smallest of n calibration scores: a new normal image that scores like them exceeds it
-        with probability at most `rate` (split conformal prediction, Vovk et al. 2005). Fewer than 1/rate − 1 images
-        cannot promise that; the largest score is taken, and the rate is `smallest_rate`.
+        The ⌈(n + 1)(1 − rate)⌉-th smallest of n calibration scores: a new normal image that scores like them
+        exceeds it with probability at most `rate` (split conformal prediction, Vovk et al. 2005). Fewer than
+        1/rate − 1 images cannot promise that; the largest score is taken, and the rate is `smallest_rate`.
 
         Raises:
             ConfigError: the rate is not between 0 and 1.
@@ -127,6 +137,7 @@ def kept_calibration(scorer: TaskScorer, train: Features, store: Path) -> TaskCa
     Raises:
         ArtifactError: what is stored is damaged.
     """
+
     def make() -> tuple[Mapping[str, torch.Tensor], Mapping[str, object]]:
         return TaskCalibration.measured(scorer, train).state(), {"kind": "calibration"}
 

@@ -1,8 +1,8 @@
 """A detector's folder: tensor files named by their content, and a manifest that lists them with their hashes.
 
-A tensor file is written once and never changed, since its name carries its hash. The manifest is exchanged last and whole,
-so that a folder holds the old detector or the new one at every moment. Nothing in it names a path of the machine it was
-learned on, so it can be moved.
+A tensor file is written once and never changed, since its name carries its hash. The manifest is exchanged
+last and whole, so that a folder holds the old detector or the new one at every moment. Nothing in it names a
+path of the machine it was learned on, so it can be moved.
 """
 
 from __future__ import annotations
@@ -21,8 +21,14 @@ from moleflow_lib.artifacts import read_json, write_bytes, write_json
 from moleflow_lib.errors import ArtifactError
 
 __all__ = [
-    "DETECTOR", "SCHEMA", "detector_folder", "read_manifest", "read_tensors", "write_manifest",
-    "write_tensors", "writing",
+    "DETECTOR",
+    "SCHEMA",
+    "detector_folder",
+    "read_manifest",
+    "read_tensors",
+    "write_manifest",
+    "write_tensors",
+    "writing",
 ]
 
 DETECTOR = "detector"  # the folder's name within a run
@@ -30,7 +36,10 @@ SCHEMA = 1
 _KIND = "moleflow detector"
 _MANIFEST = "manifest.json"
 _PARTS = {  # what a manifest must have, and what each of these must have
-    "base": ("file", "sha256"), "backbone": ("name", "identity", "key"), "config": (), "provenance": (),
+    "base": ("file", "sha256"),
+    "backbone": ("name", "identity", "key"),
+    "config": (),
+    "provenance": (),
 }
 _OF_A_TASK = ("file", "sha256", "name", "key", "history", "limit")
 
@@ -47,8 +56,8 @@ def detector_folder(path: str | Path) -> Path:
             return folder
     what = "holds no detector" if given.is_dir() else "is no folder"
     raise ArtifactError(
-        f"{given} {what}: expected {DETECTOR}/{_MANIFEST} in it, which a finished run leaves (`python -m moleflow_lib run` "
-        "with notebook 03, or save_detector(experiment))"
+        f"{given} {what}: expected {DETECTOR}/{_MANIFEST} in it, which a finished run leaves "
+        "(`python -m moleflow_lib run` with notebook 03, or save_detector(experiment))"
     )
 
 
@@ -112,7 +121,9 @@ def read_manifest(folder: Path) -> dict:
             "wrote it, or a newer one"
         )
     if missing := _missing(manifest):
-        raise ArtifactError(f"{path} is damaged, it lacks {', '.join(missing)}; copy the detector folder again")
+        raise ArtifactError(
+            f"{path} is damaged, it lacks {', '.join(missing)}; copy the detector folder again"
+        )
     return manifest
 
 
@@ -130,13 +141,19 @@ def read_tensors(folder: Path, entry: Mapping[str, str]) -> dict[str, torch.Tens
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ArtifactError(f"{path} cannot be read ({error.strerror}); copy the whole detector folder again") from error
+        raise ArtifactError(
+            f"{path} cannot be read ({error.strerror}); copy the whole detector folder again"
+        ) from error
     if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-        raise ArtifactError(f"{path} is damaged: its SHA-256 is not the recorded one; copy it again or learn again")
+        raise ArtifactError(
+            f"{path} is damaged: its SHA-256 is not the recorded one; copy it again or learn again"
+        )
     try:
         return load(data)
     except SafetensorError as error:
-        raise ArtifactError(f"{path} is not a safetensors file ({error}); copy it again or learn again") from error
+        raise ArtifactError(
+            f"{path} is not a safetensors file ({error}); copy it again or learn again"
+        ) from error
 
 
 @contextmanager
@@ -162,6 +179,8 @@ def _missing(manifest: Mapping[str, object]) -> list[str]:
     wanted += [(("tasks", str(index)), task, _OF_A_TASK) for index, task in enumerate(listed)]
     missing = []
     for where, entry, names in wanted:
-        lacking = [(*where, name) for name in names if name not in entry] if isinstance(entry, dict) else [where]
+        lacking = (
+            [(*where, name) for name in names if name not in entry] if isinstance(entry, dict) else [where]
+        )
         missing += [".".join(path) for path in lacking]
     return missing

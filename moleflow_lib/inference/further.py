@@ -26,14 +26,16 @@ def learn_further(
 ) -> LearnedDetector:
     """Learn further tasks on top of those a detector knows; no test image is needed.
 
-    What the earlier tasks keep stays as it is, so their scores stay the same to the bit. The router takes the new
-    prototypes in, and the limits of all tasks are measured anew: under the `tied` covariance they depend on all tasks.
+    What the earlier tasks keep stays as it is, so their scores stay the same to the bit. The router takes the
+    new prototypes in, and the limits of all tasks are measured anew: under the `tied` covariance they depend
+    on all tasks.
 
     Args:
         learned: what is known; it stays as it was.
         dataset_root: folder that holds one folder a product, the new ones among them.
         classes: the new tasks in order of arrival, `a+b` for two products at once.
-        store: folder that keeps features and tasks, so that an interrupted call continues; empty: nothing is kept.
+        store: folder that keeps features and tasks, so that an interrupted call continues; empty: nothing is
+            kept.
 
     Raises:
         ConfigError: no class is named, or a product is known already.
@@ -46,7 +48,11 @@ def learn_further(
 
 
 def learn_into(
-    run: str | Path, dataset_root: str | Path, classes: Sequence[str], device: str = "auto", backbone_weights: str | Path = ""
+    run: str | Path,
+    dataset_root: str | Path,
+    classes: Sequence[str],
+    device: str = "auto",
+    backbone_weights: str | Path = "",
 ) -> LearnedDetector:
     """Learn further tasks into a saved detector; the folder holds the old one until the new one is whole.
 
@@ -69,14 +75,17 @@ def learn_into(
     return learned
 
 
-def _new_tasks(learned: LearnedDetector, dataset_root: str | Path, classes: Sequence[str]) -> tuple[Task, ...]:
+def _new_tasks(
+    learned: LearnedDetector, dataset_root: str | Path, classes: Sequence[str]
+) -> tuple[Task, ...]:
     if not classes:
         raise ConfigError("classes: expected the new products, e.g. --classes screw, got none")
     known = {product for task in learned.tasks for product in task.split("+")}
     again = [product for entry in classes for product in entry.split("+") if product in known]
     if again:
         raise ConfigError(
-            f"{', '.join(again)}: learned already; name new products alone (this detector knows {', '.join(learned.tasks)})"
+            f"{', '.join(again)}: learned already; name new products alone "
+            f"(this detector knows {', '.join(learned.tasks)})"
         )
     tasks = make_tasks(open_dataset(dataset_root, classes), classes)
     problems = training_problems(tasks, learned.config.score.prototype_weight)

@@ -1,7 +1,7 @@
 """Images to be scored, from wherever they come: folders, files, Pillow images, arrays.
 
-They are read on a few threads, a batch ahead of the network. What cannot be read is an entry with an error and stops
-nothing else.
+They are read on a few threads, a batch ahead of the network. What cannot be read is an entry with an error
+and stops nothing else.
 """
 
 from __future__ import annotations
@@ -56,11 +56,12 @@ class Geometry:
 def named_images(images: Images) -> Iterable[NamedImage]:
     """Name everything that is to be scored; folders are searched with their subfolders, in order of path.
 
-    In one folder images are named by their path within it; where several things are given, by their whole path.
+    In one folder images are named by their path within it; where several things are given, by their whole
+    path.
 
     Args:
-        images: a folder, a file, a Pillow image, an array (H, W), (H, W, 3) or a batch (N, H, W, 3) of uint8, or any
-            iterable of these; a generator is consumed as images are scored.
+        images: a folder, a file, a Pillow image, an array (H, W), (H, W, 3) or a batch (N, H, W, 3) of uint8,
+            or any iterable of these; a generator is consumed as images are scored.
 
     Returns:
         A list, or a generator where a generator was given.
@@ -75,15 +76,21 @@ def named_images(images: Images) -> Iterable[NamedImage]:
         if not Path(images).exists():
             raise DataError(f"expected a folder of images or an image file at {images}, found nothing there")
         folder = Path(images)
-        return [NamedImage(name=path.relative_to(folder).as_posix() if folder != path else str(images), source=path)
-                for path in _files(folder)]
+        return [
+            NamedImage(
+                name=path.relative_to(folder).as_posix() if folder != path else str(images), source=path
+            )
+            for path in _files(folder)
+        ]
     if isinstance(images, Image.Image) or (isinstance(images, np.ndarray) and images.ndim < 4):
         return list(_named(images, 0))
     lazy = (one for position, source in enumerate(images) for one in _named(source, position))
     return lazy if isinstance(images, Iterator) else list(lazy)
 
 
-def read_batches(images: Iterable[NamedImage], geometry: Geometry, batch_size: int) -> Iterator[list[ReadImage]]:
+def read_batches(
+    images: Iterable[NamedImage], geometry: Geometry, batch_size: int
+) -> Iterator[list[ReadImage]]:
     """Read images batch by batch, one batch ahead; at most two batches are in memory.
 
     Args:
@@ -94,6 +101,7 @@ def read_batches(images: Iterable[NamedImage], geometry: Geometry, batch_size: i
     total = len(images) if isinstance(images, list) else None
     waiting = iter(images)
     with ThreadPoolExecutor(_DECODERS) as pool, progress((), "scoring", total=total, unit="image") as bar:
+
         def load() -> list[Future]:
             return [pool.submit(_read, image, geometry) for image in islice(waiting, batch_size)]
 
@@ -118,13 +126,17 @@ def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return [folder]
     found = [
-        path for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not path.is_dir()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
     if not found:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise DataError(f"{folder} holds no image ({kinds}), nor does any folder in it; give the folder of the photos")
+        raise DataError(
+            f"{folder} holds no image ({kinds}), nor does any folder in it; give the folder of the photos"
+        )
     return found
 
 
@@ -149,8 +161,8 @@ def _picture(pixels: object) -> Image.Image:
     shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
     if pixels.dtype != np.uint8 or not shaped or not pixels.size:
         raise DataError(
-            f"expected an array (H, W), (H, W, 3) or (H, W, 4) of uint8, got {pixels.shape} of {pixels.dtype}; "
-            "scale values to 0 … 255 and convert them"
+            f"expected an array (H, W), (H, W, 3) or (H, W, 4) of uint8, got {pixels.shape} of "
+            f"{pixels.dtype}; scale values to 0 … 255 and convert them"
         )
     return Image.fromarray(np.ascontiguousarray(pixels))
 
@@ -158,7 +170,9 @@ def _picture(pixels: object) -> Image.Image:
 def _rgb(picture: Image.Image) -> Image.Image:
     """A Pillow image as a file of it would be read: turned as its EXIF says, 8 bits, nothing transparent."""
     if picture.mode[0] in "IF":
-        raise DataError(f"has more than 8 bits a channel (mode {picture.mode}); convert it to 8 bits a channel")
+        raise DataError(
+            f"has more than 8 bits a channel (mode {picture.mode}); convert it to 8 bits a channel"
+        )
     turned = ImageOps.exif_transpose(picture)
     if turned.has_transparency_data:
         turned = turned.convert("RGBA")

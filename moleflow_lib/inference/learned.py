@@ -34,8 +34,9 @@ class ScoredImage:
         name: path within the folder that was given, path, file name, or its position.
         error: why it could not be scored; empty if it was.
         task: the task chosen by the router, or the one that was asked for.
-        accepted: whether it lies as near to that task as `router_accept` of the task's own held-out training images; if
-            not, it shows another product or a strong defect. None where the task has too few images to tell.
+        accepted: whether it lies as near to that task as `router_accept` of the task's own held-out training
+            images; if not, it shows another product or a strong defect. None where the task has too few
+            images to tell.
         margin: distance to the nearest other task over the distance to this one; near 1 = a close call.
         score: higher = more anomalous, in the configuration's `image_unit`.
         rank: share of the task's training images that score lower.
@@ -73,7 +74,9 @@ class LearnedDetector:
         calibration: of all its tasks.
     """
 
-    def __init__(self, detector: ContinualDetector, extractor: PatchExtractor, calibration: Calibration) -> None:
+    def __init__(
+        self, detector: ContinualDetector, extractor: PatchExtractor, calibration: Calibration
+    ) -> None:
         self.detector = detector
         self.extractor = extractor
         self.calibration = calibration
@@ -92,13 +95,25 @@ class LearnedDetector:
         return f"LearnedDetector({', '.join(self.tasks)}; {self.extractor.tag} on {self.detector.device})"
 
     def score(
-        self, images: Images, *, task: str | None = None, false_alarm_rate: float = 0.01, batch_size: int = _BATCH
+        self,
+        images: Images,
+        *,
+        task: str | None = None,
+        false_alarm_rate: float = 0.01,
+        batch_size: int = _BATCH,
     ) -> list[ScoredImage]:
         """Score images; see `score_stream`, which this is the list of."""
-        return list(self.score_stream(images, task=task, false_alarm_rate=false_alarm_rate, batch_size=batch_size))
+        return list(
+            self.score_stream(images, task=task, false_alarm_rate=false_alarm_rate, batch_size=batch_size)
+        )
 
     def score_stream(
-        self, images: Images, *, task: str | None = None, false_alarm_rate: float = 0.01, batch_size: int = _BATCH
+        self,
+        images: Images,
+        *,
+        task: str | None = None,
+        false_alarm_rate: float = 0.01,
+        batch_size: int = _BATCH,
     ) -> Iterator[ScoredImage]:
         """Score images one batch after another; only two batches are ever in memory.
 
@@ -107,7 +122,8 @@ class LearnedDetector:
         Args:
             images: see `named_images`.
             task: score them all under this task; None: the router chooses.
-            false_alarm_rate: share of normal images that may be called defective, see `Calibration.threshold`.
+            false_alarm_rate: share of normal images that may be called defective, see
+                `Calibration.threshold`.
             batch_size: images a forward pass.
 
         Returns:
@@ -123,7 +139,9 @@ class LearnedDetector:
 
     def thresholds(self, false_alarm_rate: float) -> dict[str, float]:
         """Threshold of each task at a false-alarm rate, see `Calibration.threshold`."""
-        return {name: self.calibration.threshold(index, false_alarm_rate) for index, name in enumerate(self.tasks)}
+        return {
+            name: self.calibration.threshold(index, false_alarm_rate) for index, name in enumerate(self.tasks)
+        }
 
     def task_index(self, name: str) -> int:
         """Position of a task in the sequence.
@@ -146,16 +164,23 @@ class LearnedDetector:
         threshold = calibration.threshold(task, rate)
         decision = "unknown" if accepted is False else "defective" if score > threshold else "normal"
         return {
-            "task": self.tasks[task], "accepted": accepted, "margin": _margin(distances, task), "score": score,
-            "rank": calibration.rank(task, score), "smallest_rate": calibration.false_alarm_rate(task, score),
-            "threshold": threshold, "decision": decision,
+            "task": self.tasks[task],
+            "accepted": accepted,
+            "margin": _margin(distances, task),
+            "score": score,
+            "rank": calibration.rank(task, score),
+            "smallest_rate": calibration.false_alarm_rate(task, score),
+            "threshold": threshold,
+            "decision": decision,
         }
 
     def _stream(
         self, images: Iterable[NamedImage], forced: int | None, rate: float, batch_size: int
     ) -> Iterator[ScoredImage]:
         geometry = Geometry(
-            size=self.extractor.image_size, resize=self.config.data.resize, interpolation=self.extractor.interpolation
+            size=self.extractor.image_size,
+            resize=self.config.data.resize,
+            interpolation=self.extractor.interpolation,
         )
         for batch in read_batches(images, geometry, batch_size):
             yield from self._scored(batch, forced, rate)
@@ -168,13 +193,16 @@ class LearnedDetector:
 
     @torch.inference_mode()
     def _judged(self, images: list[ReadImage], forced: int | None, rate: float) -> list[ScoredImage]:
-        patches = self.extractor(np.stack([image.pixels for image in images])).half().cpu()  # as features are stored
+        features = self.extractor(np.stack([image.pixels for image in images]))
+        patches = features.half().cpu()  # as they are stored
         means = patches.float().mean(dim=(1, 2))
-        distances = torch.cat([self.detector.router.distances(mean[None]) for mean in means])  # alike in any batch
+        each = [self.detector.router.distances(mean[None]) for mean in means]  # alike in any batch
+        distances = torch.cat(each)
         chosen = distances.argmin(dim=1) if forced is None else torch.full((len(images),), forced)
         patch_scores = self.detector.patch_scores(patches, chosen)
         scores = self.detector.image_scores(patch_scores, means, chosen).tolist()
-        maps = pixel_maps(patch_scores, self.config.score.eval_size, self.config.score.smoothing_sigma).numpy()
+        options = self.config.score
+        maps = pixel_maps(patch_scores, options.eval_size, options.smoothing_sigma).numpy()
         rows = zip(images, distances, chosen.tolist(), scores, maps, strict=True)
         return [self._result(image, gaps, task, score, own, rate) for image, gaps, task, score, own in rows]
 
@@ -182,7 +210,9 @@ class LearnedDetector:
         self, image: ReadImage, distances: torch.Tensor, task: int, score: float, own: np.ndarray, rate: float
     ) -> ScoredImage:
         if not (math.isfinite(score) and np.isfinite(own).all()):
-            return ScoredImage(name=image.name, error="its features or scores are not finite; check the image")
+            return ScoredImage(
+                name=image.name, error="its features or scores are not finite; check the image"
+            )
         verdict = self.verdict(distances, task, score, rate)
         return ScoredImage(name=image.name, **verdict, map=own, pixels=image.pixels)
 
@@ -196,7 +226,9 @@ def learned_detector(experiment: Experiment) -> LearnedDetector:
     experiment.learn()
     detector = experiment.detector
     tasks = [
-        kept_calibration(detector.scorer(task.index), experiment.features(task, "train"), Path(experiment.folder))
+        kept_calibration(
+            detector.scorer(task.index), experiment.features(task, "train"), Path(experiment.folder)
+        )
         for task in experiment.tasks
     ]
     return LearnedDetector(detector, experiment.store.extractor, Calibration.of(tasks, experiment.config))

@@ -24,13 +24,27 @@ from moleflow_lib.inference.folder import (
     write_tensors,
 )
 from moleflow_lib.inference.learned import LearnedDetector, learned_detector
-from moleflow_lib.inference.tensors import base_from_tensors, base_tensors, task_facts, task_from_tensors, task_tensors
+from moleflow_lib.inference.tensors import (
+    base_from_tensors,
+    base_tensors,
+    task_facts,
+    task_from_tensors,
+    task_tensors,
+)
 from moleflow_lib.runtime import provenance, resolve_device
 from moleflow_lib.scoring.detector import ContinualDetector
 
 __all__ = ["load_detector", "save_detector"]
 
-_STORED = ("data", "features", "flow", "train", "score", "router", "study")  # `run` names paths and changes no number
+_STORED = (
+    "data",
+    "features",
+    "flow",
+    "train",
+    "score",
+    "router",
+    "study",
+)  # `run` names paths and changes no number
 
 
 def save_detector(learned: Experiment | LearnedDetector, folder: str | Path = "") -> Path:
@@ -48,7 +62,10 @@ def save_detector(learned: Experiment | LearnedDetector, folder: str | Path = ""
         ConfigError: no task is known yet, or a detector was given without a folder.
     """
     if not folder and not isinstance(learned, Experiment):
-        raise ConfigError("folder: expected where the detector should go, got nothing; e.g. save_detector(detector, 'runs/mine')")
+        raise ConfigError(
+            "folder: expected where the detector should go, got nothing; "
+            "e.g. save_detector(detector, 'runs/mine')"
+        )
     target = Path(folder or Path(learned.config.run.out_dir) / DETECTOR)
     detector = learned_detector(learned) if isinstance(learned, Experiment) else learned
     if not detector.tasks:
@@ -59,13 +76,16 @@ def save_detector(learned: Experiment | LearnedDetector, folder: str | Path = ""
     return target
 
 
-def load_detector(path: str | Path, device: str = "auto", backbone_weights: str | Path = "") -> LearnedDetector:
+def load_detector(
+    path: str | Path, device: str = "auto", backbone_weights: str | Path = ""
+) -> LearnedDetector:
     """Load a learned detector, on any device, whatever device it was learned on.
 
     Args:
         path: the run's folder or its `detector` folder.
         device: auto, cpu or cuda.
-        backbone_weights: a local weights file; empty downloads the tag's own. `filterbank` and `random:` need none.
+        backbone_weights: a local weights file; empty downloads the tag's own. `filterbank` and `random:` need
+            none.
 
     Raises:
         ArtifactError: no detector lies there, a file is damaged (named), or a newer version wrote it.
@@ -80,23 +100,39 @@ def load_detector(path: str | Path, device: str = "auto", backbone_weights: str 
 
 def _task_entries(detector: LearnedDetector, target: Path) -> list[dict[str, object]]:
     entries = []
-    for index, (task, calibration) in enumerate(zip(detector.detector.tasks, detector.calibration.tasks, strict=True)):
+    for index, (task, calibration) in enumerate(
+        zip(detector.detector.tasks, detector.calibration.tasks, strict=True)
+    ):
         file = write_tensors(target, f"task-{index:03}-{task.name}", task_tensors(task, calibration))
         limit = float(detector.calibration.limits[index])
         smallest = detector.calibration.smallest_rate(index)
-        entries.append({
-            **file, **task_facts(task), "limit": limit if math.isfinite(limit) else None,
-            "calibration_images": len(calibration.scores), "smallest_false_alarm_rate": smallest,
-        })
+        entries.append(
+            {
+                **file,
+                **task_facts(task),
+                "limit": limit if math.isfinite(limit) else None,
+                "calibration_images": len(calibration.scores),
+                "smallest_false_alarm_rate": smallest,
+            }
+        )
     return entries
 
 
-def _facts(detector: LearnedDetector, base: Mapping[str, object], tasks: list[dict[str, object]]) -> dict[str, object]:
+def _facts(
+    detector: LearnedDetector, base: Mapping[str, object], tasks: list[dict[str, object]]
+) -> dict[str, object]:
     where = provenance(str(detector.detector.device))
     identity = {**detector.extractor.identity, "resize": detector.config.data.resize}
     return {
-        "tasks": tasks, "base": base, "config": detector.config.group(*_STORED), "preset": detector.config.run.preset,
-        "backbone": {"name": detector.config.features.backbone, "identity": identity, "key": digest(identity)},
+        "tasks": tasks,
+        "base": base,
+        "config": detector.config.group(*_STORED),
+        "preset": detector.config.run.preset,
+        "backbone": {
+            "name": detector.config.features.backbone,
+            "identity": identity,
+            "key": digest(identity),
+        },
         "provenance": {"moleflow_lib": moleflow_lib.__version__, **where},
     }
 
@@ -105,7 +141,9 @@ def _config(stored: Mapping[str, object], device: str, weights: str, folder: Pat
     try:
         return ExperimentConfig().with_(**read_options(stored), device=device, backbone_weights=weights)
     except ConfigError as error:
-        raise ArtifactError(f"{folder} was written by another version of moleflow_lib, or is damaged: {error}") from error
+        raise ArtifactError(
+            f"{folder} was written by another version of moleflow_lib, or is damaged: {error}"
+        ) from error
 
 
 def _extractor(backbone: Mapping[str, object], config: ExperimentConfig, folder: Path) -> PatchExtractor:
@@ -117,7 +155,8 @@ def _extractor(backbone: Mapping[str, object], config: ExperimentConfig, folder:
         )
     except BackboneError as error:
         raise BackboneError(
-            f"{folder} needs the weights of {backbone['name']} (SHA-256 of its tensors {expected['weights_sha256'][:12]}…): {error}"
+            f"{folder} needs the weights of {backbone['name']} "
+            f"(SHA-256 of its tensors {expected['weights_sha256'][:12]}…): {error}"
         ) from error
     found = {**extractor.identity, "resize": config.data.resize}
     differ = [name for name in expected if found.get(name) != expected[name]]
@@ -143,7 +182,9 @@ def _assembled(
             detector = detector.with_task(task)
             calibrations.append(calibration)
     except ConfigError as error:
-        raise ArtifactError(f"{folder} does not fit its own configuration: {error}; copy it again or learn again") from error
+        raise ArtifactError(
+            f"{folder} does not fit its own configuration: {error}; copy it again or learn again"
+        ) from error
     limits = [math.inf if entry["limit"] is None else entry["limit"] for entry in manifest["tasks"]]
     calibration = Calibration(tasks=tuple(calibrations), limits=torch.tensor(limits, dtype=torch.float64))
     return LearnedDetector(detector, extractor, calibration)

@@ -1,7 +1,7 @@
 """All that a detector keeps as named tensors and JSON facts, and back: one group of names a part.
 
-A task: `parts/…`, `prototype/…`, `calibration/…`, where it has them `bank/…`, `image_scale/…` and `scale/patch`. The base:
-`flow/…`, `reference/…`.
+A task: `parts/…`, `prototype/…`, `calibration/…`, where it has them `bank/…`, `image_scale/…` and
+`scale/patch`. The base: `flow/…`, `reference/…`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def base_tensors(detector: ContinualDetector) -> dict[str, torch.Tensor]:
 
 
 def base_from_tensors(tensors: Tensors, dim: int, config: ExperimentConfig) -> ContinualDetector:
-    """A detector that knows no task yet, on the configuration's device, whatever device the tensors came from.
+    """A detector that knows no task yet, on the configuration's device, whatever device the tensors came
+    from.
 
     Args:
         tensors: from `base_tensors`.
@@ -50,14 +51,16 @@ def base_from_tensors(tensors: Tensors, dim: int, config: ExperimentConfig) -> C
 
 def task_tensors(task: TaskParts, calibration: TaskCalibration) -> dict[str, torch.Tensor]:
     """Everything a task keeps that is a tensor."""
-    return _joined({
-        "parts": task.flow.state_dict(),
-        "prototype": task.prototype.state(),
-        "calibration": calibration.state(),
-        "bank": {} if task.bank is None else task.bank.state(),
-        "scale": {} if task.patch_scale is None else {"patch": task.patch_scale},
-        "image_scale": {} if task.image_scale is None else task.image_scale.state(),
-    })
+    return _joined(
+        {
+            "parts": task.flow.state_dict(),
+            "prototype": task.prototype.state(),
+            "calibration": calibration.state(),
+            "bank": {} if task.bank is None else task.bank.state(),
+            "scale": {} if task.patch_scale is None else {"patch": task.patch_scale},
+            "image_scale": {} if task.image_scale is None else task.image_scale.state(),
+        }
+    )
 
 
 def task_facts(task: TaskParts) -> dict[str, object]:
@@ -83,13 +86,21 @@ def task_from_tensors(
     flow = known.flow
     parts = flow.new_parts(facts["name"], not known.tasks).requires_grad_(False)
     load_exactly(parts, _group(tensors, "parts"))
-    here = {name: tensor.to(flow.device) for name, tensor in tensors.items() if name.startswith(("bank/", "scale/"))}
+    here = {
+        name: tensor.to(flow.device)
+        for name, tensor in tensors.items()
+        if name.startswith(("bank/", "scale/"))
+    }
     image_scale = _group(tensors, "image_scale")
     task = TaskParts(
-        name=facts["name"], key=facts["key"], flow=parts, history=TaskHistory(**facts["history"], resumed=True),
+        name=facts["name"],
+        key=facts["key"],
+        flow=parts,
+        history=TaskHistory(**facts["history"], resumed=True),
         prototype=TaskPrototype.from_state(_group(tensors, "prototype")),
         bank=MemoryBank(**_group(here, "bank")) if "bank/patches" in here else None,
-        patch_scale=here.get("scale/patch"), image_scale=ImageScale(**image_scale) if image_scale else None,
+        patch_scale=here.get("scale/patch"),
+        image_scale=ImageScale(**image_scale) if image_scale else None,
     )
     return task, TaskCalibration(**_group(tensors, "calibration"))
 
@@ -99,4 +110,8 @@ def _joined(groups: Mapping[str, Tensors]) -> dict[str, torch.Tensor]:
 
 
 def _group(tensors: Tensors, group: str) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(f"{group}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{group}/")}
+    return {
+        name.removeprefix(f"{group}/"): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(f"{group}/")
+    }

@@ -33,13 +33,18 @@ _THUMB = 96  # side of a picture on the page, pixels
 
 
 def write_scores(
-    learned: LearnedDetector, images: Images, out: Path, task: str | None = None, false_alarm_rate: float = 0.01
+    learned: LearnedDetector,
+    images: Images,
+    out: Path,
+    task: str | None = None,
+    false_alarm_rate: float = 0.01,
 ) -> Counter[str]:
-    """Score images and write `scores.csv`, `scores.json`, `scores.html` and one heat map an image into `maps`.
+    """Score images and write `scores.csv`, `scores.json`, `scores.html` and one heat map an image into
+    `maps`.
 
-    A heat map is the image beside itself under its map. Its colours run from the median of the chosen task's maps of
-    normal training images to twice as far as their maximum, so a colour means the same on every image of a task,
-    whatever else is scored.
+    A heat map is the image beside itself under its map. Its colours run from the median of the chosen task's
+    maps of normal training images to twice as far as their maximum, so a colour means the same on every image
+    of a task, whatever else is scored.
 
     Args:
         learned: what scores them.
@@ -75,9 +80,13 @@ def write_scores(
 
 def _write_tables(learned: LearnedDetector, rows: list[dict[str, object]], out: Path, rate: float) -> None:
     facts = {
-        "schema": SCHEMA_VERSION, "tasks": list(learned.tasks), "false_alarm_rate": rate,
-        "thresholds": learned.thresholds(rate), "image_unit": learned.config.score.image_unit,
-        "backbone": learned.extractor.tag, "provenance": provenance(str(learned.detector.device)),
+        "schema": SCHEMA_VERSION,
+        "tasks": list(learned.tasks),
+        "false_alarm_rate": rate,
+        "thresholds": learned.thresholds(rate),
+        "image_unit": learned.config.score.image_unit,
+        "backbone": learned.extractor.tag,
+        "provenance": provenance(str(learned.detector.device)),
     }
     write_json(out / "scores.json", {**facts, "images": rows})
     write_bytes(out / "scores.csv", Table(rows, "").to_csv().encode())
@@ -85,19 +94,31 @@ def _write_tables(learned: LearnedDetector, rows: list[dict[str, object]], out: 
 
 
 def _page(learned: LearnedDetector, rows: Sequence[dict[str, object]], out: Path, rate: float) -> str:
-    """The gallery, most suspicious images first: by the rate at which they would be flagged, comparable over tasks."""
+    """The gallery, most suspicious images first: by the rate at which each would be flagged, which tasks share."""
     good = sorted((row for row in rows if not row["error"]), key=_suspicion)
-    shown = [_shown(row, _thumbnail(out / row["heat_map"]) if place < _PICTURES else "")
-             for place, row in enumerate(good[:_ROWS])]
+    shown = [
+        _shown(row, _thumbnail(out / row["heat_map"]) if place < _PICTURES else "")
+        for place, row in enumerate(good[:_ROWS])
+    ]
     script = (TEMPLATES / "scores.js").read_text()
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
     counts = Counter(row["decision"] for row in good)
     return environment.get_template("scores.html.j2").render(
-        rows=shown, errors=[row for row in rows if row["error"]], tasks=learned.tasks, decisions=DECISIONS, counts=counts,
-        total=len(rows), rate=number(100 * rate, 1), limits=_limits(learned, rate), unit=learned.config.score.image_unit,
-        pictures=min(_PICTURES, len(shown)), css=Markup((TEMPLATES / "style.css").read_text()), script=Markup(script),
-        script_sha256=allowed, hidden=len(good) - len(shown),
+        rows=shown,
+        errors=[row for row in rows if row["error"]],
+        tasks=learned.tasks,
+        decisions=DECISIONS,
+        counts=counts,
+        total=len(rows),
+        rate=number(100 * rate, 1),
+        limits=_limits(learned, rate),
+        unit=learned.config.score.image_unit,
+        pictures=min(_PICTURES, len(shown)),
+        css=Markup((TEMPLATES / "style.css").read_text()),
+        script=Markup(script),
+        script_sha256=allowed,
+        hidden=len(good) - len(shown),
     )
 
 
@@ -105,8 +126,12 @@ def _limits(learned: LearnedDetector, rate: float) -> list[dict[str, object]]:
     """Threshold of each task, and the false-alarm rate that its training images can promise."""
     calibration = learned.calibration
     return [
-        {"task": name, "threshold": number(threshold), "images": len(calibration.tasks[index].scores),
-         "promised": number(100 * max(rate, calibration.smallest_rate(index)), 1)}
+        {
+            "task": name,
+            "threshold": number(threshold),
+            "images": len(calibration.tasks[index].scores),
+            "promised": number(100 * max(rate, calibration.smallest_rate(index)), 1),
+        }
         for index, (name, threshold) in enumerate(learned.thresholds(rate).items())
     ]
 

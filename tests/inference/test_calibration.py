@@ -1,4 +1,4 @@
-"""Thresholds come from normal training images alone, keep what they promise, and are checked on test images."""
+"""Thresholds come from normal training images alone, keep what they promise, and are checked."""
 
 from __future__ import annotations
 
@@ -9,12 +9,20 @@ import torch
 
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.inference import Calibration, LearnedDetector, TaskCalibration, calibration_rows, learned_detector
+from moleflow_lib.inference import (
+    Calibration,
+    LearnedDetector,
+    TaskCalibration,
+    calibration_rows,
+    learned_detector,
+)
 from moleflow_lib.metrics import wilson_interval
 
 
 def _calibration(scores: torch.Tensor) -> Calibration:
-    one = TaskCalibration(image_means=torch.zeros(2, 1), scores=scores.sort().values, map_range=torch.zeros(2))
+    one = TaskCalibration(
+        image_means=torch.zeros(2, 1), scores=scores.sort().values, map_range=torch.zeros(2)
+    )
     return Calibration(tasks=(one,), limits=torch.tensor([1.0], dtype=torch.float64))
 
 
@@ -37,7 +45,11 @@ def test_a_decision_and_its_smallest_rate_agree() -> None:
 def test_few_images_promise_little() -> None:
     calibration = _calibration(torch.arange(9.0))
     assert calibration.smallest_rate(0) == 0.1 and calibration.threshold(0, 0.001) == 8.0
-    assert calibration.rank(0, 8.0) == 8 / 9 and calibration.accepts(0, 1.0) is True and calibration.accepts(0, 1.1) is False
+    assert (
+        calibration.rank(0, 8.0) == 8 / 9
+        and calibration.accepts(0, 1.0) is True
+        and calibration.accepts(0, 1.1) is False
+    )
 
 
 def test_scores_are_cross_fitted_over_all_training_images(
@@ -63,12 +75,18 @@ def test_rows_count_what_the_detector_decides(learned: Experiment, loaded: Learn
     assert [row["task"] for row in rows] == ["leather", "nut", "board", "all"]
     for row, evaluator in zip(rows, learned.evaluators, strict=False):
         found = loaded.score([record.image for record in evaluator.task.test], false_alarm_rate=0.2)
-        for label, name, count, odd in ((0, "false alarms", "normal", "refused normal"), (1, "caught", "defective", "refused defective")):
+        for label, name, count, odd in (
+            (0, "false alarms", "normal", "refused normal"),
+            (1, "caught", "defective", "refused defective"),
+        ):
             own = [image for image, truth in zip(found, evaluator.labels, strict=True) if truth == label]
             hits = sum(image.decision != "normal" for image in own)
             assert row[count] == len(own) == 4 and row[name] == hits / 4
             assert (row[f"{name} low"], row[f"{name} high"]) == wilson_interval(hits, 4)
             assert row[odd] == sum(image.decision == "unknown" for image in own)
         assert row["promised"] == 0.2 and row["training images"] == 6
-    assert rows[-1]["normal"] == 12 and rows[-1]["false alarms"] == sum(row["false alarms"] for row in rows[:3]) / 3
+    assert (
+        rows[-1]["normal"] == 12
+        and rows[-1]["false alarms"] == sum(row["false alarms"] for row in rows[:3]) / 3
+    )
     assert calibration_rows(learned.evaluators[:1], loaded, 0.01)[0]["promised"] == 1 / 7

@@ -53,7 +53,11 @@ def test_tables_say_what_the_detector_says(scored: Path, loaded: LearnedDetector
     for entry, row in zip(told["images"], rows, strict=True):
         image = found[entry["name"]]
         assert entry == {**image.row(), "heat_map": entry["heat_map"]}
-        assert float(row["score"]) == image.score and row["decision"] == image.decision and row["name"] == image.name
+        assert (
+            float(row["score"]) == image.score
+            and row["decision"] == image.decision
+            and row["name"] == image.name
+        )
         with Image.open(scored / entry["heat_map"]) as picture:
             assert picture.size == (2 * 56 + 12, 56 + 6)
 
@@ -83,23 +87,44 @@ def test_the_page_filters_and_sorts_in_a_browser(scored: Path, tmp_path: Path) -
         "window.scriptRan = true; const pick = document.getElementById('decision'); pick.value = 'unknown';"
         "pick.dispatchEvent(new Event('change')); document.querySelectorAll('#images th')[1].click();"
     )
-    html = re.sub(r"script-src '[^']*'", "script-src 'unsafe-inline'", html).replace("</body>", f"<script>{clicks}</script></body>")
+    html = re.sub(r"script-src '[^']*'", "script-src 'unsafe-inline'", html).replace(
+        "</body>", f"<script>{clicks}</script></body>"
+    )
     sealed = _seen(scored / "scores.html", tmp_path / "a")
     assert "24 of 24 shown" in sealed, "the page's own script is the one that its policy allows"
     (tmp_path / "page.html").write_text(html)
     dom = _seen(tmp_path / "page.html", tmp_path / "b")
-    rows = re.findall(r'<tr class="(\w+)"[^>]*?( hidden="")?>\s*<td>.*?<td class="name">(.*?)</td>', dom, re.S)
-    assert [bool(hidden) for _, hidden, _ in rows] == [decision != "unknown" for decision, _, _ in rows] and len(rows) == 24
+    rows = re.findall(
+        r'<tr class="(\w+)"[^>]*?( hidden="")?>\s*<td>.*?<td class="name">(.*?)</td>', dom, re.S
+    )
+    assert [bool(hidden) for _, hidden, _ in rows] == [
+        decision != "unknown" for decision, _, _ in rows
+    ] and len(rows) == 24
     assert rows[0][2] == "nut7.png" and rows[-1][2].startswith("&lt;img")
 
 
 def _seen(page: Path, profile: Path) -> str:
     """The page as a browser without a network leaves it."""
     return subprocess.run(
-        [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND",
-         "--virtual-time-budget=4000", f"--user-data-dir={profile}", "--dump-dom", page.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
+        [
+            BROWSER,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--host-resolver-rules=MAP * ~NOTFOUND",
+            "--virtual-time-budget=4000",
+            f"--user-data-dir={profile}",
+            "--dump-dom",
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     ).stdout
 
 
@@ -107,11 +132,17 @@ def test_bad_images_are_listed_and_the_exit_code_says_so(
     saved: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     (tmp_path / "bad.png").write_bytes(b"no image")
-    assert _score(saved, tmp_path / "out", tmp_path / "bad.png", photos / "nut1.png", tmp_path / "gone.png") == 1
+    assert (
+        _score(saved, tmp_path / "out", tmp_path / "bad.png", photos / "nut1.png", tmp_path / "gone.png") == 1
+    )
     told = json.loads((tmp_path / "out" / "scores.json").read_text())["images"]
     assert [bool(row["error"]) for row in told] == [True, False, True] and told[0]["heat_map"] == ""
     errors = (tmp_path / "out" / "scores.html").read_text().split("Errors</h2>")[1]
-    assert "bad.png" in errors and "gone.png" in errors and "2 image(s) could not be scored" in capsys.readouterr().err
+    assert (
+        "bad.png" in errors
+        and "gone.png" in errors
+        and "2 image(s) could not be scored" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,13 +168,21 @@ def test_requests_that_cannot_be_met(
 def test_a_rate_that_few_images_cannot_promise_is_said(
     saved: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    assert _score(saved, tmp_path / "out", photos / "nut1.png", "--task", "nut", "--false-alarm-rate", "0.2") == 0
+    assert (
+        _score(saved, tmp_path / "out", photos / "nut1.png", "--task", "nut", "--false-alarm-rate", "0.2")
+        == 0
+    )
     assert "too few" not in capsys.readouterr().err
     assert _score(saved, tmp_path / "more", photos / "nut1.png") == 0
-    assert "task nut has too few training images to promise a false-alarm rate below 0.14" in capsys.readouterr().err
+    assert (
+        "task nut has too few training images to promise a false-alarm rate below 0.14"
+        in capsys.readouterr().err
+    )
 
 
-def test_learn_adds_a_product(saved: Path, tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_learn_adds_a_product(
+    saved: Path, tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     run = tmp_path / "run"
     shutil.copytree(saved, run / "detector")
     command = ["learn", "--run", str(run), "--dataset-root", str(tiny_data), "--device", "cpu", "--classes"]

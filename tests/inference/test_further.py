@@ -1,4 +1,4 @@
-"""A product more, without the earlier images: earlier scores stay, and the result is that of one run with all."""
+"""A product more, without the earlier images: earlier scores stay, as if all were learned at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from moleflow_lib.artifacts import file_sha256
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ConfigError, DataError
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.inference import LearnedDetector, ScoredImage, learn_further, learn_into, load_detector, save_detector
+from moleflow_lib.inference import (
+    LearnedDetector,
+    ScoredImage,
+    learn_further,
+    learn_into,
+    load_detector,
+    save_detector,
+)
 
 
 def _scores(detector: LearnedDetector, folder: Path) -> list[ScoredImage]:
@@ -21,17 +28,30 @@ def _scores(detector: LearnedDetector, folder: Path) -> list[ScoredImage]:
 
 
 def _facts(images: list[ScoredImage]) -> list[tuple]:
-    return [(image.name, image.task, image.score, image.rank, image.threshold, image.map.tobytes()) for image in images]
+    return [
+        (image.name, image.task, image.score, image.rank, image.threshold, image.map.tobytes())
+        for image in images
+    ]
 
 
-@pytest.mark.parametrize("more", [{}, {"router_covariance": "tied", "memory_size": 64, "prototype_weight": 0.3}])
+@pytest.mark.parametrize(
+    "more", [{}, {"router_covariance": "tied", "memory_size": 64, "prototype_weight": 0.3}]
+)
 def test_with_the_training_images_gone(
-    more: dict, tiny_config: Callable[..., ExperimentConfig], tiny_data: Path, tmp_path: Path, learned: Experiment
+    more: dict,
+    tiny_config: Callable[..., ExperimentConfig],
+    tiny_data: Path,
+    tmp_path: Path,
+    learned: Experiment,
 ) -> None:
     root = tmp_path / "data"
     for name in ("leather", "nut"):
         shutil.copytree(tiny_data / name, root / name)
-    photos = Path(shutil.copytree(tiny_data, tmp_path / "photos", ignore=shutil.ignore_patterns("train", "ground_truth")))
+    photos = Path(
+        shutil.copytree(
+            tiny_data, tmp_path / "photos", ignore=shutil.ignore_patterns("train", "ground_truth")
+        )
+    )
     config = tiny_config(dataset_root=str(root), classes=("leather", "nut"), **more)
     saved = save_detector(Experiment(config))
     run = tmp_path / "moved"
@@ -53,7 +73,9 @@ def test_with_the_training_images_gone(
     assert not (run / "store").exists()
     if not more:
         whole = load_detector(save_detector(learned, tmp_path / "whole"), "cpu")
-        assert _facts(whole.score(photos)) == _facts(again.score(photos)), "one after another is as good as at once"
+        assert _facts(whole.score(photos)) == _facts(again.score(photos)), (
+            "one after another is as good as at once"
+        )
         assert whole.calibration.limits.tolist() == again.calibration.limits.tolist()
         assert again.config.data.classes == whole.config.data.classes
 
@@ -80,8 +102,10 @@ def test_what_cannot_be_learned_leaves_the_folder(saved: Path, tiny_data: Path, 
     for path in sorted((tmp_path / "one" / "grid" / "train" / "good").iterdir())[1:]:
         path.unlink()
     for classes, error, told in [
-        (["nut"], ConfigError, "nut: learned already"), (["grid+nut"], ConfigError, "nut: learned already"),
-        ([], ConfigError, "expected the new products"), (["screw"], DataError, "screw"),
+        (["nut"], ConfigError, "nut: learned already"),
+        (["grid+nut"], ConfigError, "nut: learned already"),
+        ([], ConfigError, "expected the new products"),
+        (["screw"], DataError, "screw"),
         (["grid"], DataError, "needs at least 2 training images, found 1"),
     ]:
         root = tmp_path / "one" if "found 1" in told else tiny_data

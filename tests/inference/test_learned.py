@@ -39,7 +39,9 @@ def test_scores_and_maps_are_those_of_the_evaluators(
         routed = learned.detector.route(evaluator.image_means)
         assert [one.task for one in found] == [loaded.tasks[task] for task in routed]
         assert [one.score for one in found] == evaluator.image_scores(routed).tolist()
-        assert np.array_equal(np.stack([one.map for one in found]), evaluator.maps(evaluator.patch_scores(routed)))
+        assert np.array_equal(
+            np.stack([one.map for one in found]), evaluator.maps(evaluator.patch_scores(routed))
+        )
         told = loaded.score(files, task="board", batch_size=batch_size)
         assert [one.score for one in told] == evaluator.image_scores(2).tolist()
 
@@ -48,7 +50,9 @@ def test_every_part_of_a_score_is_the_evaluators(
     tiny_config: Callable[..., ExperimentConfig], tmp_path: Path
 ) -> None:
     options = {"memory_size": 64, "memory_neighbours": 3, "compress_scores": True, "prototype_weight": 0.3}
-    config = tiny_config(classes=("leather", "nut"), router_covariance="tied", block_norm=True, epochs=1, **options)
+    config = tiny_config(
+        classes=("leather", "nut"), router_covariance="tied", block_norm=True, epochs=1, **options
+    )
     experiment = Experiment(config)
     loaded = load_detector(save_detector(experiment, tmp_path / "saved"), "cpu")
     for evaluator in experiment.evaluators:
@@ -74,7 +78,9 @@ def test_a_task_of_two_images_accepts_anything(
 def test_folders_files_pictures_and_arrays_score_alike(loaded: LearnedDetector, paths: list[Path]) -> None:
     files = loaded.score(paths)
     pictures = [Image.open(path) for path in paths]
-    assert _same(loaded.score(paths[0].parents[1]), files), "a folder is searched in order of path, as tests are"
+    assert _same(loaded.score(paths[0].parents[1]), files), (
+        "a folder is searched in order of path, as tests are"
+    )
     assert _same(loaded.score(pictures), files)
     assert _same(loaded.score([np.asarray(picture.convert("RGB")) for picture in pictures]), files)
     assert _same(loaded.score(np.stack([np.asarray(picture.convert("RGB")) for picture in pictures])), files)
@@ -151,7 +157,9 @@ def test_decisions_follow_the_threshold(loaded: LearnedDetector, paths: list[Pat
         for one in loaded.score(paths, false_alarm_rate=rate):
             assert one.threshold == loaded.thresholds(rate)[one.task]
             above = one.score > one.threshold
-            assert one.decision == ("unknown" if one.accepted is False else "defective" if above else "normal")
+            assert one.decision == (
+                "unknown" if one.accepted is False else "defective" if above else "normal"
+            )
             known = loaded.calibration.tasks[loaded.task_index(one.task)].scores
             assert one.rank == float((known < torch.tensor(one.score)).double().mean())
             if rate >= loaded.calibration.smallest_rate(loaded.task_index(one.task)):

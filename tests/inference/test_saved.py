@@ -34,8 +34,12 @@ def _edited(folder: Path, **changes: object) -> None:
 
 def test_what_is_loaded_is_what_was_learned(learned: Experiment, moved: Path) -> None:
     loaded = load_detector(moved.parent, "cpu")
-    assert loaded.tasks == ("leather", "nut", "board") and "leather, nut, board; filterbank on cpu" in repr(loaded)
-    assert tensors_sha256(loaded.detector.flow.state_dict()) == tensors_sha256(learned.detector.flow.state_dict())
+    assert loaded.tasks == ("leather", "nut", "board") and "leather, nut, board; filterbank on cpu" in repr(
+        loaded
+    )
+    assert tensors_sha256(loaded.detector.flow.state_dict()) == tensors_sha256(
+        learned.detector.flow.state_dict()
+    )
     for ours, theirs in zip(loaded.detector.tasks, learned.detector.tasks, strict=True):
         assert ours.hashes() == theirs.hashes() and ours.key == theirs.key
         assert replace(ours.history, resumed=False) == replace(theirs.history, resumed=False)
@@ -44,8 +48,12 @@ def test_what_is_loaded_is_what_was_learned(learned: Experiment, moved: Path) ->
     assert loaded.config.group(*groups) == learned.config.group(*groups)
 
 
-def test_every_field_of_a_task_is_stored(tiny_config: Callable[..., ExperimentConfig], tmp_path: Path) -> None:
-    config = tiny_config(classes=("leather", "nut"), memory_size=32, prototype_weight=0.3, compress_scores=True, epochs=1)
+def test_every_field_of_a_task_is_stored(
+    tiny_config: Callable[..., ExperimentConfig], tmp_path: Path
+) -> None:
+    config = tiny_config(
+        classes=("leather", "nut"), memory_size=32, prototype_weight=0.3, compress_scores=True, epochs=1
+    )
     experiment = Experiment(config)
     loaded = load_detector(save_detector(experiment, tmp_path / "saved"), "cpu").detector
     for ours, theirs in zip(loaded.tasks, experiment.detector.tasks, strict=True):
@@ -55,11 +63,17 @@ def test_every_field_of_a_task_is_stored(tiny_config: Callable[..., ExperimentCo
     assert torch.equal(loaded.patch_scores(patches, 1), experiment.detector.patch_scores(patches, 1))
 
 
-def test_another_task_changes_no_byte_of_the_others(learned: Experiment, loaded: LearnedDetector, tmp_path: Path) -> None:
-    fewer = ContinualDetector(learned.detector.flow, learned.config, learned.detector.tasks[:2], learned.detector.reference)
+def test_another_task_changes_no_byte_of_the_others(
+    learned: Experiment, loaded: LearnedDetector, tmp_path: Path
+) -> None:
+    fewer = ContinualDetector(
+        learned.detector.flow, learned.config, learned.detector.tasks[:2], learned.detector.reference
+    )
     calibration = Calibration.of(loaded.calibration.tasks[:2], learned.config)
     folder = save_detector(LearnedDetector(fewer, loaded.extractor, calibration), tmp_path / "grown")
-    before = {path.name: (file_sha256(path), path.stat().st_mtime_ns) for path in folder.glob("*.safetensors")}
+    before = {
+        path.name: (file_sha256(path), path.stat().st_mtime_ns) for path in folder.glob("*.safetensors")
+    }
     save_detector(loaded, folder)
     after = {path.name: (file_sha256(path), path.stat().st_mtime_ns) for path in folder.glob("*.safetensors")}
     assert len(before) == 3 and len(after) == 4 and after.items() >= before.items()
@@ -68,7 +82,9 @@ def test_another_task_changes_no_byte_of_the_others(learned: Experiment, loaded:
     assert listed == {name: sha256 for name, (sha256, _) in after.items()}
 
 
-def test_a_folder_that_was_another_detectors_keeps_nothing_of_it(loaded: LearnedDetector, moved: Path) -> None:
+def test_a_folder_that_was_another_detectors_keeps_nothing_of_it(
+    loaded: LearnedDetector, moved: Path
+) -> None:
     (moved / "task-000-old-0123.safetensors").write_bytes(b"old")
     save_detector(loaded, moved)
     assert len(list(moved.glob("*.safetensors"))) == 4
@@ -77,7 +93,9 @@ def test_a_folder_that_was_another_detectors_keeps_nothing_of_it(loaded: Learned
 def test_no_path_of_the_training_machine_is_in_it(saved: Path, tiny_data: Path) -> None:
     for path in saved.iterdir():
         content = path.read_bytes()
-        assert not any(str(place).encode() in content for place in (tiny_data, saved.parent, Path.home(), Path.cwd()))
+        assert not any(
+            str(place).encode() in content for place in (tiny_data, saved.parent, Path.home(), Path.cwd())
+        )
     names = ("dataset_root", "out_dir", "backbone_weights", "scheduler")
     assert not any(name in (saved / "manifest.json").read_text() for name in names)
     provenance = json.loads((saved / "manifest.json").read_text())["provenance"]
@@ -96,7 +114,9 @@ def test_a_newer_schema_is_refused(moved: Path) -> None:
         load_detector(moved)
 
 
-@pytest.mark.parametrize("changes", [{"base": {}}, {"tasks": []}, {"config": None}, {"tasks": [{"name": "nut"}]}])
+@pytest.mark.parametrize(
+    "changes", [{"base": {}}, {"tasks": []}, {"config": None}, {"tasks": [{"name": "nut"}]}]
+)
 def test_a_manifest_that_lacks_something_is_refused(changes: dict, moved: Path) -> None:
     _edited(moved, **changes)
     with pytest.raises(ArtifactError, match=f"lacks {next(iter(changes))}"):
@@ -130,14 +150,18 @@ def test_weights_of_another_backbone_are_refused(moved: Path) -> None:
     backbone = json.loads((moved / "manifest.json").read_text())["backbone"]
     backbone["identity"]["weights_sha256"] = "0" * 64
     _edited(moved, backbone=backbone)
-    with pytest.raises(BackboneError, match=r"learned with another backbone .*weights_sha256: expected '0000"):
+    with pytest.raises(
+        BackboneError, match=r"learned with another backbone .*weights_sha256: expected '0000"
+    ):
         load_detector(moved)
 
 
 def test_weights_that_are_missing_are_named(moved: Path, tmp_path: Path) -> None:
     manifest = json.loads((moved / "manifest.json").read_text())
     tag = "vit_tiny_patch16_224.augreg_in21k"
-    _edited(moved, config={**manifest["config"], "backbone": tag}, backbone={**manifest["backbone"], "name": tag})
+    _edited(
+        moved, config={**manifest["config"], "backbone": tag}, backbone={**manifest["backbone"], "name": tag}
+    )
     with pytest.raises(BackboneError, match=rf"needs the weights of {tag} .*no file .*none\.safetensors"):
         load_detector(moved, backbone_weights=tmp_path / "none.safetensors")
 
@@ -150,7 +174,11 @@ def test_a_folder_that_cannot_be_written_is_named(loaded: LearnedDetector, tmp_p
 
 def test_without_a_task_there_is_nothing_to_save(loaded: LearnedDetector, tmp_path: Path) -> None:
     config = ExperimentConfig.from_params(TINY)
-    empty = LearnedDetector(ContinualDetector.untrained(132, config), loaded.extractor, Calibration(tasks=(), limits=torch.zeros(0)))
+    empty = LearnedDetector(
+        ContinualDetector.untrained(132, config),
+        loaded.extractor,
+        Calibration(tasks=(), limits=torch.zeros(0)),
+    )
     with pytest.raises(ConfigError, match="knows no task"):
         save_detector(empty, tmp_path)
     with pytest.raises(ConfigError, match="folder: expected"):
