@@ -13,6 +13,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -190,7 +191,7 @@ def _manifest_file(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def _sha256(file) -> str:
+def _sha256(file: BinaryIO) -> str:
     total = hashlib.sha256()
     while chunk := file.read(1 << 20):
         total.update(chunk)

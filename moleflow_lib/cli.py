@@ -1,4 +1,4 @@
-"""The command line: `python -m moleflow_lib run …`, `… report NOTEBOOK.ipynb` and `… params`."""
+"""The command line: `python -m moleflow_lib` with `run`, `report`, `score`, `learn` or `params`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from pathlib import Path
 from moleflow_lib.config import GROUPS, PRESETS, ExperimentConfig
 from moleflow_lib.datasets import task_order
 from moleflow_lib.errors import ConfigError, MoLEFlowError, NotebookError
+from moleflow_lib.inference import DECISIONS, learn_into, load_detector
 from moleflow_lib.reporting.escaping import visible
 from moleflow_lib.reporting.report import render_report
 from moleflow_lib.reporting.runner import available_notebooks, run_notebooks
+from moleflow_lib.reporting.scores import write_scores
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 all well, 1 a notebook failed, 2 the request cannot be carried out, 130 interrupted."""
+    """Exit status: 0 all well, 1 a notebook or image failed, 2 the request cannot be met, 130 interrupted."""
     options = _parser().parse_args(arguments)
     try:
         return options.act(options)
@@ -47,6 +49,33 @@ def _report(options: argparse.Namespace) -> int:
     render_report(notebook, into, single_file=options.single_file)
     print(visible(into))
     return 0
+
+
+def _score(options: argparse.Namespace) -> int:
+    learned = load_detector(options.run, options.device, options.backbone_weights)
+    photos = options.photos[0] if len(options.photos) == 1 else options.photos
+    for name in learned.tasks:
+        smallest = learned.calibration.smallest_rate(learned.task_index(name))
+        if options.false_alarm_rate < smallest:
+            _say(f"task {name} has too few training images to promise a false-alarm rate below {smallest:.2g}")
+    out = Path(options.out)
+    counts = write_scores(learned, photos, out, options.task or None, options.false_alarm_rate)
+    decided = ", ".join(f"{counts[decision]} {decision}" for decision in DECISIONS)
+    print(f"{counts.total()} image(s): {decided}, {counts['failed']} failed; {out / 'scores.html'}")
+    if counts["failed"]:
+        _say(f"{counts['failed']} image(s) could not be scored; scores.html and scores.csv say why")
+    return 1 if counts["failed"] else 0
+
+
+def _learn(options: argparse.Namespace) -> int:
+    classes = [name.strip() for name in options.classes.split(",") if name.strip()]
+    learned = learn_into(options.run, options.dataset_root, classes, options.device, options.backbone_weights)
+    print(f"learned {', '.join(classes)}; {options.run} knows {', '.join(learned.tasks)}")
+    return 0
+
+
+def _say(text: str) -> None:
+    print(f"moleflow_lib: {text}", file=sys.stderr)
 
 
 def _show_params(options: argparse.Namespace) -> int:
@@ -114,7 +143,34 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--into", default="", metavar="FILE", help="the HTML to write; beside the notebook if left out")
     report.add_argument("--single-file", action="store_true", help=alone)
     report.set_defaults(act=_report)
+    _add_score(commands)
+    _add_learn(commands)
     params = commands.add_parser("params", help="list every option with its value in a preset, its meaning and its bounds")
     params.add_argument("--preset", default="v5_final", help=f"one of {', '.join(PRESETS)}")
     params.set_defaults(act=_show_params)
     return parser
+
+
+def _add_score(commands: argparse._SubParsersAction) -> None:
+    score = commands.add_parser("score", help="score images with a learned run")
+    _add_run(score)
+    score.add_argument("photos", nargs="+", metavar="PHOTOS", help="image files, or folders of them")
+    score.add_argument("--out", required=True, help="new folder for scores and heat maps")
+    rate = "share of normal images that may be called defective (default 0.01)"
+    score.add_argument("--false-alarm-rate", type=float, default=0.01, metavar="RATE", help=rate)
+    score.add_argument("--task", default="", help="score under this task; left out: the router chooses")
+    score.set_defaults(act=_score)
+
+
+def _add_learn(commands: argparse._SubParsersAction) -> None:
+    learn = commands.add_parser("learn", help="add products to a learned run, the earlier images not needed")
+    _add_run(learn)
+    learn.add_argument("--dataset-root", required=True, help="folder that holds the new products")
+    learn.add_argument("--classes", required=True, help="new products in order of arrival, e.g. screw,nut")
+    learn.set_defaults(act=_learn)
+
+
+def _add_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--run", required=True, help="folder of the run, or its detector folder")
+    command.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    command.add_argument("--backbone-weights", default="", metavar="FILE", help="the backbone's local weights")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from moleflow_lib.scoring.prototype_distance import FEWEST_IMAGES
 from moleflow_lib.scoring.task_parts import TaskHistory
 from moleflow_lib.training.trainer import MoLEContinualTrainer
 
-__all__ = ["Experiment"]
+__all__ = ["Experiment", "training_problems"]
 
 _PROBED = 16  # training images whose scores must not change
 
@@ -120,17 +121,11 @@ class Experiment:
 
     def _check_images(self) -> None:
         """Refuse tasks that cannot be learned or tested, all problems at once."""
-        weight = self.config.score.prototype_weight
-        fewest, what = (FEWEST_IMAGES, "prototype_weight") if weight else (2, "a prototype")
-        remedy = "; add some or set prototype_weight to 0" if weight else ""
         problems = [
             f"{task.name}: expected images in test/good, test/<defect> or test/unlabelled, found none"
             for task in self.tasks if not task.test
         ]
-        problems += [
-            f"{task.name}: {what} needs at least {fewest} training images, found {len(task.train)}{remedy}"
-            for task in self.tasks if len(task.train) < fewest
-        ]
+        problems += training_problems(self.tasks, self.config.score.prototype_weight)
         if problems:
             raise DataError(problem_list(f"{self.config.run.dataset_root} cannot be used as it is:", problems))
 
@@ -139,3 +134,18 @@ class Experiment:
         patches = self.features(task, "train").patches[:_PROBED]
         scores, image_scores = self.detector.scores(patches, patches.float().mean(dim=(1, 2)), task.index)
         return torch.cat([scores.flatten(), image_scores])
+
+
+def training_problems(tasks: Sequence[Task], prototype_weight: float) -> list[str]:
+    """Tasks with fewer training images than can be learned from, one line each.
+
+    Args:
+        tasks: that are to be learned.
+        prototype_weight: share of the distance to the prototype in image scores; it needs more images.
+    """
+    fewest, what = (FEWEST_IMAGES, "prototype_weight") if prototype_weight else (2, "a prototype")
+    remedy = "; add some or set prototype_weight to 0" if prototype_weight else ""
+    return [
+        f"{task.name}: {what} needs at least {fewest} training images, found {len(task.train)}{remedy}"
+        for task in tasks if len(task.train) < fewest
+    ]

@@ -15,7 +15,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from moleflow_lib.artifacts import artifact_exists, digest, file_sha256, file_stem, load_artifact, save_artifact
+from moleflow_lib.artifacts import (
+    artifact_exists,
+    digest,
+    file_sha256,
+    file_stem,
+    load_artifact,
+    save_artifact,
+)
 from moleflow_lib.datasets import READER_VERSION, Record, load_image
 from moleflow_lib.errors import DataError
 from moleflow_lib.features.extractor import PatchExtractor

@@ -110,10 +110,24 @@ class ContinualDetector:
         return per_task(tasks, lambda rows, task: self.scorer(task).patch_scores(patches[rows]))
 
     def scores(
-        self, patches: torch.Tensor, image_means: torch.Tensor, task: int
+        self, patches: torch.Tensor, image_means: torch.Tensor, tasks: torch.Tensor | int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Patch scores and image scores of images under one task's parts, see `TaskScorer.scores`."""
-        return self.scorer(task).scores(patches, image_means)
+        """Patch scores and image scores, every image under its own task's parts, see `TaskScorer.scores`.
+
+        Args:
+            patches: (N, H, W, D) features of any float type.
+            image_means: (N, D) mean patch features of the same images.
+            tasks: (N,) task of each image, or one for all.
+        """
+        if isinstance(tasks, int):
+            return self.scorer(tasks).scores(patches, image_means)
+        of_images = torch.empty(len(patches))
+
+        def score(rows: torch.Tensor, task: int) -> torch.Tensor:
+            of_patches, of_images[rows] = self.scorer(task).scores(patches[rows], image_means[rows])
+            return of_patches
+
+        return per_task(tasks, score), of_images
 
     def value_counts(self) -> dict[str, int]:
         """What is kept: of the base, and of a task (the mean over tasks), see `TaskParts.counts`."""

@@ -103,13 +103,17 @@ class TaskScorer:
         """Patch scores (N, H, W) of some training images, each without the patches stored from itself, on the CPU."""
         return self._joined(self.training_parts(patches, images))[0].cpu()
 
-    def training_image_scores(self, patches: torch.Tensor) -> torch.Tensor:
-        """Image scores (P,) of the training images (N, H, W, D) in the calibration subset, without what they left behind.
+    def training_image_scores(self, patches: torch.Tensor, images: Sequence[int] | None = None) -> torch.Tensor:
+        """Image scores (P,) of training images, without what they left behind.
 
         An image's own stored patches are left out, and its distance is to a prototype made of others; the flow and the
         whitening saw it all the same.
+
+        Args:
+            patches: (N, H, W, D) features of all training images of the task.
+            images: which of them are scored, at most a few dozen; the calibration subset if None.
         """
-        images = calibration_subset(len(patches))
+        images = calibration_subset(len(patches)) if images is None else list(images)
         of_images = self._joined(self.training_parts(patches, images))[1].cpu()
         if self.task.image_scale is None:
             return of_images

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import torch
 
-from moleflow_lib.artifacts import artifact_exists, digest, file_stem, load_artifact, save_artifact, tensors_sha256
+from moleflow_lib.artifacts import (
+    artifact_exists,
+    digest,
+    file_stem,
+    load_artifact,
+    save_artifact,
+    tensors_sha256,
+)
 from moleflow_lib.errors import ArtifactError
 from moleflow_lib.features.store import Features
 from moleflow_lib.model.flow import MoLESpatialAwareNF, load_exactly

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from moleflow_lib.metrics.wilson import wilson_interval
 from moleflow_lib.routing.covariances import COVARIANCES
 from moleflow_lib.studies.routing.confidence import fit_temperature, task_probabilities
 from moleflow_lib.studies.routing.images import RouterImages, share
-from moleflow_lib.studies.routing.wilson import wilson_interval
 
 __all__ = ["calibration_rows", "expected_calibration_error", "reliability_bins"]
 

@@ -10,7 +10,13 @@ import numpy as np
 import torch
 
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.routing.covariances import COVARIANCES, Spectrum, pooled_factor, spectra_distances, tied_distances
+from moleflow_lib.routing.covariances import (
+    COVARIANCES,
+    Spectrum,
+    pooled_factor,
+    spectra_distances,
+    tied_distances,
+)
 from moleflow_lib.routing.held_out import HeldOut, held_out_distances
 from moleflow_lib.studies.features_and_latents import mean_separation
 from moleflow_lib.studies.routing.mean_shrinkage import ShrunkDistances, shrunk_distances

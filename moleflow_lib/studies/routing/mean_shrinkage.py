@@ -13,7 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from moleflow_lib.routing.covariances import COVARIANCES, Spectrum, pooled_factor, spectra_distances, tied_distances
+from moleflow_lib.routing.covariances import (
+    COVARIANCES,
+    Spectrum,
+    pooled_factor,
+    spectra_distances,
+    tied_distances,
+)
 
 __all__ = ["GAPS", "ShrunkDistances", "min_separation", "joined", "shrunk_distances"]
 

@@ -11,8 +11,8 @@ import torch
 from moleflow_lib.evaluation.continual import evaluate_continual
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.metrics import METRICS, mean_defined
+from moleflow_lib.metrics.wilson import wilson_interval
 from moleflow_lib.routing.router import COVARIANCES
-from moleflow_lib.studies.routing.wilson import wilson_interval
 
 __all__ = ["RoutingCase", "routing_cases", "study_routers"]
 

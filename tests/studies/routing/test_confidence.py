@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from moleflow_lib.metrics.wilson import wilson_interval
 from moleflow_lib.studies.routing.calibration import expected_calibration_error, reliability_bins
 from moleflow_lib.studies.routing.confidence import fit_temperature, task_probabilities
-from moleflow_lib.studies.routing.wilson import wilson_interval
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 40.0])

@@ -1,0 +1,39 @@
+"""A learned detector away from its training images: saved, loaded, scoring photos, learning one product more.
+
+>>> from pathlib import Path
+>>> from tempfile import TemporaryDirectory
+>>> from data_prep.draw import draw_demo
+>>> from moleflow_lib import Experiment, ExperimentConfig, load_detector, save_detector
+>>> folder = TemporaryDirectory()
+>>> here = Path(folder.name)
+>>> data = draw_demo(here / "demo", train=3, test_good=1, test_defect=4, size=64)
+>>> small = {"preset": "demo", "classes": "nut", "image_size": 56, "epochs": 1, "device": "cpu"}
+>>> config = ExperimentConfig.from_params({**small, "dataset_root": str(data), "out_dir": str(here / "run")})
+>>> save_detector(Experiment(config)).name
+'detector'
+>>> detector = load_detector(here / "run", device="cpu")
+>>> for image in detector.score(data / "nut" / "test" / "good", false_alarm_rate=0.01):
+...     print(image.name, image.task, image.map.shape)
+000.png nut (224, 224)
+>>> folder.cleanup()
+"""
+
+from moleflow_lib.inference.calibration import Calibration, TaskCalibration
+from moleflow_lib.inference.checked import calibration_rows
+from moleflow_lib.inference.further import learn_further, learn_into
+from moleflow_lib.inference.learned import DECISIONS, LearnedDetector, ScoredImage, learned_detector
+from moleflow_lib.inference.saved import load_detector, save_detector
+
+__all__ = [
+    "DECISIONS",
+    "Calibration",
+    "LearnedDetector",
+    "ScoredImage",
+    "TaskCalibration",
+    "calibration_rows",
+    "learn_further",
+    "learn_into",
+    "learned_detector",
+    "load_detector",
+    "save_detector",
+]

@@ -1,0 +1,159 @@
+"""What a task's own normal training images say about new ones: acceptance limits, ranks and thresholds.
+
+No test image takes part. The scores are cross-fitted as far as closed forms go: an image's own stored patches
+are left out, and its distance is to a prototype made of others. The flow itself was trained on these images,
+so they score somewhat lower than new normal ones; `calibration_rows` says what a rate turned out to be on
+normal test images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from moleflow_lib.artifacts import kept_artifact
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.errors import ConfigError
+from moleflow_lib.features.store import Features
+from moleflow_lib.routing.held_out import held_out_distances
+from moleflow_lib.routing.open_set import acceptance_limits
+from moleflow_lib.scoring.aggregation import pixel_maps
+from moleflow_lib.scoring.memory_bank import calibration_subset
+from moleflow_lib.scoring.task_scorer import TaskScorer
+
+__all__ = ["Calibration", "TaskCalibration", "kept_calibration"]
+
+_IMAGES = 64  # scored at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskCalibration:
+    """What is kept of a task's N normal training images besides its parts; none of it is an image.
+
+    Attributes:
+        image_means: (N, D) float32 mean patch feature of each, what the router sees.
+        scores: (P,) float32 ascending, their cross-fitted image scores.
+        map_range: (2,) float32, median and maximum over their pixel maps: a colour scale that no test image
+            moves.
+    """
+
+    image_means: torch.Tensor
+    scores: torch.Tensor
+    map_range: torch.Tensor
+
+    @classmethod
+    def measured(cls, scorer: TaskScorer, train: Features) -> TaskCalibration:
+        """Take it from the features of a task's training images."""
+        usable = [image for image in range(len(train.patches)) if _leaves_others(scorer, image)]
+        chunks = [usable[start : start + _IMAGES] for start in range(0, len(usable), _IMAGES)]
+        scores = torch.cat([scorer.training_image_scores(train.patches, chunk) for chunk in chunks])
+        return cls(
+            image_means=train.image_means(),
+            scores=scores.sort().values,
+            map_range=_map_range(scorer, train, usable),
+        )
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Tensors to store."""
+        return {"image_means": self.image_means, "scores": self.scores, "map_range": self.map_range}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """The calibration of all tasks in order, with the distance up to which each accepts an image.
+
+    Attributes:
+        tasks: one a task.
+        limits: (T,) float64, see `acceptance_limits`; infinite where a task has too few images to hold one
+            out.
+
+    >>> scores = torch.arange(1.0, 100.0)
+    >>> one = TaskCalibration(image_means=torch.zeros(2, 1), scores=scores, map_range=torch.zeros(2))
+    >>> calibration = Calibration(tasks=(one,), limits=torch.tensor([2.0]))
+    >>> calibration.threshold(0, 0.1), calibration.rank(0, 50.5), calibration.false_alarm_rate(0, 98.5)
+    (90.0, 0.5050505050505051, 0.02)
+    """
+
+    tasks: tuple[TaskCalibration, ...]
+    limits: torch.Tensor
+
+    @classmethod
+    def of(cls, tasks: Sequence[TaskCalibration], config: ExperimentConfig) -> Calibration:
+        """Measure the limits under the router's covariance, each image by prototypes that never saw it."""
+        kind = config.router.router_covariance
+        train = [task.image_means for task in tasks]
+        held_out = held_out_distances(
+            train, config.router.router_ridge, kinds=(kind,), seed=config.train.seed
+        )
+        limits = acceptance_limits(held_out.own(kind), config.router.router_accept)
+        return cls(tasks=tuple(tasks), limits=limits)
+
+    def threshold(self, task: int, rate: float) -> float:
+        """The score above which an image of a task counts as defective.
+
+        The ⌈(n + 1)(1 − rate)⌉-th smallest of n calibration scores: a new normal image that scores like them
+        exceeds it with probability at most `rate` (split conformal prediction, Vovk et al. 2005). Fewer than
+        1/rate − 1 images cannot promise that; the largest score is taken, and the rate is `smallest_rate`.
+
+        Raises:
+            ConfigError: the rate is not between 0 and 1.
+        """
+        if not 0 < rate < 1:
+            raise ConfigError(f"false_alarm_rate: expected a share between 0 and 1, e.g. 0.01, got {rate!r}")
+        return float(acceptance_limits([self.tasks[task].scores], 1 - rate)[0])
+
+    def smallest_rate(self, task: int) -> float:
+        """The smallest false-alarm rate that a task's n calibration images can promise: 1 / (n + 1)."""
+        return 1 / (len(self.tasks[task].scores) + 1)
+
+    def rank(self, task: int, score: float) -> float:
+        """Share of a task's calibration images that score lower."""
+        known = self.tasks[task].scores
+        return int((known < score).sum()) / len(known)
+
+    def false_alarm_rate(self, task: int, score: float) -> float:
+        """The conformal p-value of a score: the smallest rate at which it would count as defective."""
+        known = self.tasks[task].scores
+        return (1 + int((known >= score).sum())) / (len(known) + 1)
+
+    def accepts(self, task: int, distance: float) -> bool | None:
+        """Whether an image at this distance lies within a task's limit; None where nothing sets the limit."""
+        limit = float(self.limits[task])
+        return distance <= limit if math.isfinite(limit) else None
+
+
+def kept_calibration(scorer: TaskScorer, train: Features, store: Path) -> TaskCalibration:
+    """A task's calibration, from disk if it was measured before.
+
+    Args:
+        scorer: of the task.
+        train: features of its training images.
+        store: folder that keeps `calibrations`.
+
+    Raises:
+        ArtifactError: what is stored is damaged.
+    """
+
+    def make() -> tuple[Mapping[str, torch.Tensor], Mapping[str, object]]:
+        return TaskCalibration.measured(scorer, train).state(), {"kind": "calibration"}
+
+    made_from = [scorer.task.key, vars(scorer.options)]
+    tensors, _ = kept_artifact(store / "calibrations", scorer.task.name, made_from, make)
+    return TaskCalibration(**tensors)
+
+
+def _leaves_others(scorer: TaskScorer, image: int) -> bool:
+    """Whether stored patches of other images are left when an image's own are left out."""
+    bank = scorer.task.bank
+    return bank is None or bool((bank.owner != image).any())
+
+
+def _map_range(scorer: TaskScorer, train: Features, usable: Sequence[int]) -> torch.Tensor:
+    chosen = [usable[position] for position in calibration_subset(len(usable))]
+    patch_scores = scorer.training_patch_scores(train.patches, chosen)
+    maps = pixel_maps(patch_scores, scorer.options.eval_size, scorer.options.smoothing_sigma)
+    return torch.stack([maps.median(), maps.max()])

@@ -1,0 +1,109 @@
+"""A further task for a learned detector, without the images of those it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from moleflow_lib.datasets import Task, make_tasks, open_dataset
+from moleflow_lib.errors import ConfigError, DataError, problem_list
+from moleflow_lib.experiment import training_problems
+from moleflow_lib.features.store import FeatureStore
+from moleflow_lib.inference.calibration import Calibration, kept_calibration
+from moleflow_lib.inference.folder import DETECTOR, detector_folder
+from moleflow_lib.inference.learned import LearnedDetector
+from moleflow_lib.inference.saved import load_detector, save_detector
+from moleflow_lib.scoring.detector import ContinualDetector
+from moleflow_lib.training.trainer import MoLEContinualTrainer
+
+__all__ = ["learn_further", "learn_into"]
+
+
+def learn_further(
+    learned: LearnedDetector, dataset_root: str | Path, classes: Sequence[str], store: str | Path = ""
+) -> LearnedDetector:
+    """Learn further tasks on top of those a detector knows; no test image is needed.
+
+    What the earlier tasks keep stays as it is, so their scores stay the same to the bit. The router takes the
+    new prototypes in, and the limits of all tasks are measured anew: under the `tied` covariance they depend
+    on all tasks.
+
+    Args:
+        learned: what is known; it stays as it was.
+        dataset_root: folder that holds one folder a product, the new ones among them.
+        classes: the new tasks in order of arrival, `a+b` for two products at once.
+        store: folder that keeps features and tasks, so that an interrupted call continues; empty: nothing is
+            kept.
+
+    Raises:
+        ConfigError: no class is named, or a product is known already.
+        DataError: a product is not there or has too few images.
+        TrainingError: the loss was not finite.
+    """
+    tasks = _new_tasks(learned, dataset_root, classes)
+    with nullcontext(store) if store else TemporaryDirectory(prefix="moleflow-") as folder:
+        return _learned(learned, tasks, Path(folder))
+
+
+def learn_into(
+    run: str | Path,
+    dataset_root: str | Path,
+    classes: Sequence[str],
+    device: str = "auto",
+    backbone_weights: str | Path = "",
+) -> LearnedDetector:
+    """Learn further tasks into a saved detector; the folder holds the old one until the new one is whole.
+
+    Args:
+        run: the run's folder, whose `store` is used, or its `detector` folder.
+        dataset_root: folder that holds the new products.
+        classes: the new tasks in order of arrival.
+        device: auto, cpu or cuda.
+        backbone_weights: a local weights file.
+
+    Raises:
+        MoLEFlowError: see `load_detector` and `learn_further`; the folder stays as it was.
+    """
+    folder = detector_folder(run)
+    store = folder.parent / "store"
+    known = load_detector(folder, device, backbone_weights)
+    kept = store if folder.name == DETECTOR and store.is_dir() else ""
+    learned = learn_further(known, dataset_root, classes, kept)
+    save_detector(learned, folder)
+    return learned
+
+
+def _new_tasks(
+    learned: LearnedDetector, dataset_root: str | Path, classes: Sequence[str]
+) -> tuple[Task, ...]:
+    if not classes:
+        raise ConfigError("classes: expected the new products, e.g. --classes screw, got none")
+    known = {product for task in learned.tasks for product in task.split("+")}
+    again = [product for entry in classes for product in entry.split("+") if product in known]
+    if again:
+        raise ConfigError(
+            f"{', '.join(again)}: learned already; name new products alone "
+            f"(this detector knows {', '.join(learned.tasks)})"
+        )
+    tasks = make_tasks(open_dataset(dataset_root, classes), classes)
+    problems = training_problems(tasks, learned.config.score.prototype_weight)
+    if problems:
+        raise DataError(problem_list(f"{dataset_root} cannot be used as it is:", problems))
+    return tasks
+
+
+def _learned(known: LearnedDetector, tasks: Sequence[Task], folder: Path) -> LearnedDetector:
+    store = FeatureStore(folder / "features", known.extractor, known.config.data.resize)
+    trainer = MoLEContinualTrainer(known.detector, store.identity, folder / "tasks")
+    calibrations = list(known.calibration.tasks)
+    for task in tasks:
+        train = store.features(task.train, f"{task.name}-train")
+        trainer.learn(task.name, train)
+        scorer = trainer.detector.scorer(len(calibrations))
+        calibrations.append(kept_calibration(scorer, train, folder))
+    found = trainer.detector
+    config = known.config.with_(classes=tuple(task.name for task in found.tasks))
+    detector = ContinualDetector(found.flow, config, found.tasks, found.reference)
+    return LearnedDetector(detector, known.extractor, Calibration.of(calibrations, config))
