@@ -156,7 +156,7 @@ def _tiles(
     if mask.any():
         tiles.append(Tile(picture=outlined(_enlarged(image), _enlarged(mask)), label="mask"))
     heat[contour] = (120, 220, 255)
-    return [*tiles, Tile(picture=_enlarged(heat), label="map")]
+    return [*tiles, Tile(picture=_enlarged(heat), label="map", exact=True)]
 
 
 def _enlarged(picture: np.ndarray) -> np.ndarray:
