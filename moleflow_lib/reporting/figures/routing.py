@@ -44,7 +44,8 @@ def margins(names: Sequence[str], case: RoutingCase, kind: str) -> go.Figure:
                 y=own, name=f"{name}, {what}", marker_color=task_colour(task), boxpoints="outliers",
                 fillcolor="white" if label else None, showlegend=False,
             )
-    figure.update_yaxes(title="nearest other distance / own distance", type="log", tickvals=log_ticks([1, *case.margin]))
+    ticks = log_ticks([1, *case.margin])
+    figure.update_yaxes(title="nearest other distance / own distance", type="log", tickvals=ticks)
     figure.add_hline(y=1, line_dash="dash", line_color="#D55E00")
     figure.add_annotation(x=0, xref="paper", y=0, text="wrong below", showarrow=False, yanchor="top", xanchor="left")  # log10(1)
     return captioned(

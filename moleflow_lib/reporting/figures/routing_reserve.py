@@ -42,7 +42,8 @@ def accuracy_by_images(rows: Rows, images: RouterImages) -> go.Figure:
         title="training images a task", type="log", tickvals=_apart(sizes),
         ticktext=[str(size) if size != sizes[-1] else f"all ({size})" for size in _apart(sizes)],
     )
-    figure.update_yaxes(title="routing accuracy", range=bounded(row[end] for row in rows for end in ("low", "high")))
+    reached = [row[end] for row in rows for end in ("low", "high")]
+    figure.update_yaxes(title="routing accuracy", range=bounded(reached))
     smallest = min(len(x) for x in images.train)
     return captioned(
         figure, "How many images does a prototype need?",
@@ -65,7 +66,8 @@ def small_task(rows: Rows, images: RouterImages) -> go.Figure:
                 x=[row["images"] for row in picked], y=[row[key] for row in picked], name=kind, showlegend=column == 1,
                 text=[f"{row['task']}, most lost to {row['lost_to']}" for row in picked], row=1, col=column, **_LOOK[kind],
             )
-    figure.update_xaxes(title="training images of the small task", type="log", tickvals=_apart({row["images"] for row in rows}))
+    ticks = _apart({row["images"] for row in rows})
+    figure.update_xaxes(title="training images of the small task", type="log", tickvals=ticks)
     figure.update_yaxes(title="share of test images", col=1)
     figure.update_yaxes(range=[-0.03, 1.03])
     return captioned(
@@ -130,7 +132,7 @@ def reserve(rows: Rows, images: RouterImages) -> go.Figure:
 
 
 def _apart(sizes: Iterable[int]) -> list[int]:
-    """Numbers of images to label on a logarithmic axis, from the largest down, none so near that labels touch."""
+    """Numbers of images to label on a logarithmic axis, none so near to the next that labels touch."""
     kept: list[int] = []
     for size in sorted(sizes, reverse=True):
         if not kept or kept[-1] / size >= (1.6 if len(kept) == 1 else 1.25):

@@ -1,4 +1,4 @@
-"""Sheets of pictures for judging: tiles that wrap on a narrow page, grow when clicked, and say what they show.
+"""Sheets of pictures for judging: tiles that wrap on a narrow page, grow when clicked, say what they show.
 
 A sheet is HTML that needs neither a script nor plotly.js, so every viewer shows it: JupyterLab, plain
 nbconvert, a report on a phone or on paper.
@@ -27,11 +27,12 @@ _STYLE = """<style>
 .mf-tile { margin: 0; flex: 0 1 224px; min-width: 150px; }
 .mf-tile label { display: block; cursor: zoom-in; }
 .mf-tile img { display: block; width: 100%; height: auto; border-radius: 3px; }
-.mf-tile span, .mf-case > figcaption { display: block; font-size: .8rem; line-height: 1.35; overflow-wrap: anywhere; }
+.mf-tile span, .mf-case > figcaption { display: block; font-size: .8rem; line-height: 1.35;
+  overflow-wrap: anywhere; }
 .mf-tile input { position: absolute; opacity: 0; }
 .mf-tile input:focus-visible + img { outline: 3px solid #0072b2; }
-.mf-tile input:checked + img { position: fixed; inset: 0; z-index: 99; width: 100vw; height: 100vh; object-fit: contain;
-  background: #000d; cursor: zoom-out; border-radius: 0; }
+.mf-tile input:checked + img { position: fixed; inset: 0; z-index: 99; width: 100vw; height: 100vh;
+  object-fit: contain; background: #000d; cursor: zoom-out; border-radius: 0; }
 .mf-bar { display: flex; gap: 8px; align-items: center; font-size: .8rem; margin: .6rem 0; flex-wrap: wrap; }
 .mf-bar img { width: 224px; height: 14px; }
 @media (max-width: 600px) { .mf-tile { flex: 0 1 calc(50% - 3px); } }
@@ -80,9 +81,7 @@ class Sheet:
         return [tile for _, cases in self.rows for case in cases for tile in case.tiles]
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f'<h5>{html_text(name)}</h5><div class="mf-cases">{"".join(map(_case, cases))}</div>' for name, cases in self.rows
-        )
+        rows = "".join(_row(name, cases) for name, cases in self.rows)
         return (
             f'{_STYLE}<figure class="mf-sheet"><h4>{html_text(self.title)}</h4>{self._bar()}{rows}'
             f"<figcaption>{html_text(self.caption)}</figcaption></figure>"
@@ -104,7 +103,7 @@ class Sheet:
 def data_address(picture: np.ndarray, exact: bool = False) -> str:
     """A picture (H, W, 3) uint8 as the address of an image.
 
-    A map is PNG with every pixel as it is; a photo is JPEG at a quality whose traces do not show, a third of the size.
+    A map is PNG with every pixel as it is; a photo is JPEG whose traces do not show, a third of the size.
 
     Args:
         picture: the pixels.
@@ -117,6 +116,10 @@ def data_address(picture: np.ndarray, exact: bool = False) -> str:
     return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
+def _row(name: str, cases: Sequence[Case]) -> str:
+    return f'<h5>{html_text(name)}</h5><div class="mf-cases">{"".join(map(_case, cases))}</div>'
+
+
 def _case(case: Case) -> str:
     tiles = "".join(_tile(tile, case.name) for tile in case.tiles)
     caption = f"<figcaption>{html_text(case.name)}</figcaption>" if case.name else ""
@@ -127,6 +130,7 @@ def _tile(tile: Tile, of: str) -> str:
     words = html_text(f"{tile.label}: {of}" if of else tile.label)
     side = tile.picture.shape[1]
     return (
-        f'<div class="mf-tile"><label><input type="checkbox" aria-label="enlarge {words}"><img width="{side}" alt="{words}" '
-        f'src="{data_address(tile.picture, tile.exact)}"></label><span>{html_text(tile.label)}</span></div>'
+        f'<div class="mf-tile"><label><input type="checkbox" aria-label="enlarge {words}">'
+        f'<img width="{side}" alt="{words}" src="{data_address(tile.picture, tile.exact)}"></label>'
+        f"<span>{html_text(tile.label)}</span></div>"
     )

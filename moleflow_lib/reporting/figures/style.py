@@ -1,4 +1,4 @@
-"""One look for every figure: template, colours that a task keeps in all notebooks, captions, axes that can be."""
+"""One look for every figure: template, colours that a task keeps in all notebooks, captions, axes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from moleflow_lib.reporting.escaping import plot_text
 from moleflow_lib.reporting.figures.drawn import Drawn, described, with_plain_labels
 
 __all__ = [
-    "DEFECTIVE", "NORMAL", "bounded", "captioned", "composed", "heat_colours", "heat_overlay", "log_ticks", "outlined",
-    "png_bytes", "task_colour",
+    "DEFECTIVE", "NORMAL", "bounded", "captioned", "composed", "heat_colours", "heat_overlay", "log_ticks",
+    "outlined", "png_bytes", "task_colour",
 ]
 
 # Okabe & Ito 2008, then Tol's muted set: told apart with any colour vision, enough for 15 tasks.
@@ -47,7 +47,7 @@ def task_colour(index: int) -> str:
 
 
 def captioned(figure: go.Figure, title: str, caption: str, height: int = 420) -> Drawn:
-    """Give a figure its title, the house template, its caption and its description, and make every label plain text."""
+    """Give a figure its title, the house template, caption and description; labels become text."""
     drawn = Drawn(with_plain_labels(figure))
     meta = {"caption": caption, "alt": described(drawn, title)}
     return drawn.update_layout(template=_TEMPLATE, title_text=plot_text(title), height=height, meta=meta)
@@ -81,8 +81,10 @@ def log_ticks(values: Iterable[float | None], most: int = 6) -> list[float]:
     if not known:
         return [1]
     decades = range(int(np.floor(np.log10(min(known)))), int(np.ceil(np.log10(max(known)))) + 1)
+    least = min(known) / 1.3
+    most_value = max(known) * 1.3
     for digits in ((1, 2, 5), (1, 3), (1,)):
-        found = [float(f"{k}e{d}") for d in decades for k in digits if min(known) / 1.3 <= k * 10.0**d <= max(known) * 1.3]
+        found = [v for v in (float(f"{k}e{d}") for d in decades for k in digits) if least <= v <= most_value]
         if len(found) <= most:
             break
     every = max(1, -(-len(found) // most))

@@ -75,11 +75,13 @@ def score_histogram(evaluator: TaskEvaluator) -> go.Figure:
         title=f"image score above the lowest ({evaluator.config.score.image_unit} + 1)",
         tickvals=decades, ticktext=[f"{10.0**d:g}" for d in decades],
     )
-    tallest = max(np.histogram(own, _edges(bins))[0].max() for own in (heights[evaluator.labels == n] for n in (0, 1)))
+    kinds = [heights[evaluator.labels == label] for label in (0, 1)]
+    tallest = max(np.histogram(own, _edges(bins))[0].max() for own in kinds)
     figure.update_yaxes(title="test images", dtick=max(1, int(tallest) // 6), rangemode="tozero")
     return captioned(
         figure, f"Scores of {evaluator.task.name}",
-        "Test images under their own task's parts, on a logarithmic axis: right is more anomalous. What overlaps cannot be told apart by any threshold.",
+        "Test images under their own task's parts, on a logarithmic axis: right is more anomalous. "
+        "What overlaps cannot be told apart by any threshold.",
     )
 
 

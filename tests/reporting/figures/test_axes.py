@@ -27,11 +27,15 @@ def figures(learned: Experiment) -> list[go.Figure]:
     case = study.routing_cases(evaluators, "tied")
     names, kinds, result = list(images.names), tuple(COVARIANCES)[:2], learned.evaluate()
     return [
-        continual.metric_over_time(result, "image_auroc"), continual.r_matrices(result, "image_auroc", 0),
-        training.score_histogram(evaluators[0]), routing.confusion_matrix(names, case, "tied"), routing.margins(names, case, "tied"),
+        continual.metric_over_time(result, "image_auroc"),
+        continual.r_matrices(result, "image_auroc", 0),
+        training.score_histogram(evaluators[0]),
+        routing.confusion_matrix(names, case, "tied"),
+        routing.margins(names, case, "tied"),
         routing.variant_accuracy(study.study_routers(evaluators)),
         routing_reserve.accuracy_by_images(study.accuracy_by_sample_size(images), images),
-        routing_reserve.small_task(study.small_task_rows(images), images), routing_reserve.pair_errors(images, kinds),
+        routing_reserve.small_task(study.small_task_rows(images), images),
+        routing_reserve.pair_errors(images, kinds),
         routing_reserve.reserve(study.accuracy_by_task_count(images), images),
         routing_trust.reliability(study.calibration_rows(images), kinds),
         routing_trust.unknown_products(study.unknown_rows(images, 0.95), 0.95),
@@ -39,7 +43,7 @@ def figures(learned: Experiment) -> list[go.Figure]:
 
 
 def _wrong_axes(figure: go.Figure) -> Iterator[str]:
-    """Axes of shares without ends inside what a share can be; axes named like the first of their row included."""
+    """Axes of shares without ends inside what a share can be."""
     titles = " ".join(axis.title.text or "" for axis in figure.select_yaxes())
     for axis in figure.select_yaxes():
         if not _SHARE.search(axis.title.text or titles) or axis.type == "category":
@@ -73,7 +77,10 @@ def test_labels_of_logarithmic_axes_do_not_touch(figures: list[go.Figure]) -> No
 def test_every_figure_has_caption_description_and_picture(figures: list[go.Figure]) -> None:
     for figure in figures:
         svg = figure._bundle()["image/svg+xml"]
-        assert figure.layout.meta["caption"] and len(figure.layout.meta["alt"]) > len(figure.layout.title.text) + 5
+        assert (
+            figure.layout.meta["caption"]
+            and len(figure.layout.meta["alt"]) > len(figure.layout.title.text) + 5
+        )
         assert svg.startswith("<svg") and "nan" not in svg and re.search(r"<(circle|path|rect)[^>]*>", svg)
 
 
