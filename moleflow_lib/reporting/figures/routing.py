@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 from sklearn.decomposition import PCA
 
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
-from moleflow_lib.reporting.figures.style import DEFECTIVE, NORMAL, captioned, log_ticks, task_colour
+from moleflow_lib.reporting.figures.style import DEFECTIVE, NORMAL, captioned, log_ticks, share_axis, task_colour
 from moleflow_lib.studies.routing import RoutingCase
 
 __all__ = ["confusion_matrix", "margins", "prototype_map", "variant_accuracy", "wrong_route_matrix"]
@@ -95,7 +95,7 @@ def variant_accuracy(rows: Sequence[Mapping[str, object]]) -> go.Figure:
             x=[row["variant"] for row in known], y=[row[key] for row in known], name=label, marker_color=colour,
             error_y={"type": "data", "array": above, "arrayminus": below},
         )
-    figure.update_yaxes(title="routing accuracy", range=[0, 1.02], tickvals=[0, 0.2, 0.4, 0.6, 0.8, 1])
+    figure.update_yaxes(title="routing accuracy", **share_axis([0, 1]))
     figure.update_xaxes(title="covariance estimate", categoryarray=names)
     return captioned(
         figure, "Which distance routes best",

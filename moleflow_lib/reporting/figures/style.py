@@ -16,7 +16,7 @@ from moleflow_lib.reporting.figures.drawn import Drawn, described, with_plain_la
 
 __all__ = [
     "DEFECTIVE", "NORMAL", "bounded", "captioned", "composed", "heat_colours", "heat_overlay", "log_ticks",
-    "outlined", "png_bytes", "task_colour",
+    "outlined", "png_bytes", "share_axis", "task_colour",
 ]
 
 # Okabe & Ito 2008, then Tol's muted set: told apart with any colour vision, enough for 15 tasks.
@@ -69,6 +69,21 @@ def bounded(values: Iterable[float | None], low: float = 0.0, high: float = 1.0)
     pad = max(0.1 * (most - least), 0.04 * (high - low))
     edge = min(0.02 * (high - low), max(0.2 * pad, 0.01 * (high - low)))
     return [round(max(least - pad, low - edge), 6), round(min(most + pad, high + edge), 6)]
+
+
+def share_axis(values: Iterable[float | None]) -> dict[str, list[float]]:
+    """Ends and labels of an axis of shares: `bounded`, and no label below 0 or above 1.
+
+    >>> share_axis([0.98, 1.0])["tickvals"], share_axis([])["tickvals"]
+    ([0.94, 0.96, 0.98, 1.0], [0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    """
+    ends = bounded(values)
+    low = max(ends[0], 0.0)
+    high = min(ends[1], 1.0)
+    step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2) if (high - low) / step <= 5.5)
+    first = int(np.ceil(low / step - 1e-9))
+    last = int(np.floor(high / step + 1e-9))
+    return {"range": ends, "tickvals": [round(n * step, 4) for n in range(first, last + 1)]}
 
 
 def log_ticks(values: Iterable[float | None], most: int = 6) -> list[float]:

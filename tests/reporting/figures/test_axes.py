@@ -50,7 +50,7 @@ def _wrong_axes(figure: go.Figure) -> Iterator[str]:
             continue
         if axis.range is None or axis.range[0] < -_SLACK or axis.range[1] > 1 + _SLACK:
             yield f"{figure.layout.title.text}: {axis.title.text} {axis.range}"
-        if axis.tickvals is not None and not all(0 <= tick <= 1 for tick in axis.tickvals):
+        if axis.tickvals is None or not all(0 <= tick <= 1 for tick in axis.tickvals):
             yield f"{figure.layout.title.text}: labels {axis.tickvals}"
 
 
@@ -60,8 +60,8 @@ def test_axes_of_shares_end_where_shares_end(figures: list[go.Figure]) -> None:
 
 def test_a_wrong_axis_would_be_found() -> None:
     figure = go.Figure(go.Scatter(y=[1, 1])).update_yaxes(title="routing accuracy")
-    assert len(list(_wrong_axes(captioned(figure, "t", "c")))) == 1
-    assert len(list(_wrong_axes(captioned(figure.update_yaxes(range=[0, 2]), "t", "c")))) == 1
+    assert len(list(_wrong_axes(captioned(figure, "t", "c")))) >= 1
+    assert len(list(_wrong_axes(captioned(figure.update_yaxes(range=[0, 2]), "t", "c")))) >= 1
 
 
 def test_labels_of_logarithmic_axes_do_not_touch(figures: list[go.Figure]) -> None:
