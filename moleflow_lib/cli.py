@@ -43,7 +43,8 @@ def _run(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     notebook = Path(options.notebook)
     if not notebook.is_file():
-        raise NotebookError(f"no file {notebook}; give an executed notebook, e.g. reports/executed/02_base_task.ipynb")
+        example = "reports/executed/02_base_task.ipynb"
+        raise NotebookError(f"no file {notebook}; give an executed notebook, e.g. {example}")
     into = Path(options.into) if options.into else notebook.with_suffix(".html")
     into.parent.mkdir(parents=True, exist_ok=True)
     render_report(notebook, into, single_file=options.single_file)
@@ -140,7 +141,8 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(act=_run)
     report = commands.add_parser("report", help="render an executed notebook to HTML")
     report.add_argument("notebook", metavar="NOTEBOOK.ipynb", help="a notebook with its outputs")
-    report.add_argument("--into", default="", metavar="FILE", help="the HTML to write; beside the notebook if left out")
+    beside = "the HTML to write; beside the notebook if left out"
+    report.add_argument("--into", default="", metavar="FILE", help=beside)
     report.add_argument("--single-file", action="store_true", help=alone)
     report.set_defaults(act=_report)
     _add_score(commands)

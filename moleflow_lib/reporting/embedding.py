@@ -1,4 +1,4 @@
-"""A figure inside a page: data that plotly.js draws, a picture for where it cannot, title, caption and a description."""
+"""A figure inside a page: data for plotly.js, a picture where that is missing, title, caption."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ PLOTLY = "application/vnd.plotly.v1+json"
 _PANEL_WIDTH = 290  # pixels that a panel needs to be read; a narrower page scrolls the figure
 _CATEGORY_WIDTH = 34
 _MISSING = (
-    "Drawn without plotly.js (the file plotly.min.js is not beside this page), so nothing here can be hovered or zoomed."
+    "Drawn without plotly.js (the file plotly.min.js is not beside this page), so nothing here can be "
+    "hovered or zoomed."
 )
 
 
@@ -29,15 +30,17 @@ def figure_html(figure: Mapping, picture: str = "") -> str:
     layout = dict(figure["layout"])
     title = (layout.pop("title", None) or {}).get("text", "")
     meta = layout.get("meta") or {}
-    data = json.dumps({"data": figure["data"], "layout": layout}).replace("</", "<\\/").replace("<!--", "<\\u0021--")
+    data = json.dumps({"data": figure["data"], "layout": layout}).replace("<", "\\u003c")
     label = escape(meta.get("alt") or f"Figure: {unescape(title)}", quote=True)
     static = f'<img alt="{label}" src="{picture_source(picture)}">' if picture else ""
+    size = f"height:{layout.get('height', 450)}px;min-width:{_width(figure)}px"
+    caption = link_words(escape(meta.get("caption", "")))
     return (
-        f'<figure class="plot"><h4>{escape(unescape(title))}</h4><div class="scroll" tabindex="0" role="region" '
-        f'aria-label="{label}"><div class="drawing" role="img" aria-label="{label}" '
-        f'style="height:{layout.get("height", 450)}px;min-width:{_width(figure)}px"></div>'
+        f'<figure class="plot"><h4>{escape(unescape(title))}</h4>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}">'
+        f'<div class="drawing" role="img" aria-label="{label}" style="{size}"></div>'
         f'<div class="static">{static}<p class="note">{_MISSING}</p></div></div>'
-        f'<script type="{PLOTLY}">{data}</script><figcaption>{link_words(escape(meta.get("caption", "")))}</figcaption></figure>'
+        f'<script type="{PLOTLY}">{data}</script><figcaption>{caption}</figcaption></figure>'
     )
 
 

@@ -1,4 +1,4 @@
-"""The first page of a run: whether it went well, one sentence of answer a notebook, its numbers, and the rest folded."""
+"""The first page of a run: whether it went well, one answer a notebook, its numbers, the rest folded."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def write_index(out: Path, config: ExperimentConfig, tasks: Sequence[str], entri
         config=config, tasks=tasks, failed=failed, entries=[_row(entry, out) for entry in entries],
         state="failed" if failed else "done" if finished else "running", css=Markup(page_css()),
         earlier=sorted(path.name for path in out.glob("[0-9][0-9]_*.html") if path.name not in own),
-        device=str(resolve_device(config.run.device)), provenance_html=Markup(provenance_table(config)._repr_html_()),
+        device=str(resolve_device(config.run.device)),
+        provenance_html=Markup(provenance_table(config)._repr_html_()),
     )
     write_bytes(out / "index.html", page.encode(errors="backslashreplace"))
 
@@ -85,7 +86,8 @@ def _tiles(out: Path, entry: Entry) -> list[dict[str, object]]:
     if entry.state != "done" or not path.is_file():
         return []
     tiles = read_json(path).get("tiles") or []
-    return [{key: _shown(tile.get(key)) for key in ("label", "value", "interval", "against")} for tile in tiles]
+    keys = ("label", "value", "interval", "against")
+    return [{key: _shown(tile.get(key)) for key in keys} for tile in tiles]
 
 
 def _shown(value: object) -> str:

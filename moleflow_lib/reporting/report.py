@@ -1,4 +1,4 @@
-"""One HTML file from one executed notebook: a failure or the summary first, nothing fetched, nothing hidden."""
+"""One HTML file from one executed notebook: a failure or the summary first, nothing fetched or hidden."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def render_report(notebook: Path, into: Path, failure: str = "", single_file: bo
     figures = sum(_prepare(cell, errors) for cell in cells)
     page = {
         "title": notebook_title(book), "errors": errors, "warnings": warnings, "headings": _headings(cells),
-        "definitions": DEFINITIONS, "failure": visible(failure or (errors[0].splitlines()[-1] if errors else "")),
+        "definitions": DEFINITIONS, "failure": visible(failure or _last_line(errors)),
         "css": page_css() + _code_css(), "script": (TEMPLATES / "report.js").read_text(),
         "nonce": hashlib.sha256(notebook.read_bytes()).hexdigest()[:32], "index": not single_file,
         **_drawing_library(figures, into.parent, single_file),
@@ -64,7 +64,7 @@ def render_report(notebook: Path, into: Path, failure: str = "", single_file: bo
     book.cells = cells
     exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(TEMPLATES)])
     exporter.register_filter("picture_source", picture_source)
-    html, _ = exporter.from_notebook_node(book, {"report": page})
+    html = exporter.from_notebook_node(book, {"report": page})[0]
     write_bytes(into, html.encode(errors="backslashreplace"))
 
 
@@ -86,6 +86,11 @@ def output_error(output: NotebookNode) -> str:
     """The traceback of a failed cell as plain text."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output.traceback)) or f"{output.ename}: {output.evalue}"
     return visible(plain, keep="\n\t")
+
+
+def _last_line(errors: list[str]) -> str:
+    """What the first error says at its end; nothing without errors."""
+    return errors[0].splitlines()[-1] if errors else ""
 
 
 def _read(notebook: Path) -> NotebookNode:
@@ -117,7 +122,8 @@ def _code_css() -> str:
     """Colours of code, by day and by night."""
     dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
     light = HtmlFormatter(style="default").get_style_defs(".highlight")
-    return f"@media (prefers-color-scheme: light), print {{ {light} }} @media (prefers-color-scheme: dark) and screen {{ {dark} }}"
+    by_day = f"@media (prefers-color-scheme: light), print {{ {light} }}"
+    return f"{by_day} @media (prefers-color-scheme: dark) and screen {{ {dark} }}"
 
 
 def _arranged(book: NotebookNode) -> list[NotebookNode]:
@@ -173,7 +179,7 @@ def _shown(output: NotebookNode, errors: list[str]) -> Iterator[NotebookNode]:
 
 
 def _markdown(source: str, escape_html: bool) -> str:
-    """Markdown as HTML without links that run something; of outputs, whose text comes from data, no HTML passes."""
+    """Markdown as HTML without links that run something; of outputs, made from data, no HTML passes."""
     renderer = IPythonRenderer(escape=escape_html, allow_harmful_protocols=False, exclude_anchor_links=True)
     return MarkdownWithMath(renderer=renderer).render(source)
 
@@ -187,7 +193,8 @@ def _warnings(book: NotebookNode) -> Iterator[str]:
     for cell in book.cells:
         streams = (output for output in cell.get("outputs", []) if output.output_type == "stream")
         text = "".join(output.text for output in streams if output.name == "stderr")
-        kept = [visible(line) for line in re.split(r"[\r\n]+", text) if line.strip() and not _BAR.search(line)]
+        lines = re.split(r"[\r\n]+", text)
+        kept = [visible(line) for line in lines if line.strip() and not _BAR.search(line)]
         if kept:
             yield "\n".join(kept)
 

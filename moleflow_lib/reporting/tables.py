@@ -73,8 +73,9 @@ class Table:
         align = "".join("r" if any(_is_number(row.get(name)) for row in self.rows) else "l" for name in self.columns)
         head, *body = (" & ".join(_latex(text) for text in line) + r" \\" for line in self._lines())
         return "\n".join([
-            r"\begin{table}", r"\centering", rf"\caption{{{_latex(self.caption)}}}", rf"\begin{{tabular}}{{{align}}}",
-            r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", r"\end{table}",
+            r"\begin{table}", r"\centering", rf"\caption{{{_latex(self.caption)}}}",
+            rf"\begin{{tabular}}{{{align}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule",
+            r"\end{tabular}", r"\end{table}",
         ])
 
     def _repr_html_(self) -> str:
@@ -83,10 +84,12 @@ class Table:
         head = "".join(_head(name) for name in self.columns)
         body = "".join(self._row(row) for row in self.rows)
         label = html_text(self.caption.split(".")[0])
+        wide = " wide" if len(self.columns) > _WIDE else ""
+        caption = f"<caption>{html_text(self.caption)} {self._downloads()}</caption>"
         return (
-            f'<div class="scroll{" wide" if len(self.columns) > _WIDE else ""}" tabindex="0" role="region" '
-            f'aria-label="Table: {label}" style="overflow-x:auto"><table class="sortable"><caption>{html_text(self.caption)} '
-            f"{self._downloads()}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+            f'<div class="scroll{wide}" tabindex="0" role="region" aria-label="Table: {label}" '
+            f'style="overflow-x:auto"><table class="sortable">{caption}'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         )
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Names from outside stay text in every output: pages, Markdown, figures, tables to take away, the terminal."""
+"""Names from outside stay text in every output: pages, figures, tables to take away, the terminal."""
 
 from __future__ import annotations
 
@@ -26,17 +26,44 @@ from moleflow_lib.reporting.tables import Table
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 IMAGE = "<img src=x onerror=\"document.title='x'\">"
 LINK = "[c](javascript:alert(1))"
-NAMES = (IMAGE, LINK, "</script><script>document.title='x'</script>", "`<b onclick=alert(1)>`", "<a href=\"javascript:alert(1)\">a</a>")
-PARTS = ("figure", "table", "summary", "markdown", "stdout", "stderr", "error", "parameters", "text", "failure")
+NAMES = (
+    IMAGE,
+    LINK,
+    "</script><script>document.title='x'</script>",
+    "`<b onclick=alert(1)>`",
+    '<a href="javascript:alert(1)">a</a>',
+)
+PARTS = (
+    "figure",
+    "table",
+    "summary",
+    "markdown",
+    "stdout",
+    "stderr",
+    "error",
+    "parameters",
+    "text",
+    "failure",
+)
 
 
 def _book(part: str, name: str) -> tuple[nbformat.NotebookNode, str]:
     """A notebook in which the name stands in one kind of place; and the failure handed over beside it."""
     outputs = {
-        "figure": lambda: [v4.new_output("display_data", data=captioned(
-            go.Figure(go.Bar(x=[name], y=[1], name=name, text=[name])), f"Of {name}", f"About {name}.")._bundle())],
-        "table": lambda: [v4.new_output("display_data", data={"text/html": Table([{name: name}], name)._repr_html_()})],
-        "summary": lambda: [v4.new_output("display_data", data={"text/html": show_summary([name, name]).data})],
+        "figure": lambda: [
+            v4.new_output(
+                "display_data",
+                data=captioned(
+                    go.Figure(go.Bar(x=[name], y=[1], name=name, text=[name])), f"Of {name}", f"About {name}."
+                )._bundle(),
+            )
+        ],
+        "table": lambda: [
+            v4.new_output("display_data", data={"text/html": Table([{name: name}], name)._repr_html_()})
+        ],
+        "summary": lambda: [
+            v4.new_output("display_data", data={"text/html": show_summary([name, name]).data})
+        ],
         "markdown": lambda: [v4.new_output("display_data", data={"text/markdown": f"- {name}"})],
         "stdout": lambda: [v4.new_output("stream", name="stdout", text=name)],
         "stderr": lambda: [v4.new_output("stream", name="stderr", text=name)],
@@ -45,8 +72,11 @@ def _book(part: str, name: str) -> tuple[nbformat.NotebookNode, str]:
     }.get(part, list)()
     tags = ["summary"] if part == "summary" else []
     source = f"classes = {name!r}" if part == "parameters" else "run()"
-    cells = [v4.new_markdown_cell("# T\n\nWords."), v4.new_markdown_cell("## S"),
-             v4.new_code_cell(source, outputs=outputs, metadata={"tags": tags})]
+    cells = [
+        v4.new_markdown_cell("# T\n\nWords."),
+        v4.new_markdown_cell("## S"),
+        v4.new_code_cell(source, outputs=outputs, metadata={"tags": tags}),
+    ]
     return v4.new_notebook(cells=cells), name if part == "failure" else ""
 
 
@@ -56,11 +86,26 @@ def _live(html: str, folder: Path) -> tuple[str, str]:
         pytest.skip("no Chromium on this machine: install it to check reports in a browser")
     (folder / "page.html").write_text(html)
     done = subprocess.run(
-        [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=4000", f"--user-data-dir={folder / 'profile'}",
-         "--dump-dom", (folder / "page.html").as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
+        [
+            BROWSER,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--host-resolver-rules=MAP * ~NOTFOUND",
+            "--virtual-time-budget=4000",
+            f"--user-data-dir={folder / 'profile'}",
+            "--dump-dom",
+            (folder / "page.html").as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     )
     return re.search(r"<title>(.*?)</title>", done.stdout).group(1), done.stdout
 
@@ -87,7 +132,7 @@ def _dangers(dom: str) -> list[str]:
 
 
 def test_the_search_for_dangers_finds_them() -> None:
-    assert len(_dangers(f"<body><p>{IMAGE}</p><a href=\"javascript:alert(1)\">c</a></body>")) == 3
+    assert len(_dangers(f'<body><p>{IMAGE}</p><a href="javascript:alert(1)">c</a></body>')) == 3
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -102,8 +147,12 @@ def test_a_hostile_name_stays_text_in_a_report(part: str, tmp_path: Path) -> Non
 
 
 def test_a_hostile_name_stays_text_in_the_index(tmp_path: Path) -> None:
-    config = ExperimentConfig.from_params({"preset": "demo", "out_dir": str(tmp_path), "device": "cpu", "dataset_root": IMAGE})
-    (tmp_path / "a.result.json").write_text('{"tiles": [{"label": "<img src=x onerror=1>", "value": 0.5, "against": "<b>"}]}')
+    config = ExperimentConfig.from_params(
+        {"preset": "demo", "out_dir": str(tmp_path), "device": "cpu", "dataset_root": IMAGE}
+    )
+    (tmp_path / "a.result.json").write_text(
+        '{"tiles": [{"label": "<img src=x onerror=1>", "value": 0.5, "against": "<b>"}]}'
+    )
     (tmp_path / "01_<img src=x onerror=alert(1)>.html").write_text("earlier")
     entries = [
         Entry(source=Path("a.ipynb"), title=IMAGE, question=LINK, state="done", summary=list(NAMES)),
@@ -111,17 +160,26 @@ def test_a_hostile_name_stays_text_in_the_index(tmp_path: Path) -> None:
     ]
     write_index(tmp_path, config, NAMES, entries)
     title, dom = _live((tmp_path / "index.html").read_text(), tmp_path)
-    assert title == "MoLE-Flow run: demo" and _dangers(dom) == [] and "onerror" in dom and "&lt;img src=x onerror=1&gt;" in dom
+    assert (
+        title == "MoLE-Flow run: demo"
+        and _dangers(dom) == []
+        and "onerror" in dom
+        and "&lt;img src=x onerror=1&gt;" in dom
+    )
 
 
 def test_no_page_lets_a_script_run_that_is_not_ours(tmp_path: Path) -> None:
     book, _ = _book("text", "x")
-    book.cells[2].outputs.append(v4.new_output("display_data", data={"text/html": f"{IMAGE}<script>document.title='x'</script>"}))
+    book.cells[2].outputs.append(
+        v4.new_output("display_data", data={"text/html": f"{IMAGE}<script>document.title='x'</script>"})
+    )
     nbformat.write(book, tmp_path / "b.ipynb")
     render_report(tmp_path / "b.ipynb", tmp_path / "b.html")
     html = (tmp_path / "b.html").read_text()
     assert _live(html, tmp_path)[0] == "T"
-    assert _live(html.replace("Content-Security-Policy", "none"), tmp_path)[0] == "x", "without the policy it would run"
+    assert _live(html.replace("Content-Security-Policy", "none"), tmp_path)[0] == "x", (
+        "without the policy it would run"
+    )
     policy = re.search(r"script-src[^;\"]*", html).group()
     assert "unsafe" not in policy and "'nonce-" in policy
 
@@ -136,13 +194,25 @@ def test_cells_that_begin_like_a_formula_are_text_in_a_spreadsheet() -> None:
 def test_terminals_get_no_control_characters() -> None:
     name = "a\x1b]0;owned\x07\x9b31m\u202eb\udc80"
     table = Table([{"task": name}], name)
-    for shown in (visible(name), repr(table), table.to_latex(), table.to_csv(), table._repr_html_(), markdown_text(name)):
+    for shown in (
+        visible(name),
+        repr(table),
+        table.to_latex(),
+        table.to_csv(),
+        table._repr_html_(),
+        markdown_text(name),
+    ):
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\udc80]", shown)
         shown.encode()
 
 
 def test_labels_of_figures_are_text_and_categories() -> None:
-    figure = captioned(go.Figure(go.Bar(x=["<b>1</b>", "2021-01-01", "7"], y=[1, 2, 3], name="$x$")), "a < b", "c < d")
-    assert list(figure.data[0].x) == ["&lt;b&gt;1&lt;/b&gt;", "2021-01-01", "7"] and figure.data[0].name == "&#36;x&#36;"
+    figure = captioned(
+        go.Figure(go.Bar(x=["<b>1</b>", "2021-01-01", "7"], y=[1, 2, 3], name="$x$")), "a < b", "c < d"
+    )
+    assert (
+        list(figure.data[0].x) == ["&lt;b&gt;1&lt;/b&gt;", "2021-01-01", "7"]
+        and figure.data[0].name == "&#36;x&#36;"
+    )
     assert figure.layout.title.text == "a &lt; b" and figure.layout.meta["caption"] == "c < d"
     assert figure.layout.xaxis.type == "category", "names that look like numbers or dates are names"

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from moleflow_lib.metrics import HEADLINES
-from moleflow_lib.reporting.figures.style import bounded, captioned
+from moleflow_lib.reporting.figures.style import captioned, share_axis
 from moleflow_lib.reporting.text.words import title
 from moleflow_lib.studies.baselines.comparison import METHOD, Comparison, Estimate
 
@@ -27,7 +27,7 @@ def method_intervals(comparison: Comparison) -> go.Figure:
                 mode="markers", name=way, legendgroup=way, showlegend=column == 1, row=1, col=column,
                 marker={"symbol": symbol, "size": 9, "color": ["#D55E00" if name == METHOD else "#0072B2" for name in names]},
             )
-        figure.update_xaxes(range=bounded(_reached(comparison, names, metric)), col=column)
+        figure.update_xaxes(**share_axis(_reached(comparison, names, metric)), col=column)
     figure.update_yaxes(tickvals=[-row for row in range(len(names))], ticktext=[title(name) for name in names])
     figure.update_xaxes(title="mean over tasks")
     return captioned(

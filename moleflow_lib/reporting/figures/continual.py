@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from moleflow_lib.evaluation.continual import ContinualResult
-from moleflow_lib.reporting.figures.style import bounded, captioned, task_colour
+from moleflow_lib.reporting.figures.style import captioned, share_axis, task_colour
 from moleflow_lib.reporting.text.words import title
 from moleflow_lib.scoring.task_parts import TaskHistory
 
@@ -45,7 +45,7 @@ def metric_over_time(result: ContinualResult, metric: str) -> go.Figure:
             x=list(result.classes[j:]), y=values[j:], name=name, mode="lines+markers", line_color=task_colour(j)
         )
     figure.update_xaxes(title="after learning", categoryorder="array", categoryarray=list(result.classes))
-    figure.update_yaxes(title=f"routed {title(metric)}", range=bounded(shown))
+    figure.update_yaxes(title=f"routed {title(metric)}", **share_axis(shown))
     return captioned(
         figure, f"What later tasks do to earlier ones, {title(metric)}",
         "A flat line is a task that keeps what it learned. With a router, lines can only fall through wrong routes.",
@@ -79,7 +79,7 @@ def control_comparison(result: ContinualResult, control: ContinualResult, backbo
     for name, run, colour in ((backbone, result, "#0072B2"), (control_backbone, control, "#888888")):
         figure.add_bar(x=list(run.classes), y=run.final("image_auroc"), name=name, marker_color=colour)
     figure.add_hline(y=0.5, line_dash="dash", line_color="#8b929a", annotation_text="chance")
-    figure.update_yaxes(title="routed image AUROC", range=[0, 1])
+    figure.update_yaxes(title="routed image AUROC", **share_axis([0, 1]))
     figure.update_xaxes(title="task")
     return captioned(
         figure, "Is it the backbone?",

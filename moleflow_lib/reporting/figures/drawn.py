@@ -1,4 +1,4 @@
-"""A figure that every viewer can show: data for plotly.js, an SVG picture for the rest, its caption beside both."""
+"""A figure that every viewer can show: data for plotly.js, an SVG picture for the rest, its caption."""
 
 from __future__ import annotations
 
@@ -40,11 +40,12 @@ class Drawn(go.Figure):
         """The figure in every form a viewer may ask for."""
         figure = json.loads(self.to_json())
         title = unescape(str(self.layout.title.text or ""))
-        return {"application/vnd.plotly.v1+json": figure, "image/svg+xml": as_svg(self), "text/plain": f"Figure: {title}"}
+        pictures = {"application/vnd.plotly.v1+json": figure, "image/svg+xml": as_svg(self)}
+        return {**pictures, "text/plain": f"Figure: {title}"}
 
 
 def with_plain_labels(figure: go.Figure) -> go.Figure:
-    """The figure with every label as text (plotly reads some HTML) and names as categories, never numbers or dates."""
+    """The figure with every label as text (plotly reads some HTML) and names as categories, not numbers."""
     for trace in figure.data:
         _name_axes(figure, trace)
         trace.update({key: _plain(trace[key]) for key in _LABELS if key in trace and _holds_text(trace[key])})
@@ -79,7 +80,9 @@ def _name_axes(figure: go.Figure, trace: go.Figure) -> None:
 def _named_axes(trace: go.Figure) -> Iterator[str]:
     if trace.type in ("box", "violin") and trace.x is None:
         yield "x"
-    yield from (letter for letter in "xy" if letter in trace and not isinstance(trace[letter], str) and _holds_text(trace[letter]))
+    for letter in "xy":
+        if letter in trace and not isinstance(trace[letter], str) and _holds_text(trace[letter]):
+            yield letter
 
 
 def _holds_text(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""Heat maps for judging: image, mask outline beside it, and a map on the scale of false alarms among normal images."""
+"""Heat maps for judging: image, mask outline beside it, and a map on the scale of false alarms."""
 
 from __future__ import annotations
 
@@ -89,29 +89,41 @@ def heat_map_cases(
     Args:
         evaluators: one a task.
         routed: score each image under the task that the router chose, not under its own.
-        training: features of every learned task's training images, in the tasks' order: the scale of the maps is then the
-            false-alarm rate among their pixels. Without them each task's maps share a linear scale.
+        training: features of every learned task's training images, in the tasks' order: the scale of the
+            maps is then the false-alarm rate among their pixels. Without them each task's maps share a
+            linear scale.
     """
     known: dict[int, FalseAlarmScale] = {}
     rows = [(e.task.name, list(_cases(e, routed, training, known))) for e in evaluators]
-    calibrated = training is not None
-    rarest = min((scale.rarest for scale in known.values()), default=0.0)
-    ends = ("every normal pixel reaches it", f"fewer than 1 in {1 / rarest:,.0f}") if known else ("median", "highest of the task")
-    scale = (
-        f"Colour: how many pixels of normal training images score as high (logarithmic, {_SAMPLE} images a task at most; the "
-        f"flow has seen them, so new images give more). Light blue: the contour at {100 * _CONTOUR:g} %."
-        if calibrated else "Colour: the score, linear from the task's median to its highest. Light blue: the contour half-way."
-    )
+    ends = ("median", "highest of the task")
+    if known:
+        rarest = min(scale.rarest for scale in known.values())
+        ends = ("every normal pixel reaches it", f"fewer than 1 in {1 / rarest:,.0f}")
     return Sheet(
-        title="Heat maps: best, median and worst case", rows=rows, scale=heat_colours(np.linspace(0, 1, TILE))[None], ends=ends,
-        caption="Defective test images with the highest, median and lowest image score, and the normal one with the highest, each "
-        f"under {'the task the router chose' if routed else 'its own task'}. {scale} Green: the mask's outline. The worst case "
-        "shows what the method cannot see. Rank 1 is the highest score of the task's test images; click a picture to enlarge it.",
+        title="Heat maps: best, median and worst case", rows=rows, ends=ends,
+        scale=heat_colours(np.linspace(0, 1, TILE))[None], caption=_caption(routed, training is not None),
+    )
+
+
+def _caption(routed: bool, calibrated: bool) -> str:
+    way = "the task the router chose" if routed else "its own task"
+    scale = "Colour: the score, linear from the task's median to its highest. Light blue: half of that."
+    if calibrated:
+        scale = (
+            "Colour: how many pixels of normal training images score as high (logarithmic; at most "
+            f"{_SAMPLE} images a task, which the flow has seen, so new images give more). Light blue: the "
+            f"contour at {100 * _CONTOUR:g} %."
+        )
+    return (
+        "Defective test images with the highest, median and lowest image score, and the normal one with the "
+        f"highest, each under {way}. {scale} Green: the mask's outline. The worst case shows what the method "
+        "cannot see. Rank 1 is the highest score of the task's test images; click a picture to enlarge it."
     )
 
 
 def _cases(
-    evaluator: TaskEvaluator, routed: bool, training: Sequence[Features] | None, known: dict[int, FalseAlarmScale]
+    evaluator: TaskEvaluator, routed: bool, training: Sequence[Features] | None,
+    known: dict[int, FalseAlarmScale],
 ) -> Iterator[Case]:
     """The chosen images of one task, each with its map."""
     own = torch.full((len(evaluator.labels),), evaluator.task.index)
@@ -127,7 +139,8 @@ def _cases(
         words = [name, record.defect if record.label == 1 else "", f"score {scores[index]:.3g}"]
         words += [f"rank {rank[index]} of {len(rank)}"]
         words += ["routed to another task"] if task != evaluator.task.index else []
-        yield Case(tiles=_tiles(evaluator, index, values, scale), name=", ".join(filter(None, [*words, record.image.name])))
+        words += [record.image.name]
+        yield Case(tiles=_tiles(evaluator, index, values, scale), name=", ".join(filter(None, words)))
 
 
 def _scale(
@@ -156,7 +169,7 @@ def _tiles(
     if mask.any():
         tiles.append(Tile(picture=outlined(_enlarged(image), _enlarged(mask)), label="mask"))
     heat[contour] = (120, 220, 255)
-    return [*tiles, Tile(picture=_enlarged(heat), label="map")]
+    return [*tiles, Tile(picture=_enlarged(heat), label="map", exact=True)]
 
 
 def _enlarged(picture: np.ndarray) -> np.ndarray:
@@ -166,7 +179,7 @@ def _enlarged(picture: np.ndarray) -> np.ndarray:
 
 
 def _chosen_images(scores: np.ndarray, labels: np.ndarray) -> Mapping[str, int]:
-    """Indices of the images shown, by what they are examples of; what a task has no images for is left out."""
+    """Indices of the images shown, by what they are examples of; what a task has none of is left out."""
     defective = np.flatnonzero(labels == 1)
     normal = np.flatnonzero(labels == 0)
     order = defective[np.argsort(scores[defective])]

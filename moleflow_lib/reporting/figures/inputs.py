@@ -30,12 +30,13 @@ def sample_records(task: Task, count: int = 3) -> list[Record]:
 
 
 def gallery(tasks: Sequence[Task], data: DataOptions) -> Sheet:
-    """One normal and three defective test images of every task, the defect outlined beside the plain image."""
+    """One normal and three defective test images of every task, each defect plain and outlined."""
     rows = [(task.name, [_case(record, data) for record in sample_records(task)]) for task in tasks]
     return Sheet(
         title="What the detector is shown", rows=rows,
-        caption="One normal image of each task and up to three defects; beside a defect the same image with its mask outlined "
-        "in green. A product without masks has none. Look for defects you would miss yourself; click an image to enlarge it.",
+        caption="One normal image of each task and up to three defects; beside a defect the same image with "
+        "its mask outlined in green. A product without masks has none. Look for defects you would miss "
+        "yourself; click an image to enlarge it.",
     )
 
 
@@ -63,8 +64,9 @@ def pca_maps(tasks: Sequence[Task], coloured: Sequence[Sequence[np.ndarray]], da
         rows.append((task.name, [_featured(record, colour, data) for record, colour in shown]))
     return Sheet(
         title="What the frozen backbone sees", rows=rows,
-        caption="Patches of equal colour look equal to the backbone (PCA fitted on training patches of all tasks). A defect "
-        "that does not change colour here has to be found in the components that are not shown, or not at all.",
+        caption="Patches of equal colour look equal to the backbone (PCA fitted on training patches of all "
+        "tasks). A defect that does not change colour here has to be found in the components that are not "
+        "shown, or not at all.",
     )
 
 

@@ -77,10 +77,13 @@ def unknown_products(rows: Rows, accept: float) -> go.Figure:
     )
 
 
-def close_call_sheet(evaluators: Sequence[TaskEvaluator], images: RouterImages, calls: Sequence[CloseCall]) -> Sheet:
-    """The test images with the smallest margins beside a typical training image of their own and of the nearest other task."""
+def close_call_sheet(
+    evaluators: Sequence[TaskEvaluator], images: RouterImages, calls: Sequence[CloseCall]
+) -> Sheet:
+    """The test images with the smallest margins, beside typical ones of their own and the nearest other task."""
     if not calls:
-        return Sheet(title="Expected failures", caption="With a single task no image can be sent to a wrong one.", rows=[])
+        alone = "With a single task no image can be sent to a wrong one."
+        return Sheet(title="Expected failures", caption=alone, rows=[])
     typical = [
         _pixels(evaluator.task.train[int((x - x.mean(dim=0)).norm(dim=1).argmin())], evaluator)
         for evaluator, x in zip(evaluators, images.train, strict=True)
@@ -88,20 +91,25 @@ def close_call_sheet(evaluators: Sequence[TaskEvaluator], images: RouterImages, 
     cases = [_close_call(evaluators[call.task], images.names, typical, call) for call in calls]
     return Sheet(
         title="Expected failures: the smallest margins", rows=[("smallest margin first", cases)],
-        caption="Each test image beside the training images nearest to the prototypes of its own task and of the nearest other "
-        "one. Margin: distance to the nearest other task over that to its own, wrong below 1. Green: the outline of a defect.",
+        caption="Each test image beside the training images nearest to the prototypes of its own task and of "
+        "the nearest other one. Margin: distance to the nearest other task over that to its own, wrong below "
+        "1. Green: the outline of a defect.",
     )
 
 
-def _close_call(evaluator: TaskEvaluator, names: Sequence[str], typical: Sequence[np.ndarray], call: CloseCall) -> Case:
+def _close_call(
+    evaluator: TaskEvaluator, names: Sequence[str], typical: Sequence[np.ndarray], call: CloseCall
+) -> Case:
     record = evaluator.task.test[call.image]
     image = _pixels(record, evaluator)
     if record.mask:
         image = outlined(image, load_mask(record.mask, _CELL, evaluator.config.data.resize))
     own = names[call.task]
     rival = names[call.rival]
-    tiles = [Tile(picture=image, label="test image"), Tile(picture=typical[call.task], label=f"its task: {own}"),
-             Tile(picture=typical[call.rival], label=f"nearest other: {rival}")]
+    tiles = [
+        Tile(picture=image, label="test image"), Tile(picture=typical[call.task], label=f"its task: {own}"),
+        Tile(picture=typical[call.rival], label=f"nearest other: {rival}"),
+    ]
     verdict = f"sent to {rival}, WRONG" if call.wrong else "sent to its own task"
     return Case(tiles=tiles, name=f"{verdict}, margin {call.margin:.2f}, {own}, {record.image.name}")
 

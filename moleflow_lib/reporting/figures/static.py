@@ -1,7 +1,7 @@
 """A plotly figure as an SVG picture without a browser: what a viewer shows that has no plotly.js.
 
-It draws what our figures hold (points, lines, bars, histograms, boxes, heat maps, straight lines across a panel)
-and nothing else; plotly.js stays the reference.
+It draws what our figures hold (points, lines, bars, histograms, boxes, heat maps, straight lines
+across a panel) and nothing else; plotly.js stays the reference.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def numbers(values: object) -> list[float]:
     """The finite numbers of a trace's values, however they are nested."""
     if values is None:
         return []
-    flat = [item for row in values for item in (row if hasattr(row, "__iter__") and not isinstance(row, str) else [row])]
+    rows = [row if hasattr(row, "__iter__") and not isinstance(row, str) else [row] for row in values]
+    flat = [item for row in rows for item in row]
     return [float(v) for v in flat if isinstance(v, (int, float, np.number)) and math.isfinite(v)]
 
 
@@ -68,7 +69,8 @@ def as_svg(figure: go.Figure) -> str:
             drawer = _DRAWERS.get(trace.type)
             parts += drawer(panel, trace, place, own) if drawer else []
         parts += _lines_across(figure, panel, key)
-    parts += [_note(note, height) for note in figure.layout.annotations if note.xref == "paper" and note.yref == "paper"]
+    notes = [note for note in figure.layout.annotations if note.xref == "paper" and note.yref == "paper"]
+    parts += [_note(note, height) for note in notes]
     parts += _legend(figure, height)
     shape = f'viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}"'
     body = "".join(parts)
@@ -90,9 +92,12 @@ def _pairs(figure: go.Figure) -> list[tuple[str, str]]:
 def _panel(figure: go.Figure, xid: str, yid: str, height: int) -> _Panel:
     axes = {"x": figure.layout[f"xaxis{xid[1:]}"], "y": figure.layout[f"yaxis{yid[1:]}"]}
     own = [trace for trace in figure.data if _axes_of(trace) == (xid, yid)]
-    (left, right), (low, high) = ((axis.domain or (0, 1)) for axis in axes.values())
-    wide, tall = _WIDTH - _LEFT - _RIGHT, height - _TOP - _BOTTOM
-    panel = _Panel((_LEFT + left * wide, _TOP + (1 - high) * tall, (right - left) * wide, (high - low) * tall), axes)
+    left, right = axes["x"].domain or (0, 1)
+    low, high = axes["y"].domain or (0, 1)
+    wide = _WIDTH - _LEFT - _RIGHT
+    tall = height - _TOP - _BOTTOM
+    box = (_LEFT + left * wide, _TOP + (1 - high) * tall, (right - left) * wide, (high - low) * tall)
+    panel = _Panel(box, axes)
     for letter in "xy":
         values = _along(own, letter)
         if any(isinstance(value, str) for value in values):
@@ -120,7 +125,8 @@ def _ends(panel: _Panel, letter: str, values: list) -> tuple[float, float]:
     if axis.range and letter not in panel.names:
         return float(axis.range[0]), float(axis.range[1])
     known = [n for n in (panel.number(letter, value) for value in values) if math.isfinite(n)]
-    low, high = (min(known), max(known)) if known else (0.0, 1.0)
+    low = min(known, default=0.0)
+    high = max(known, default=1.0)
     pad = 0.5 if letter in panel.names else 0.05 * (high - low) or 0.5
     ends = (low - pad, high + pad)
     return ends[::-1] if axis.autorange == "reversed" else ends
@@ -129,7 +135,8 @@ def _ends(panel: _Panel, letter: str, values: list) -> tuple[float, float]:
 def _frame(panel: _Panel) -> Iterator[str]:
     """The panel's border, its grid, what stands along it, and the names of its axes."""
     left, top, width, height = panel.box
-    yield f'<rect x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}" fill="none" stroke="#8b929a"/>'
+    shape = f'x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}"'
+    yield f'<rect {shape} fill="none" stroke="#8b929a"/>'
     for value, label in _ticks(panel, "x"):
         yield _text(panel.place("x", value), top + height + 16, label, anchor="middle", size=11)
     for value, label in _ticks(panel, "y"):
@@ -155,8 +162,10 @@ def _ticks(panel: _Panel, letter: str) -> list[tuple[object, str]]:
 
 
 def _scatter(panel: _Panel, trace: go.Figure, _place: int, _own: list) -> Iterator[str]:
-    points = [(panel.place("x", x), panel.place("y", y)) for x, y in zip(_values(trace.x), _values(trace.y), strict=False)]
-    colour, mode = _colour(trace), trace.mode or "lines+markers"
+    pairs = zip(_values(trace.x), _values(trace.y), strict=False)
+    points = [(panel.place("x", x), panel.place("y", y)) for x, y in pairs]
+    colour = _colour(trace)
+    mode = trace.mode or "lines+markers"
     known = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
     if "lines" in mode and known:
         path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in known)
@@ -189,7 +198,8 @@ def _reach(panel: _Panel, trace: go.Figure, letter: str) -> Iterator[str]:
 
 def _bar(panel: _Panel, trace: go.Figure, _place: int, own: list) -> Iterator[str]:
     bars = [other for other in own if other.type == "bar"]
-    pitch = 0.8 * abs(panel.place("x", trace.x[0]) - panel.place("x", trace.x[-1])) / max(1, len(set(trace.x)) - 1)
+    reach = abs(panel.place("x", trace.x[0]) - panel.place("x", trace.x[-1]))
+    pitch = 0.8 * reach / max(1, len(set(trace.x)) - 1)
     wide = (pitch or 0.5 * panel.box[2]) / len(bars)
     shift = (bars.index(trace) - len(bars) / 2) * wide
     colour = _colour(trace)
@@ -203,18 +213,21 @@ def _bar(panel: _Panel, trace: go.Figure, _place: int, own: list) -> Iterator[st
 def _histogram(panel: _Panel, trace: go.Figure, _place: int, _own: list) -> Iterator[str]:
     heights, edges = _counts(trace)
     for count, start, end in zip(heights, edges[:-1], edges[1:], strict=True):
-        left, top = panel.place("x", start), panel.place("y", count)
-        yield _rect(left, top, panel.place("x", end) - left, panel.place("y", 0) - top, _colour(trace)(0), opacity=0.6)
+        left = panel.place("x", start)
+        top = panel.place("y", count)
+        wide = panel.place("x", end) - left
+        yield _rect(left, top, wide, panel.place("y", 0) - top, _colour(trace)(0), opacity=0.6)
 
 
 def _box(panel: _Panel, trace: go.Figure, _place: int, _own: list) -> Iterator[str]:
     values = [panel.number("y", v) for v in numbers(trace.y)]
     if not values or trace.name not in panel.names.get("x", []):
         return
-    low, lower, middle, upper, high = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
     back = (lambda v: 10.0**v) if panel.axes["y"].type == "log" else float
-    low, lower, middle, upper, high = (panel.place("y", back(v)) for v in (low, lower, middle, upper, high))
-    x, wide = panel.place("x", trace.name), 0.3 * panel.box[2] / max(1, len(panel.names["x"]))
+    quartiles = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
+    low, lower, middle, upper, high = (panel.place("y", back(v)) for v in quartiles)
+    x = panel.place("x", trace.name)
+    wide = 0.3 * panel.box[2] / max(1, len(panel.names["x"]))
     yield f'<path d="M{x:.1f} {low:.1f}V{high:.1f}" stroke="{_INK}"/>'
     yield _rect(x - wide, upper, 2 * wide, lower - upper, _colour(trace)(0))
     yield f'<path d="M{x - wide:.1f} {middle:.1f}h{2 * wide:.1f}" stroke="white" stroke-width="2"/>'
@@ -223,14 +236,17 @@ def _box(panel: _Panel, trace: go.Figure, _place: int, _own: list) -> Iterator[s
 def _heatmap(panel: _Panel, trace: go.Figure, _place: int, _own: list) -> Iterator[str]:
     rows = [[_finite(v) for v in row] for row in trace.z]
     known = [v for row in rows for v in row if v is not None]
-    low, high = (min(known), max(known)) if known else (0, 1)
-    wide, tall = panel.box[2] / max(1, len(rows[0])), panel.box[3] / max(1, len(rows))
+    low = min(known, default=0.0)
+    high = max(known, default=1.0)
+    wide = panel.box[2] / max(1, len(rows[0]))
+    tall = panel.box[3] / max(1, len(rows))
     for r, row in enumerate(rows):
         for c, value in enumerate(row):
             if value is None:
                 continue
             share = (value - low) / ((high - low) or 1)
-            x, y = panel.place("x", trace.x[c]), panel.place("y", trace.y[r])
+            x = panel.place("x", trace.x[c])
+            y = panel.place("y", trace.y[r])
             yield _rect(x - wide / 2, y - tall / 2, wide, tall, sample_colorscale("Viridis", [share])[0])
             shown = f"{value:.3g}" if trace.text is None else str(trace.text[r][c])
             yield _text(x, y + 4, shown, anchor="middle", colour="black" if share > 0.6 else "white")
@@ -253,7 +269,8 @@ def _note(note: go.Figure, height: int) -> str:
 
 
 def _legend(figure: go.Figure, height: int) -> Iterator[str]:
-    shown = {trace.name: _colour(trace)(0) for trace in figure.data if trace.name and trace.showlegend is not False}
+    named = [trace for trace in figure.data if trace.name and trace.showlegend is not False]
+    shown = {trace.name: _colour(trace)(0) for trace in named}
     x = 12.0
     for name, colour in shown.items() if len(shown) > 1 else ():
         yield _rect(x, height - 20, 10, 10, colour) + _text(x + 14, height - 11, name, size=11)
@@ -266,7 +283,9 @@ def _counts(trace: go.Figure) -> tuple[list[float], list[float]]:
     edges = 40
     if trace.xbins.size:
         edges = np.arange(trace.xbins.start, trace.xbins.end + trace.xbins.size, trace.xbins.size)
-    heights, ends = np.histogram(values, bins=edges) if values else (np.zeros(1), np.array([0.0, 1.0]))
+    if not values:
+        return [0.0], [0.0, 1.0]
+    heights, ends = np.histogram(values, bins=edges)
     return heights.tolist(), ends.tolist()
 
 
@@ -287,8 +306,8 @@ def _values(values: object) -> list:
 
 def _rect(x: float, y: float, width: float, height: float, colour: str, opacity: float = 1.0) -> str:
     return (
-        f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{max(height, 0):.1f}" fill="{colour}" '
-        f'opacity="{opacity}"/>'
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{max(height, 0):.1f}" '
+        f'fill="{colour}" opacity="{opacity}"/>'
     )
 
 
@@ -296,9 +315,11 @@ def _text(x: float, y: float, text: str, anchor: str = "start", size: int = 12, 
     if not text or not math.isfinite(x) or not math.isfinite(y):
         return ""
     plain = escape(unescape(str(text).replace("<br>", " ")), quote=True)
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="{colour}">{plain}</text>'
+    style = f'text-anchor="{anchor}" font-size="{size}" fill="{colour}"'
+    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{plain}</text>'
 
 
 _DRAWERS: Mapping[str, Callable[[_Panel, go.Figure, int, list], Iterator[str]]] = {
-    "scatter": _scatter, "bar": _bar, "histogram": _histogram, "box": _box, "violin": _box, "heatmap": _heatmap,
+    "scatter": _scatter, "bar": _bar, "histogram": _histogram, "box": _box, "violin": _box,
+    "heatmap": _heatmap,
 }

@@ -1,4 +1,4 @@
-"""One look for every figure: template, colours that a task keeps in all notebooks, captions, axes that can be."""
+"""One look for every figure: template, colours that a task keeps in all notebooks, captions, axes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from moleflow_lib.reporting.escaping import plot_text
 from moleflow_lib.reporting.figures.drawn import Drawn, described, with_plain_labels
 
 __all__ = [
-    "DEFECTIVE", "NORMAL", "bounded", "captioned", "composed", "heat_colours", "heat_overlay", "log_ticks", "outlined",
-    "png_bytes", "task_colour",
+    "DEFECTIVE", "NORMAL", "bounded", "captioned", "composed", "heat_colours", "heat_overlay", "log_ticks",
+    "outlined", "png_bytes", "share_axis", "task_colour",
 ]
 
 # Okabe & Ito 2008, then Tol's muted set: told apart with any colour vision, enough for 15 tasks.
@@ -47,7 +47,7 @@ def task_colour(index: int) -> str:
 
 
 def captioned(figure: go.Figure, title: str, caption: str, height: int = 420) -> Drawn:
-    """Give a figure its title, the house template, its caption and its description, and make every label plain text."""
+    """Give a figure its title, the house template, caption and description; labels become text."""
     drawn = Drawn(with_plain_labels(figure))
     meta = {"caption": caption, "alt": described(drawn, title)}
     return drawn.update_layout(template=_TEMPLATE, title_text=plot_text(title), height=height, meta=meta)
@@ -71,6 +71,21 @@ def bounded(values: Iterable[float | None], low: float = 0.0, high: float = 1.0)
     return [round(max(least - pad, low - edge), 6), round(min(most + pad, high + edge), 6)]
 
 
+def share_axis(values: Iterable[float | None]) -> dict[str, list[float]]:
+    """Ends and labels of an axis of shares: `bounded`, and no label below 0 or above 1.
+
+    >>> share_axis([0.98, 1.0])["tickvals"], share_axis([])["tickvals"]
+    ([0.94, 0.96, 0.98, 1.0], [0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    """
+    ends = bounded(values)
+    low = max(ends[0], 0.0)
+    high = min(ends[1], 1.0)
+    step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2) if (high - low) / step <= 5.5)
+    first = int(np.ceil(low / step - 1e-9))
+    last = int(np.floor(high / step + 1e-9))
+    return {"range": ends, "tickvals": [round(n * step, 4) for n in range(first, last + 1)]}
+
+
 def log_ticks(values: Iterable[float | None], most: int = 6) -> list[float]:
     """Values to label on a logarithmic axis: 1, 2 and 5 of each decade, fewer where they would touch.
 
@@ -81,8 +96,10 @@ def log_ticks(values: Iterable[float | None], most: int = 6) -> list[float]:
     if not known:
         return [1]
     decades = range(int(np.floor(np.log10(min(known)))), int(np.ceil(np.log10(max(known)))) + 1)
+    least = min(known) / 1.3
+    most_value = max(known) * 1.3
     for digits in ((1, 2, 5), (1, 3), (1,)):
-        found = [float(f"{k}e{d}") for d in decades for k in digits if min(known) / 1.3 <= k * 10.0**d <= max(known) * 1.3]
+        found = [v for v in (float(f"{k}e{d}") for d in decades for k in digits) if least <= v <= most_value]
         if len(found) <= most:
             break
     every = max(1, -(-len(found) // most))

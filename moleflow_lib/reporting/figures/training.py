@@ -72,11 +72,19 @@ def score_histogram(evaluator: TaskEvaluator) -> go.Figure:
     figure.update_layout(barmode="overlay")
     decades = np.arange(int(heights.max()) + 1)
     figure.update_xaxes(
-        title=f"image score above the lowest one ({evaluator.config.score.image_unit} + 1, logarithmic; right = more anomalous)",
+        title=f"image score above the lowest ({evaluator.config.score.image_unit} + 1)",
         tickvals=decades, ticktext=[f"{10.0**d:g}" for d in decades],
     )
-    figure.update_yaxes(title="test images")
+    kinds = [heights[evaluator.labels == label] for label in (0, 1)]
+    tallest = max(np.histogram(own, _edges(bins))[0].max() for own in kinds)
+    figure.update_yaxes(title="test images", dtick=max(1, int(tallest) // 6), rangemode="tozero")
     return captioned(
         figure, f"Scores of {evaluator.task.name}",
-        "Test images under their own task's parts. What overlaps cannot be told apart by any threshold.",
+        "Test images under their own task's parts, on a logarithmic axis: right is more anomalous. "
+        "What overlaps cannot be told apart by any threshold.",
     )
+
+
+def _edges(bins: dict[str, float]) -> np.ndarray:
+    """Where the bins of a histogram begin and end."""
+    return np.arange(bins["start"], bins["end"] + bins["size"], bins["size"])

@@ -5,7 +5,7 @@ const LOOKS = {
   dark: { paper: "#14181d", ink: "#dde3ea", grid: "#2d343c", line: "#8b929a" },
 };
 
-function dressed(layout, look) {
+function dressed(layout, look, width) {
   const { paper, ink, grid, line } = LOOKS[look];
   const axis = { gridcolor: grid, zerolinecolor: line, linecolor: line };
   const base = layout.template?.layout ?? {};
@@ -13,13 +13,16 @@ function dressed(layout, look) {
     ...base, paper_bgcolor: paper, plot_bgcolor: paper, font: { ...base.font, color: ink },
     xaxis: { ...base.xaxis, ...axis }, yaxis: { ...base.yaxis, ...axis },
   } };
-  return { ...layout, template, margin: { ...layout.margin, t: Math.min(layout.margin?.t ?? 60, 60) } };
+  const narrow = width < 600 ? { legend: { ...layout.legend, orientation: "h", x: 0, y: -0.3, yanchor: "top" } } : {};
+  return { ...layout, ...narrow, template, margin: { ...layout.margin, t: Math.min(layout.margin?.t ?? 60, 60) } };
 }
 
 function draw(holder, look) {
   const figure = JSON.parse(holder.textContent);
   const frame = holder.parentElement;
-  Plotly.react(frame.querySelector(".drawing"), figure.data, dressed(figure.layout, look), { responsive: true, displaylogo: false });
+  const drawing = frame.querySelector(".drawing");
+  const layout = dressed(figure.layout, look, frame.clientWidth);
+  Plotly.react(drawing, figure.data, layout, { responsive: true, displaylogo: false });
   frame.querySelector(".static").hidden = true;
 }
 

@@ -1,0 +1,75 @@
+"""Sheets made for judging: the plain image, the mask beside it, a map that shows what is detected."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from moleflow_lib.experiment import Experiment
+from moleflow_lib.reporting.figures.heat_maps import FalseAlarmScale, heat_map_cases
+from moleflow_lib.reporting.figures.inputs import gallery
+from moleflow_lib.reporting.figures.sheets import Case, Sheet, Tile
+
+
+@pytest.fixture(scope="module")
+def sheet(learned: Experiment) -> Sheet:
+    training = [learned.features(task, "train") for task in learned.tasks]
+    return heat_map_cases(learned.evaluators, routed=True, training=training)
+
+
+def test_tiles_are_large_and_say_what_they_show(sheet: Sheet, learned: Experiment) -> None:
+    assert [name for name, _ in sheet.rows] == [task.name for task in learned.tasks]
+    assert all(tile.picture.shape == (224, 224, 3) for tile in sheet.tiles)
+    for _, cases in sheet.rows:
+        assert [case.name.split(",")[0] for case in cases] == ["best", "median", "worst", "highest normal"]
+        assert all(
+            re.search(r"score -?[\d.e+]+, rank \d+ of 8", case.name) and case.name.endswith(".png")
+            for case in cases
+        )
+        assert [tile.label for tile in cases[0].tiles] == ["image", "mask", "map"]
+
+
+def test_the_image_is_plain_and_the_outline_beside_it(sheet: Sheet) -> None:
+    image, mask, _ = (tile.picture for tile in sheet.rows[0][1][0].tiles)
+    changed = (image != mask).any(axis=-1)
+    assert (
+        0 < changed.mean() < 0.3
+        and (mask[changed] == (0, 255, 120)).all()
+        and not (image == (0, 255, 120)).all(axis=-1).any()
+    )
+
+
+def test_what_no_normal_pixel_reaches_is_as_bright_as_can_be(learned: Experiment) -> None:
+    evaluator, task = learned.evaluators[0], learned.tasks[0]
+    scale = FalseAlarmScale.of(evaluator, learned.features(task, "train"), 0)
+    assert scale.brightness(np.array([scale.normal[-1] + 1, 1e9])).tolist() == [1.0, 1.0]
+    assert scale.brightness(scale.normal[:1]).tolist() == [0.0]
+    for share in (0.5, 0.1):
+        value = np.quantile(scale.normal, 1 - share)
+        assert abs(float(scale.rate(value)) - share) < 0.01
+    assert scale.normal[0] < scale.threshold() <= scale.normal[-1]
+
+
+def test_the_scale_is_told_and_a_linear_one_only_where_training_images_are_not_given(
+    sheet: Sheet, learned: Experiment
+) -> None:
+    assert "normal training images" in sheet.caption and "1 in" in sheet.ends[1]
+    plain = heat_map_cases(learned.evaluators[:1])
+    assert "linear" in plain.caption and plain.ends == ("median", "highest of the task")
+
+
+def test_a_sheet_needs_neither_script_nor_plotly_and_escapes_its_words() -> None:
+    tile = Tile(picture=np.zeros((4, 4, 3), dtype=np.uint8), label="<b onclick=x>")
+    html = Sheet(
+        title="<i>", caption="<u>", rows=[("<s>", [Case(tiles=[tile], name='"><img src=x>')])]
+    )._repr_html_()
+    assert "<script" not in html and not re.search(r"<(i|u|s|b)[ >]", html) and "<img src=x" not in html
+    assert html.count('type="checkbox"') == 1 and "data:image/jpeg;base64," in html
+
+
+def test_the_gallery_shows_defects_plain_and_outlined(learned: Experiment) -> None:
+    sheet = gallery(learned.tasks, learned.config.data)
+    labels = [[tile.label for tile in case.tiles] for case in sheet.rows[0][1]]
+    assert labels[0] == ["image"] and all(label == ["image", "mask"] for label in labels[1:])
