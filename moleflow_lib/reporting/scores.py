@@ -94,32 +94,35 @@ def _write_tables(learned: LearnedDetector, rows: list[dict[str, object]], out: 
 
 
 def _page(learned: LearnedDetector, rows: Sequence[dict[str, object]], out: Path, rate: float) -> str:
-    """The gallery, most suspicious images first: by the rate at which each would be flagged, which tasks share."""
+    """The gallery, most suspicious first: by the rate at which each image would be flagged."""
     good = sorted((row for row in rows if not row["error"]), key=_suspicion)
     shown = [
         _shown(row, _thumbnail(out / row["heat_map"]) if place < _PICTURES else "")
         for place, row in enumerate(good[:_ROWS])
     ]
-    script = (TEMPLATES / "scores.js").read_text()
-    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
-    counts = Counter(row["decision"] for row in good)
-    return environment.get_template("scores.html.j2").render(
+    return _rendered(
         rows=shown,
         errors=[row for row in rows if row["error"]],
         tasks=learned.tasks,
         decisions=DECISIONS,
-        counts=counts,
+        counts=Counter(row["decision"] for row in good),
         total=len(rows),
         rate=number(100 * rate, 1),
         limits=_limits(learned, rate),
         unit=learned.config.score.image_unit,
         pictures=min(_PICTURES, len(shown)),
-        css=Markup((TEMPLATES / "style.css").read_text()),
-        script=Markup(script),
-        script_sha256=allowed,
         hidden=len(good) - len(shown),
     )
+
+
+def _rendered(**facts: object) -> str:
+    """The page's template filled in, its one script allowed by hash."""
+    script = (TEMPLATES / "scores.js").read_text()
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
+    css = Markup((TEMPLATES / "style.css").read_text())
+    template = environment.get_template("scores.html.j2")
+    return template.render(css=css, script=Markup(script), script_sha256=allowed, **facts)
 
 
 def _limits(learned: LearnedDetector, rate: float) -> list[dict[str, object]]:
@@ -130,6 +133,7 @@ def _limits(learned: LearnedDetector, rate: float) -> list[dict[str, object]]:
             "task": name,
             "threshold": number(threshold),
             "images": len(calibration.tasks[index].scores),
+            "folds": calibration.tasks[index].folds,
             "promised": number(100 * max(rate, calibration.smallest_rate(index)), 1),
         }
         for index, (name, threshold) in enumerate(learned.thresholds(rate).items())
