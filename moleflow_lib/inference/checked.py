@@ -19,8 +19,9 @@ def calibration_rows(
     """False alarms on normal test images and defects caught, each image under the task that the router chose.
 
     An image counts as flagged where its score is above the threshold of that task, or where no task accepts
-    it. No test image has set a threshold; the rate that was asked for may be missed since without
-    folds the flow was trained on the images that did, and since a task of n images can promise no rate below 1/(n + 1).
+    it. No test image has set a threshold; the rate that was asked for may be missed since without folds the
+    flow was trained on the images that did, and since a task of n images can promise no rate below
+    1/(n + 1).
 
     Args:
         evaluators: one a task.
