@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: env demo test lab bench clean help
+.PHONY: env demo test lint docs lab bench clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -24,11 +24,22 @@ demo: $(READY)  ## draw the demo products, run all notebooks, leave reports/inde
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest
 
+lint: $(READY)  ## style, types, notebooks without outputs, generated pages up to date
+	$(BIN)/python -m ruff check .
+	$(BIN)/python docs/generate.py --check
+	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
+	$(BIN)/python -m pyright --pythonpath $(BIN)/python
+
+docs: $(READY)  ## generated pages, then the documentation as a site in site/
+	$(BIN)/python docs/generate.py
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	$(BIN)/python -m mkdocs build --strict
+
 lab: $(READY)  ## open JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir=. notebooks/01_feature_extraction.ipynb
+	$(BIN)/jupyter lab --notebook-dir=. notebooks/00_quickstart.ipynb
 
 bench: $(READY)  ## compare against literal references, as ratios
 	$(BIN)/python -m benchmarks
 
 clean:  ## remove the environment and everything drawn or computed
-	rm -rf $(VENV) data/demo reports/store reports/executed reports/*.html reports/*.json
+	rm -rf $(VENV) site data/demo reports/store reports/executed reports/*.html reports/*.json

@@ -1,6 +1,6 @@
 """`python -m benchmarks.accuracy`: presets and their memory banks side by side, over task orders and seeds, as tables.
 
-Presets are compared and varied in the language of the ablations: `recommended; recommended, memory_weight=1` is
+Presets are compared and varied in the language of the ablations: `recommended; recommended, score_parts=gaussian,memory` is
 `recommended` as it is and with that option set. A variation gets no baselines of its own unless it names them.
 
 Every number is routed (nobody tells the task), after the last task. Finished tasks are read back from `--out`.
@@ -25,7 +25,6 @@ from moleflow_lib.studies.baselines.comparison import METHOD, Estimate, compare
 from moleflow_lib.studies.baselines.run import MethodRun
 
 SHOWN = {metric: title(metric) for metric in HEADLINES}
-BANK = "memory_bank"
 _OWN = ("preset", "seed", "comparison_seeds", "classes", "dataset_root", "out_dir", "backbone", "backbone_weights", "device")
 Runs = Sequence[Sequence[MethodRun]]  # one row an order, one trial a seed
 MethodRuns = Mapping[tuple[str, str], Runs]  # (preset, method) → its runs
@@ -64,7 +63,7 @@ def _config(options: argparse.Namespace, preset: str, order: str, seeds: Sequenc
     varied = _changes(text)
     return ExperimentConfig.from_params({
         "preset": name, "dataset_root": options.dataset_root, "backbone": options.backbone, "device": options.device,
-        "backbone_weights": options.backbone_weights, "classes": order.replace(">", ","), "baselines": "none" if varied else BANK,
+        "backbone_weights": options.backbone_weights, "classes": order.replace(">", ","), "baselines": "none" if varied else "memory_bank,gaussian",
         "comparison_seeds": list(seeds), "seed": seeds[0], "out_dir": options.out, **varied,
     })
 
@@ -155,8 +154,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset-root", required=True)
     parser.add_argument("--orders", required=True, help="task orders, e.g. 'bottle>cable|cable>bottle'")
     parser.add_argument(
-        "--presets", default="v5_final; recommended, memory_weight=1; recommended",
-        help="separated by semicolons; each may be varied, as in recommended, memory_weight=1; the last one is compared with all others",
+        "--presets", default="v5_final; recommended, score_parts=gaussian,memory; recommended",
+        help="separated by semicolons; each may be varied, as in recommended, score_parts=gaussian,memory; the last one is compared with all others",
     )
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--backbone", default="")

@@ -50,15 +50,15 @@ def _detector(extractor: PatchExtractor, config: ExperimentConfig) -> ContinualD
 def _untrained_task(detector: ContinualDetector, name: str) -> TaskParts:
     dim = detector.dim
     score = detector.config.score
-    scale = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
+    parts_used = score.used_parts
     stored = torch.randn(score.memory_size, dim).half()
     parts = detector.flow.new_parts(name, first=not detector.tasks).requires_grad_(False)
     history = TaskHistory(name=name, curves={}, steps=0, seconds=0.0, state_sha256="", base_sha256="", resumed=False)
     return TaskParts(
         name=name, key=name, flow=parts, prototype=TaskPrototype.of(torch.randn(50, dim)), history=history,
-        bank=MemoryBank(stored, torch.zeros(len(stored), dtype=torch.long)) if len(stored) else None,
-        patch_scale=scale if score.scaled else None,
-        image_scale=ImageScale(scale.double(), torch.empty(0)) if score.prototype_weight else None,
+        bank=MemoryBank(stored, torch.zeros(len(stored), dtype=torch.long)) if "memory" in parts_used else None,
+        patch_scale=torch.tensor([[0.0, 1.0]] * len(parts_used)) if score.scaled else None,
+        image_scale=ImageScale(torch.tensor([[0.0, 1.0]] * 2).double(), torch.empty(0)) if score.prototype_weight else None,
     )
 
 
@@ -71,8 +71,7 @@ def _share(extractor: PatchExtractor, detector: ContinualDetector) -> float:
 
 def _score(detector: ContinualDetector, patches: torch.Tensor) -> None:
     detector.route(patches.mean(dim=(1, 2)))
-    scores = detector.patch_scores(patches, 0)
-    detector.image_scores(scores, patches.mean(dim=(1, 2)), 0)
+    scores, _ = detector.scores(patches, patches.mean(dim=(1, 2)), 0)
     pixel_maps(scores, detector.config.score.eval_size)
 
 

@@ -14,15 +14,18 @@ from data_prep import fault_table
 from data_prep.check import examine
 from data_prep.contact_sheet import contact_sheet, save_png
 from data_prep.convert import convert_visa
+from data_prep.files import write_whole
 from data_prep.get import get_dataset, licence_text
 from data_prep.publishers import PUBLISHERS
 from data_prep.summary import summary_html, summary_rows, summary_text
-from moleflow_lib.datasets import open_dataset
+from moleflow_lib.datasets import Product, open_dataset
 from moleflow_lib.errors import MoLEFlowError
 
 __all__ = ["main"]
 
-_OK, _PROBLEM, _MISUSE = 0, 1, 2
+_OK = 0
+_PROBLEM = 1
+_MISUSE = 2
 
 _LAYOUTS = """\
 folders that are read as they are:
@@ -31,7 +34,10 @@ folders that are read as they are:
   DIR/split_csv/1cls.csv beside DIR/<product>/Data/…                           VisA, raw
   DIR/train/good                                                               one single product
 Your own product needs train/good and images to score: test/good and test/<defect>, or
-test/unlabelled. No ground_truth means labels for whole images. Masks are paired by name: 000.png has 000_mask.png or 000.png.
+test/unlabelled. No ground_truth means labels for whole images. Masks are paired by name: 000.png
+has 000_mask.png or 000.png. Photos are read as viewers show them, EXIF orientation included, and a
+mask has the size of its photo as shown. Marked is every value above zero; in JPEG and lossy WebP
+masks, what is brighter than half.
 """
 
 
@@ -44,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 well, 1 problem, 2 misuse.
     """
+    _print_whatever_comes()
     options = _parser().parse_args(argv)
     try:
         return options.run(options)
@@ -55,12 +62,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _PROBLEM
 
 
+def _print_whatever_comes() -> None:
+    """A terminal or log that lacks a letter shows a question mark; no command dies of it."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # stderr escapes what it lacks by itself
+
+
 def _parser() -> argparse.ArgumentParser:
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         prog="python -m data_prep",
         description="Get, convert, check, draw and look at the datasets the notebooks run on.",
-        epilog=f"{_LAYOUTS}\nexit codes: 0 all is well, 1 a problem was found or met, 2 the command was wrong",
+        epilog=f"{_LAYOUTS}\nexit codes: 0 all is well, 1 a problem was found or met, 2 the "
+        "command was wrong",
         formatter_class=formatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
@@ -74,7 +88,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_get(commands, formatter) -> None:
     table = "\n".join(
-        f"  {name:<6} {p.title:<9} {p.size / 1e9:.1f} GB  {p.licence}; {'downloaded' if p.url else 'fetched by hand'}"
+        f"  {name:<6} {p.title:<9} {p.size / 1e9:.1f} GB  {p.licence}; "
+        f"{'downloaded' if p.url else 'fetched by hand'}"
         for name, p in PUBLISHERS.items()
     )
     get = commands.add_parser(
@@ -86,9 +101,13 @@ def _add_get(commands, formatter) -> None:
         formatter_class=formatter,
     )
     get.add_argument("name", choices=list(PUBLISHERS), help="which dataset")
-    get.add_argument("--into", type=Path, required=True, metavar="DIR", help="folder to make for the products")
+    get.add_argument(
+        "--into", type=Path, required=True, metavar="DIR", help="folder to make for the products"
+    )
     get.add_argument("--archive", type=Path, metavar="FILE", help="the archive, if you already have it")
-    get.add_argument("--accept-licence", action="store_true", help="you have read and accept the licence shown")
+    get.add_argument(
+        "--accept-licence", action="store_true", help="you have read and accept the licence shown"
+    )
     get.set_defaults(run=_get)
 
 
@@ -96,14 +115,17 @@ def _add_convert(commands, formatter) -> None:
     convert = commands.add_parser(
         "convert",
         help="raw VisA to MVTec AD's layout",
-        description="Lay out raw VisA in MVTec AD's folders, for other tools: the library reads raw VisA as it is.",
+        description="Lay out raw VisA in MVTec AD's folders, for other tools: the library reads "
+        "raw VisA as it is.",
         epilog="example: python -m data_prep convert visa data/visa --into data/visa_mvtec --mode copy",
         formatter_class=formatter,
     )
     convert.add_argument("name", choices=["visa"], help="which dataset")
     convert.add_argument("source", type=Path, metavar="DIR", help="raw VisA, with split_csv/1cls.csv")
     convert.add_argument("--into", type=Path, required=True, metavar="DIR", help="folder to make")
-    convert.add_argument("--mode", choices=["link", "copy"], default="link", help="symbolic links (default) or copies")
+    convert.add_argument(
+        "--mode", choices=["link", "copy"], default="link", help="symbolic links (default) or copies"
+    )
     convert.set_defaults(run=_convert)
 
 
@@ -111,7 +133,8 @@ def _add_check(commands, formatter) -> None:
     check = commands.add_parser(
         "check",
         help="find every problem of a dataset folder",
-        description="Read every name, image and mask of a dataset and print one table of what is wrong and what\n"
+        description="Read every name, image and mask of a dataset and print one table of what is "
+        "wrong and what\n"
         "to do. Errors make the data fail or lie; notes are worth knowing and need no hand.",
         epilog=f"{_LAYOUTS}\nexit codes: 0 no error (notes allowed), 1 errors, 2 no such folder",
         formatter_class=formatter,
@@ -119,7 +142,9 @@ def _add_check(commands, formatter) -> None:
     check.add_argument("root", type=Path, metavar="DIR", help="dataset folder")
     check.add_argument("--html", type=Path, metavar="FILE", help="write the table as one HTML page too")
     check.add_argument("--json", type=Path, metavar="FILE", help="write it as JSON too")
-    check.add_argument("--image-size", type=_positive, default=224, metavar="PX", help="network input size (224)")
+    check.add_argument(
+        "--image-size", type=_positive, default=224, metavar="PX", help="network input size (224)"
+    )
     check.set_defaults(run=_check)
 
 
@@ -132,11 +157,19 @@ def _add_draw(commands, formatter) -> None:
         formatter_class=formatter,
     )
     draw.add_argument("name", choices=["demo"], help="which set")
-    draw.add_argument("--into", type=Path, default=Path("data/demo"), metavar="DIR", help="folder (data/demo)")
+    draw.add_argument(
+        "--into", type=Path, default=Path("data/demo"), metavar="DIR", help="folder (data/demo)"
+    )
     draw.add_argument("--seed", type=int, default=0, help="random seed (0)")
-    draw.add_argument("--train", type=_positive, default=80, metavar="N", help="training images a product (80)")
-    draw.add_argument("--test-good", type=_positive, default=32, metavar="N", help="normal test images a product (32)")
-    draw.add_argument("--test-defect", type=_positive, default=32, metavar="N", help="defective ones a product (32)")
+    draw.add_argument(
+        "--train", type=_positive, default=80, metavar="N", help="training images a product (80)"
+    )
+    draw.add_argument(
+        "--test-good", type=_positive, default=32, metavar="N", help="normal test images a product (32)"
+    )
+    draw.add_argument(
+        "--test-defect", type=_positive, default=32, metavar="N", help="defective ones a product (32)"
+    )
     draw.add_argument("--size", type=_positive, default=256, metavar="PX", help="side of an image (256)")
     draw.set_defaults(run=_draw)
 
@@ -145,7 +178,8 @@ def _add_summary(commands, formatter) -> None:
     summary = commands.add_parser(
         "summary",
         help="table and contact sheet of a dataset",
-        description="Print what a dataset holds; draw normal images and defective ones with their mask's outline.",
+        description="Print what a dataset holds; draw normal images and defective ones with "
+        "their mask's outline.",
         epilog="example: python -m data_prep summary data/mvtec --html mvtec.html --png mvtec.png",
         formatter_class=formatter,
     )
@@ -168,7 +202,10 @@ def _get(options: argparse.Namespace) -> int:
     if options.archive is None and publisher.url is None:
         get_dataset(options.name, publisher, options.into)  # says how to fetch it by hand
     if not (options.accept_licence or _accepted_by_hand()):
-        print("\nnothing was fetched: read the licence and add --accept-licence if you accept it", file=sys.stderr)
+        print(
+            "\nnothing was fetched: read the licence and add --accept-licence if you accept it",
+            file=sys.stderr,
+        )
         return _MISUSE
     tree = get_dataset(options.name, publisher, options.into, options.archive)
     print(f"{len(tree.folders)} product(s) in {tree.base}: {', '.join(tree.folders)}")
@@ -191,10 +228,12 @@ def _check(options: argparse.Namespace) -> int:
         print(f"error: no folder at {options.root}; give the folder that holds the products", file=sys.stderr)
         return _MISUSE
     found = examine(options.root, options.image_size)
-    print(fault_table.as_text(found))
-    for path, text in ((options.html, fault_table.as_html), (options.json, fault_table.as_json)):
-        if path is not None:
-            _write(path, text(found))
+    try:
+        for path, text in ((options.html, fault_table.as_html), (options.json, fault_table.as_json)):
+            if path is not None:
+                _write(path, text(found))
+    finally:
+        print(fault_table.as_text(found))
     return _PROBLEM if found.errors else _OK
 
 
@@ -216,18 +255,25 @@ def _draw(options: argparse.Namespace) -> int:
 def _summary(options: argparse.Namespace) -> int:
     products = open_dataset(options.root)
     rows = summary_rows(products)
-    print(summary_text(rows))
+    try:
+        _write_sheet(options, products, rows)
+    finally:
+        print(summary_text(rows))
+    return _OK
+
+
+def _write_sheet(
+    options: argparse.Namespace, products: Sequence[Product], rows: Sequence[Sequence[object]]
+) -> None:
     if options.html is None and options.png is None:
-        return _OK
+        return
     sheet = contact_sheet(products)
     if options.png is not None:
         save_png(sheet, options.png)
     if options.html is not None:
         _write(options.html, summary_html(options.root, rows, sheet))
-    return _OK
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text.encode("utf-8"))
     print(f"written: {path}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
+from data_prep.files import write_whole
 from moleflow_lib.datasets.images import read_image, read_mask
 from moleflow_lib.datasets.records import Product, Record
 
@@ -33,8 +35,10 @@ def contact_sheet(products: Sequence[Product], normal: int = 3, defective: int =
     Raises:
         DataError: a file that is to be shown cannot be read.
     """
-    columns, step = normal + defective, _THUMB + _GAP
-    sheet = Image.new("RGB", (_NAMES + columns * step + _GAP, len(products) * (step + _LABEL) + _GAP), _PAPER)
+    step = _THUMB + _GAP
+    width = _NAMES + (normal + defective) * step + _GAP
+    height = len(products) * (step + _LABEL) + _GAP
+    sheet = Image.new("RGB", (width, height), _PAPER)
     pen = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(13)
     for row, product in enumerate(products):
@@ -59,7 +63,9 @@ def outlined(record: Record, size: int) -> Image.Image:
     if record.mask is None:
         return image
     mask = Image.fromarray(read_mask(record.mask).astype(np.uint8) * 255)
-    small = ImageOps.pad(mask, (size, size), method=Image.Resampling.BOX).point(lambda value: 255 * (value > 0))
+    small = ImageOps.pad(mask, (size, size), method=Image.Resampling.BOX).point(
+        lambda value: 255 * (value > 0)
+    )
     outer = small.filter(ImageFilter.MaxFilter(5))
     edge = Image.fromarray(np.asarray(outer) - np.asarray(small))
     image.paste(_OUTLINE, mask=edge)
@@ -89,6 +95,11 @@ def _varied(records: Sequence[Record], count: int) -> list[Record]:
 
 
 def save_png(sheet: Image.Image, path: Path) -> None:
-    """Write the sheet as PNG, making its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, format="PNG", optimize=True)
+    """Write the sheet as PNG, making its folder.
+
+    Raises:
+        DataError: it cannot be written there.
+    """
+    memory = io.BytesIO()
+    sheet.save(memory, format="PNG", optimize=True)
+    write_whole(path, memory.getvalue())

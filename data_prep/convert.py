@@ -34,7 +34,9 @@ def convert_visa(root: Path, into: Path, mode: str = "link") -> int:
     """
     found = survey(root)
     if found.tree.layout != "visa-raw":
-        raise DataError(f"{root} needs no conversion: it already has MVTec's layout; use {found.tree.base} as it is")
+        raise DataError(
+            f"{root} needs no conversion: it already has MVTec's layout; use {found.tree.base} as it is"
+        )
     raise_errors(root, found.faults)
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise DataError(f"{into} is taken; expected a new or empty folder, give another --into")

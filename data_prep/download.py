@@ -38,10 +38,15 @@ def fetch(publisher: Publisher, folder: Path, *, pause: float = 2.0) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     pooch.get_logger().setLevel(logging.WARNING)
     part = folder / f"{publisher.archive}.part"
+    _forget_others(folder, publisher.archive)
     downloader = ResumingDownloader(part, checked=publisher.sha256 is not None, pause=pause)
     try:
         path = pooch.retrieve(
-            publisher.url, known_hash=publisher.sha256, fname=publisher.archive, path=folder, downloader=downloader
+            publisher.url,
+            known_hash=publisher.sha256,
+            fname=publisher.archive,
+            path=folder,
+            downloader=downloader,
         )
     except ValueError as error:  # how pooch reports a wrong hash
         raise DataError(
@@ -50,6 +55,13 @@ def fetch(publisher: Publisher, folder: Path, *, pause: float = 2.0) -> Path:
     except requests.RequestException as error:
         raise DataError(f"no answer that can be used from {publisher.url} ({error})") from error
     return Path(path)
+
+
+def _forget_others(folder: Path, archive: str) -> None:
+    """Remove the nameless files of a download that was killed between its end and its check."""
+    for path in folder.iterdir():
+        if path.is_file() and not path.name.startswith(archive):
+            path.unlink(missing_ok=True)
 
 
 class ResumingDownloader:
@@ -72,11 +84,16 @@ class ResumingDownloader:
             try:
                 self._attempt(url)
                 break
-            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+            except (
+                requests.ConnectionError,
+                requests.Timeout,
+                requests.exceptions.ChunkedEncodingError,
+            ) as error:
                 if attempt + 1 == self.attempts:
                     kept = self.part.stat().st_size if self.part.exists() else 0
                     raise DataError(
-                        f"no connection to {url} ({_root_cause(error)}), or it broke off {self.attempts} times; "
+                        f"no connection to {url} ({_root_cause(error)}), or it broke off "
+                        f"{self.attempts} times; "
                         f"{kept:,} bytes are kept and the same command goes on from there"
                     ) from error
                 wait = self.pause * 2**attempt
@@ -132,7 +149,9 @@ class ResumingDownloader:
 
 def _continues(response: requests.Response, have: int) -> bool:
     """Whether the answer goes on where the part ends, and is not the whole file again."""
-    return response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+    return response.status_code == 206 and response.headers.get("Content-Range", "").startswith(
+        f"bytes {have}-"
+    )
 
 
 def _require_archive(response: requests.Response, url: str) -> None:

@@ -1,6 +1,7 @@
 """The demo dataset: four products drawn by program, in MVTec AD's layout.
 
-Every picture depends on the seed and its own name alone, so the order of drawing and an interruption leave no trace.
+Every picture depends on the seed and its own name alone, so the order of drawing and an interruption
+leave no trace.
 Within each defect type the severity rises evenly with the picture's number, from hard to see to obvious.
 """
 
@@ -79,7 +80,9 @@ def draw_demo(
     into = Path(into)
     _check_numbers(seed=seed, train=train, test_good=test_good, test_defect=test_defect, size=size)
     plan = list(_plan(train, test_good, test_defect))
-    manifest = _manifest(plan, seed=seed, train=train, test_good=test_good, test_defect=test_defect, size=size)
+    manifest = _manifest(
+        plan, seed=seed, train=train, test_good=test_good, test_defect=test_defect, size=size
+    )
     if _is_drawn(into, manifest):
         return into
     draft = into.absolute().with_name(f".{into.absolute().name}.drawing")
@@ -97,10 +100,14 @@ def _check_numbers(**numbers: int) -> None:
     kinds = max(len(product.defects) for product in PRODUCTS.values())
     least = {"seed": 0, "train": 1, "test_good": 1, "test_defect": kinds, "size": 64}
     problems = [
-        f"{name} must be {least[name]} or more, not {value}" for name, value in numbers.items() if value < least[name]
+        f"{name} must be {least[name]} or more, not {value}"
+        for name, value in numbers.items()
+        if value < least[name]
     ]
     if problems:
-        raise ConfigError(problem_list(f"{len(problems)} problem(s) with the demo dataset asked for:", problems))
+        raise ConfigError(
+            problem_list(f"{len(problems)} problem(s) with the demo dataset asked for:", problems)
+        )
 
 
 def _plan(train: int, test_good: int, test_defect: int) -> Iterator[_Item]:
@@ -118,7 +125,8 @@ def _manifest(plan: list[_Item], **numbers: int) -> dict[str, object]:
     """What the dataset is, as stored beside it."""
     folders: dict[str, dict[str, int]] = {name: {} for name in PRODUCTS}
     for item in plan:
-        counts, folder = folders[item.product], f"{item.split}/{item.defect}"
+        counts = folders[item.product]
+        folder = f"{item.split}/{item.defect}"
         counts[folder] = counts.get(folder, 0) + 1
     about = {
         "name": "demo",
@@ -161,7 +169,9 @@ def _prepare(draft: Path, manifest: dict[str, object]) -> None:
     if draft.exists() and (not draft.is_dir() or any(draft.iterdir())):
         found = _read_manifest(draft) if draft.is_dir() else None
         if found is None:
-            raise DataError(f"expected {draft} to be an interrupted drawing; it holds something else; move it away")
+            raise DataError(
+                f"expected {draft} to be an interrupted drawing; it holds something else; move it away"
+            )
         if found == manifest:
             return
         shutil.rmtree(draft)

@@ -10,6 +10,8 @@ from dataclasses import replace
 from data_prep.check import Examination
 from data_prep.page import html_page, html_table, text_table
 from moleflow_lib.datasets.faults import NOTE, Fault
+from moleflow_lib.datasets.names import shown
+from moleflow_lib.datasets.unused import unused_line
 
 __all__ = ["as_html", "as_json", "as_text", "verdict"]
 
@@ -26,35 +28,43 @@ def as_text(found: Examination) -> str:
 def as_html(found: Examination) -> str:
     """One self-contained page: the verdict first, then the table."""
     table = html_table(_HEADERS, _rows(found.faults), [fault.severity for fault in found.faults])
-    body = f"<p>{html.escape(verdict(found))}</p>\n" + (table if found.faults else "<p>No fault, no note.</p>")
-    return html_page(f"Check of {found.root.name or found.root}", body)
+    body = f"<p>{html.escape(verdict(found))}</p>\n" + (
+        table if found.faults else "<p>No fault, no note.</p>"
+    )
+    return html_page(f"Check of {shown(found.root.name or str(found.root))}", body)
 
 
 def as_json(found: Examination) -> str:
     """Everything, for programs."""
     content = {
-        "root": str(found.root),
+        "root": shown(str(found.root)),
         "layout": found.layout,
         "products": [product.name for product in found.products],
         "errors": len(found.errors),
         "notes": len(found.notes),
+        "unused_images": sum(one.is_image for one in found.unused),
         "faults": [fault.to_dict() for fault in found.faults],
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def verdict(found: Examination) -> str:
-    """One sentence on whether the folder can be used."""
+    """Whether the folder can be used, and how many of its images are not."""
     images = sum(len(product.train) + len(product.test) for product in found.products)
     masked = sum(product.has_masks for product in found.products)
     size = f"{len(found.products)} product(s), {images} image(s), pixel metrics over {masked} product(s)"
+    unused = unused_line(found.unused)
+    rest = f" {unused}." if unused else ""
+    root = shown(str(found.root))
     if found.errors:
-        return f"{len(found.errors)} problem(s) and {len(found.notes)} note(s) in {found.root}: {size}."
-    return f"{found.root} is sound: {size}, {len(found.notes)} note(s)."
+        return f"{len(found.errors)} problem(s) and {len(found.notes)} note(s) in {root}: {size}.{rest}"
+    return f"{root} is sound: {size}, {len(found.notes)} note(s).{rest}"
 
 
 def _rows(faults: Iterable[Fault]) -> list[tuple[str, str, str, str, str]]:
-    return [(fault.severity, fault.product or "(folder)", fault.file, fault.what, fault.todo) for fault in faults]
+    return [
+        (fault.severity, fault.product or "(folder)", fault.file, fault.what, fault.todo) for fault in faults
+    ]
 
 
 def _shortened(faults: Iterable[Fault]) -> list[Fault]:

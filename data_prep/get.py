@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import sys
@@ -10,14 +11,16 @@ from pathlib import Path
 import pooch
 
 from data_prep.download import fetch
+from data_prep.files import write_whole
 from data_prep.publishers import Publisher
 from data_prep.unpack import unpack
-from moleflow_lib.datasets.layouts import Tree, find_tree
+from moleflow_lib.datasets.layouts import UNFINISHED, Tree, find_tree
 from moleflow_lib.errors import DataError
 
 __all__ = ["get_dataset", "licence_text", "manual_steps"]
 
 _WORK = ".download"  # inside the target folder; hidden, so that no survey sees it
+_UNPACKED = "unpacked"  # inside the work folder
 
 
 def licence_text(publisher: Publisher) -> str:
@@ -34,12 +37,16 @@ def manual_steps(name: str, publisher: Publisher, into: Path) -> str:
     return (
         f"To go on by hand:\n  1. visit {publisher.page}\n"
         f"  2. download {publisher.archive} ({publisher.size / 1e9:.1f} GB)\n"
-        f"  3. {command} --accept-licence\n     (with the path where your browser saved the file after --archive)"
+        f"  3. {command} --accept-licence\n     (with the path where your browser saved the file "
+        "after --archive)"
     )
 
 
 def get_dataset(name: str, publisher: Publisher, into: Path, archive: Path | None = None) -> Tree:
-    """Fetch, check and unpack one public dataset.
+    """Fetch, check and unpack one public dataset, or go on with what a killed call left.
+
+    The products are unpacked in a hidden folder and then renamed, one by one. Meanwhile the file
+    `.unfinished` in `into` says so: the library opens no folder that has it.
 
     Args:
         name: the publisher's key on the command line.
@@ -53,10 +60,13 @@ def get_dataset(name: str, publisher: Publisher, into: Path, archive: Path | Non
     Raises:
         DataError: says what happened and, where the network is to blame, how to go on by hand.
     """
+    work = into / _WORK
+    if (into / UNFINISHED).exists():
+        return _finished(into)
     _require_free(into)
     if archive is None and publisher.url is None:
-        raise DataError(f"{publisher.title} cannot be fetched by a program.\n{manual_steps(name, publisher, into)}")
-    work = into / _WORK
+        steps = manual_steps(name, publisher, into)
+        raise DataError(f"{publisher.title} cannot be fetched by a program.\n{steps}")
     if archive is None:
         _require_space(into, 2 * publisher.size - sum(path.stat().st_size for path in work.glob("*.*")))
         try:
@@ -64,18 +74,21 @@ def get_dataset(name: str, publisher: Publisher, into: Path, archive: Path | Non
         except DataError as error:
             raise DataError(f"{error}\n{manual_steps(name, publisher, into)}") from error
     _check_hash(archive, publisher)
-    _unpack_products(archive, work / "unpacked", into)
-    shutil.rmtree(work, ignore_errors=True)
-    return find_tree(into)
+    _unpack_products(archive, work / _UNPACKED, into)
+    return _finished(into)
 
 
 def _require_free(into: Path) -> None:
     """The target must be absent, empty, or hold nothing but our own unfinished work."""
     if into.exists() and not into.is_dir():
         raise DataError(f"{into} is a file; expected a folder to make or to fill, give another --into")
-    if into.is_dir() and (held := sorted(path.name for path in into.iterdir() if path.name != _WORK)):
+    ours = (_WORK, f".{UNFINISHED}.")  # the second begins the name of a marker that was never finished
+    if into.is_dir() and (
+        held := sorted(path.name for path in into.iterdir() if not path.name.startswith(ours))
+    ):
         raise DataError(
-            f"{into} already holds {', '.join(held[:5])}{' …' if len(held) > 5 else ''}; expected a new or empty "
+            f"{into} already holds {', '.join(held[:5])}{' …' if len(held) > 5 else ''}; expected "
+            "a new or empty "
             "folder: give another --into, or use this one as it is (python -m data_prep check)"
         )
 
@@ -84,35 +97,76 @@ def _require_space(into: Path, need: int) -> None:
     there = next(path for path in (into, *into.absolute().parents) if path.exists())
     if (free := shutil.disk_usage(there).free) < need:
         raise DataError(
-            f"expected {need / 1e9:.1f} GB free at {there} for the archive and its content, found {free / 1e9:.1f} GB; "
+            f"expected {need / 1e9:.1f} GB free at {there} for the archive and its content, found "
+            f"{free / 1e9:.1f} GB; "
             "give --into on a larger disk"
         )
 
 
 def _check_hash(archive: Path, publisher: Publisher) -> None:
     if not archive.is_file():
-        raise DataError(f"expected the archive {publisher.archive} at {archive}, found no file; correct --archive")
+        raise DataError(
+            f"expected the archive {publisher.archive} at {archive}, found no file; correct --archive"
+        )
     print(f"hashing {archive} …", file=sys.stderr)
     found = pooch.file_hash(str(archive))
     if publisher.sha256 is None:
         print(f"No hash of {publisher.archive} is known, so it was not checked. It has SHA-256 {found}")
     elif found != publisher.sha256:
         raise DataError(
-            f"{archive} is not the published {publisher.archive}: expected SHA-256 {publisher.sha256}, got {found}; "
-            f"download it again from {publisher.page}, or, if you trust this file, unpack it yourself and run check"
+            f"{archive} is not the published {publisher.archive}: expected SHA-256 "
+            f"{publisher.sha256}, got {found}; "
+            f"download it again from {publisher.page}, or, if you trust this file, unpack it "
+            "yourself and run check"
         )
 
 
 def _unpack_products(archive: Path, unpacked: Path, into: Path) -> None:
-    """Unpack, find the products under whatever wrapper folder, and move them in place."""
+    """Unpack, find the products under whatever wrapper folder, and note what is to be put in place."""
     shutil.rmtree(unpacked, ignore_errors=True)
     unpack(archive, unpacked)
     try:
         holder = _holder(unpacked, archive)
-        for path in sorted(holder.iterdir()):
-            path.rename(into / path.name)
-    finally:
+    except BaseException:
         shutil.rmtree(unpacked, ignore_errors=True)
+        raise
+    plan = {
+        "holder": holder.relative_to(into).as_posix(),
+        "names": sorted(path.name for path in holder.iterdir()),
+    }
+    write_whole(into / UNFINISHED, json.dumps(plan).encode())
+
+
+def _finished(into: Path) -> Tree:
+    """Put in place what the plan names and is not there yet; the marker goes when all of it is."""
+    holder, names = _plan(into)
+    missing = [name for name in names if not (into / name).exists() and not (holder / name).exists()]
+    if missing:
+        told = f"{into} is half unpacked, and {', '.join(missing[:5])} is gone from {holder}"
+        raise DataError(f"{told}; remove {into} and get it again")
+    for name in names:
+        if (holder / name).exists():
+            (holder / name).rename(into / name)
+    shutil.rmtree(into / _WORK, ignore_errors=True)
+    (into / UNFINISHED).unlink()
+    return find_tree(into)
+
+
+def _plan(into: Path) -> tuple[Path, list[str]]:
+    """Where the products lie that are to be put in place, and their names."""
+    marker = into / UNFINISHED
+    try:
+        plan = json.loads(marker.read_bytes())
+        holder = plan["holder"]
+        names = plan["names"]
+        if not holder.startswith(f"{_WORK}/{_UNPACKED}") or any(
+            "/" in name or name in ("", "..") for name in names
+        ):
+            raise ValueError("it names other folders")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        told = f"{marker} is not what `data_prep get` writes ({error})"
+        raise DataError(f"{told}; remove {into} and get it again") from error
+    return into / holder, names
 
 
 def _holder(unpacked: Path, archive: Path) -> Path:
@@ -126,4 +180,6 @@ def _holder(unpacked: Path, archive: Path) -> Path:
                 return folder
         except DataError:
             continue
-    raise DataError(f"{archive} holds no dataset that is known here: expected <product>/train/good or raw VisA in it")
+    raise DataError(
+        f"{archive} holds no dataset that is known here: expected <product>/train/good or raw VisA in it"
+    )

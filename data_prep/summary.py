@@ -15,6 +15,7 @@ from data_prep.page import html_page, html_table, text_table
 from data_prep.publishers import published_counts
 from moleflow_lib.datasets.geometry import cut_defects
 from moleflow_lib.datasets.images import image_size
+from moleflow_lib.datasets.names import shown
 from moleflow_lib.datasets.records import Product
 
 __all__ = ["summary_html", "summary_rows", "summary_text"]
@@ -28,15 +29,18 @@ _HEADERS = (
     "defects",
     "masks",
     "pixels",
+    "not used",
     "cropped",
     "as published",
 )
 _CAPTION = (
     "Each row is one product: normal training images, then test images by defect, whole and unstretched. "
-    "The outline is the edge of the mask; look for outlines that miss what you see, and for defects without one."
+    "The outline is the edge of the mask; look for outlines that miss what you see, and for "
+    "defects without one."
 )
 _COLUMNS = (
-    "cropped: defects that lose pixels under resize=crop. as published: whether the three counts agree with the "
+    "not used: images that no split takes, by their place or format. cropped: defects that lose pixels "
+    "under resize=crop. as published: whether the three counts agree with the "
     "publisher's. Pixel metrics exist only for products with masks."
 )
 
@@ -66,7 +70,7 @@ def summary_html(root: Path, rows: Sequence[Sequence[object]], sheet: Image.Imag
         f'<img alt="contact sheet" src="data:image/png;base64,{picture}">'
         f"<figcaption>{html.escape(_CAPTION)}</figcaption></figure>"
     )
-    return html_page(f"Dataset {root.resolve().name}", body)
+    return html_page(f"Dataset {shown(root.resolve().name)}", body)
 
 
 def _row(product: Product, published: tuple[int, int, int] | None) -> tuple[object, ...]:
@@ -80,14 +84,20 @@ def _row(product: Product, published: tuple[int, int, int] | None) -> tuple[obje
         ", ".join(f"{name} {count}" for name, count in sorted(defects.items())) or "none",
         "pixel" if product.has_masks else "image labels only" if labels[1] else "none",
         _sizes(product),
+        sum(one.is_image for one in product.unused),
         sum(cut.lost > 0 for cut in cut_defects(product.test, 224, "crop")),
-        "not known" if published is None else "yes" if published == counted else "no: {}/{}/{}".format(*published),
+        "not known"
+        if published is None
+        else "yes"
+        if published == counted
+        else "no: {}/{}/{}".format(*published),
     )
 
 
 def _sizes(product: Product) -> str:
     sizes = {image_size(record.image) for record in (*product.train, *product.test)}
-    smallest, largest = min(sizes, key=_area), max(sizes, key=_area)
+    smallest = min(sizes, key=_area)
+    largest = max(sizes, key=_area)
     text = "{}x{}".format(*smallest)
     return text if len(sizes) == 1 else "{} … {}x{} ({} sizes)".format(text, *largest, len(sizes))
 

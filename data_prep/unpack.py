@@ -24,7 +24,15 @@ __all__ = ["Limits", "unpack"]
 
 _CHUNK = 1 << 20
 _DECOMPRESSORS = {b"\xfd7zXZ\x00": lzma.open, b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError, NotImplementedError)
+_BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    OSError,
+    NotImplementedError,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +71,15 @@ def unpack(archive: Path, into: Path, limits: Limits | None = None) -> None:
         _unpack(archive, into, limits)
     except BaseException as error:
         shutil.rmtree(into, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno not in (None, errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
-            raise DataError(f"{archive} cannot be unpacked into {into}: {error}; nothing of it was kept") from error
+        if isinstance(error, OSError) and error.errno not in (
+            None,
+            errno.EEXIST,
+            errno.ENOTDIR,
+            errno.EISDIR,
+        ):
+            raise DataError(
+                f"{archive} cannot be unpacked into {into}: {error}; nothing of it was kept"
+            ) from error
         if isinstance(error, _BROKEN):
             raise DataError(f"{archive} is no whole tar or zip archive ({error}); fetch it again") from error
         raise
@@ -87,7 +102,9 @@ def _unpack(archive: Path, into: Path, limits: Limits) -> None:
 def _tar_members(archive: Path, budget: _Budget) -> Iterator[tuple[str, BinaryIO | None]]:
     """Names and contents of a tar, read once from front to end; folders have no content."""
     with archive.open("rb") as raw:
-        opener = next((opener for magic, opener in _DECOMPRESSORS.items() if raw.peek(8).startswith(magic)), None)
+        opener = next(
+            (opener for magic, opener in _DECOMPRESSORS.items() if raw.peek(8).startswith(magic)), None
+        )
         with tqdm.wrapattr(raw, "read", total=archive.stat().st_size, desc="unpacking", unit="B") as source:
             plain = opener(source) if opener else source
             with tarfile.open(fileobj=_Counted(plain, budget), mode="r|") as tar:
@@ -126,7 +143,8 @@ class _Budget:
         self.left -= count
         if self.left < 0:
             raise DataError(
-                f"{self.archive} unpacks to far more than an image archive of its size would: a decompression bomb? "
+                f"{self.archive} unpacks to far more than an image archive of its size would: a "
+                "decompression bomb? "
                 "nothing of it was kept; fetch the archive again from its publisher"
             )
 
@@ -135,7 +153,8 @@ class _Counted:
     """A readable stream whose every byte is taken from a budget."""
 
     def __init__(self, stream: BinaryIO, budget: _Budget) -> None:
-        self.stream, self.budget = stream, budget
+        self.stream = stream
+        self.budget = budget
 
     def read(self, size: int) -> bytes:
         data = self.stream.read(min(size, _CHUNK))
@@ -145,7 +164,8 @@ class _Counted:
 
 def _safe_path(archive: Path, name: str) -> Path:
     """The member's path below the folder, refused if it could lead elsewhere on any system."""
-    posix, windows = PurePosixPath(name), PureWindowsPath(name)
+    posix = PurePosixPath(name)
+    windows = PureWindowsPath(name)
     if posix.is_absolute() or windows.is_absolute() or windows.drive or windows.root:
         raise _hostile(archive, name, "is an absolute path")
     if ".." in posix.parts or ".." in windows.parts:
@@ -167,5 +187,6 @@ def _write(archive: Path, name: str, content: BinaryIO, target: Path) -> None:
 
 def _hostile(archive: Path, name: str, what: str) -> DataError:
     return DataError(
-        f"{archive}: member {name!r} {what}; nothing of the archive was kept, fetch it again from its publisher"
+        f"{archive}: member {name!r} {what}; nothing of the archive was kept, fetch it again from "
+        "its publisher"
     )

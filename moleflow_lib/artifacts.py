@@ -13,6 +13,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,6 +26,7 @@ __all__ = [
     "artifact_exists",
     "digest",
     "file_sha256",
+    "file_stem",
     "kept_artifact",
     "load_artifact",
     "read_json",
@@ -40,7 +42,7 @@ SCHEMA_VERSION = 1
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file under a temporary name, flush it to disk, then rename it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -73,6 +75,23 @@ def read_json(path: Path) -> dict:
 def digest(*parts: object) -> str:
     """SHA-256 of JSON-able parts, the key under which artifacts are stored (64 hex digits)."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def file_stem(name: str, longest: int = 120) -> str:
+    """A name as the stem of a file of ours: itself if it fits, else its start and a hash of it all.
+
+    Args:
+        name: a product or task, e.g. thirty products joined by `+`.
+        longest: bytes of the stem; what is added to it must fit into 255 as well.
+
+    >>> file_stem("bolt+nut"), len(os.fsencode(file_stem("bolt+" * 99)))
+    ('bolt+nut', 120)
+    """
+    data = os.fsencode(name)
+    if len(data) <= longest:
+        return name
+    kept = data[: longest - 13].decode("utf-8", "ignore")
+    return f"{kept}~{hashlib.sha256(data).hexdigest()[:12]}"
 
 
 def file_sha256(path: Path) -> str:
@@ -157,7 +176,7 @@ def kept_artifact(
         ArtifactError: what is stored is damaged.
     """
     key = digest(made_from)
-    path = folder / f"{name}-{key[:16]}"
+    path = folder / f"{file_stem(name)}-{key[:16]}"
     if not artifact_exists(path):
         tensors, facts = make()
         save_artifact(path, tensors, {"key": key, **facts})
@@ -172,7 +191,7 @@ def _manifest_file(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def _sha256(file) -> str:
+def _sha256(file: BinaryIO) -> str:
     total = hashlib.sha256()
     while chunk := file.read(1 << 20):
         total.update(chunk)

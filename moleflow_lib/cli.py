@@ -1,4 +1,4 @@
-"""The command line: `python -m moleflow_lib` with `run`, `score`, `learn` or `params`."""
+"""The command line: `python -m moleflow_lib` with `run`, `report`, `score`, `learn` or `params`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from pathlib import Path
 
 from moleflow_lib.config import GROUPS, PRESETS, ExperimentConfig
 from moleflow_lib.datasets import task_order
-from moleflow_lib.errors import ConfigError, MoLEFlowError
+from moleflow_lib.errors import ConfigError, MoLEFlowError, NotebookError
 from moleflow_lib.inference import DECISIONS, learn_into, load_detector
+from moleflow_lib.reporting.escaping import visible
+from moleflow_lib.reporting.report import render_report
 from moleflow_lib.reporting.runner import available_notebooks, run_notebooks
 from moleflow_lib.reporting.scores import write_scores
 
@@ -28,14 +30,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("moleflow_lib: stopped; the same command continues from what is finished", file=sys.stderr)
         return 130
     except MoLEFlowError as error:
-        print(f"moleflow_lib: {error}", file=sys.stderr)
+        print("moleflow_lib:", visible(error, keep="\n"), file=sys.stderr)
         return 2
 
 
 def _run(options: argparse.Namespace) -> int:
     params = _params(options)
     chosen = [name.strip() for name in options.notebooks.split(",") if name.strip()]
-    return 1 if run_notebooks(params, available_notebooks(chosen)) else 0
+    return 1 if run_notebooks(params, available_notebooks(chosen), options.single_file) else 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    notebook = Path(options.notebook)
+    if not notebook.is_file():
+        raise NotebookError(f"no file {notebook}; give an executed notebook, e.g. reports/executed/02_base_task.ipynb")
+    into = Path(options.into) if options.into else notebook.with_suffix(".html")
+    into.parent.mkdir(parents=True, exist_ok=True)
+    render_report(notebook, into, single_file=options.single_file)
+    print(visible(into))
+    return 0
 
 
 def _score(options: argparse.Namespace) -> int:
@@ -122,7 +135,14 @@ def _parser() -> argparse.ArgumentParser:
     cluster = "a Dask scheduler, whose workers carry the ablation runs instead of this machine"
     run.add_argument("--scheduler", default="", metavar="tcp://HOST:PORT", help=cluster)
     run.add_argument("-p", action="append", default=[], metavar="name=value", help="any other option, see `params`")
+    alone = "hold plotly.js in each report, so that it can be sent alone, instead of once beside them"
+    run.add_argument("--single-file", action="store_true", help=alone)
     run.set_defaults(act=_run)
+    report = commands.add_parser("report", help="render an executed notebook to HTML")
+    report.add_argument("notebook", metavar="NOTEBOOK.ipynb", help="a notebook with its outputs")
+    report.add_argument("--into", default="", metavar="FILE", help="the HTML to write; beside the notebook if left out")
+    report.add_argument("--single-file", action="store_true", help=alone)
+    report.set_defaults(act=_report)
     _add_score(commands)
     _add_learn(commands)
     params = commands.add_parser("params", help="list every option with its value in a preset, its meaning and its bounds")

@@ -132,8 +132,7 @@ class Experiment:
     def _probe(self, task: Task) -> torch.Tensor:
         """Patch scores, then image scores, of a task's first training images."""
         patches = self.features(task, "train").patches[:_PROBED]
-        scores = self.detector.patch_scores(patches, task.index)
-        image_scores = self.detector.image_scores(scores, patches.float().mean(dim=(1, 2)), task.index)
+        scores, image_scores = self.detector.scores(patches, patches.float().mean(dim=(1, 2)), task.index)
         return torch.cat([scores.flatten(), image_scores])
 
 

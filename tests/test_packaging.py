@@ -20,11 +20,12 @@ else:
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = [Requirement(line) for line in (ROOT / "requirements.lock").read_text().splitlines()]
-DEPENDENCIES = [Requirement(text) for text in
-                (*PROJECT["dependencies"], *(t for group in PROJECT["optional-dependencies"].values() for t in group))]
+EXTRAS = PROJECT["optional-dependencies"]
+LOCKED = [Requirement(text) for text in (*PROJECT["dependencies"], *EXTRAS["dev"], *EXTRAS["distributed"])]
+DEPENDENCIES = [*LOCKED, *(Requirement(text) for text in EXTRAS["docs"])]  # `make docs` alone needs the last
 
 
-@pytest.mark.parametrize("wanted", DEPENDENCIES, ids=lambda r: r.name)
+@pytest.mark.parametrize("wanted", LOCKED, ids=lambda r: r.name)
 def test_every_dependency_is_locked_within_its_bounds(wanted: Requirement) -> None:
     pins = [pin for pin in LOCK if pin.name.lower() == wanted.name.lower()]
     assert pins, f"{wanted.name} is not in requirements.lock"
@@ -34,7 +35,8 @@ def test_every_dependency_is_locked_within_its_bounds(wanted: Requirement) -> No
 
 
 def test_every_pin_has_its_reason_beside_it() -> None:
-    pins = [line for line in (ROOT / "pyproject.toml").read_text().splitlines() if re.match(r'\s+"[A-Za-z-]+[=>]', line)]
+    lines = (ROOT / "pyproject.toml").read_text().splitlines()
+    pins = [line for line in lines if re.match(r'\s+"[A-Za-z-]+(\[\w+\])?[=>]', line)]
     assert len(pins) == len(DEPENDENCIES) and all("#" in line for line in pins)
     lines = [line for line in (ROOT / "environment.yml").read_text().splitlines() if re.match(r"\s+- (python|pip>|-r|-e)", line)]
     assert len(lines) == 4 and all("#" in line for line in lines)
@@ -51,6 +53,33 @@ def test_conda_gets_the_same_packages() -> None:
 def test_lock_carries_names_and_versions_alone() -> None:
     text = (ROOT / "requirements.lock").read_text()
     assert "http" not in text.replace("httpcore", "").replace("httpx", "").replace("aiohttp", "") and "index" not in text
+
+
+def test_the_licence_is_one_and_the_package_is_typed() -> None:
+    assert PROJECT["license"] == "MIT" and (ROOT / "LICENSE").read_text().startswith("MIT License")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["license"], citation["version"]) == (PROJECT["license"], PROJECT["version"])
+    assert (ROOT / "moleflow_lib" / "py.typed").is_file()
+
+
+def test_the_workflow_tries_every_python_that_is_promised() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yaml").read_text())
+    tried = workflow["jobs"]["tests"]["strategy"]["matrix"]["python-version"]
+    promised = SpecifierSet(PROJECT["requires-python"])
+    assert tried == [f"3.{minor}" for minor in range(20) if promised.contains(f"3.{minor}")]
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "reports").glob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()) + re.findall(r'src="([^"]+)"', page.read_text()):
+            assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_no_page_names_a_path_of_one_machine() -> None:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "reports").glob("*.md")]:
+        found = re.findall(r"(?<![\w.])/(?:work|tmp|home|root)/\S*", page.read_text())
+        assert found == [], f"{page.name}: {found}"
 
 
 def test_no_outputs_pictures_or_machine_paths_are_tracked() -> None:

@@ -28,7 +28,9 @@ def mask(path: Path, value: int = 255, size: tuple[int, int] = SIZE) -> Path:
     return path
 
 
-def product(folder: Path, *, seed: int = 0, masks: bool = True, good: str = "good", suffix: str = "_mask") -> Path:
+def product(
+    folder: Path, *, seed: int = 0, masks: bool = True, good: str = "good", suffix: str = "_mask"
+) -> Path:
     """One product in MVTec AD's layout: 3 train, 2 good and 2 + 2 defective test images."""
     start = 100 * seed
     for index in range(3):
@@ -58,7 +60,8 @@ def visa_raw(root: Path, *names: str) -> Path:
             picture(root / path, 1000 * seed + index)
             rows.append([name, "train" if index < 3 else "test", "normal", path, ""])
         for index in range(2):
-            path, truth = f"{name}/Data/Images/Anomaly/{index:03}.JPG", f"{name}/Data/Masks/Anomaly/{index:03}.png"
+            path = f"{name}/Data/Images/Anomaly/{index:03}.JPG"
+            truth = f"{name}/Data/Masks/Anomaly/{index:03}.png"
             picture(root / path, 1000 * seed + 50 + index)
             mask(root / truth, value=1 + index)
             rows.append([name, "test", "anomaly", path, truth])

@@ -51,8 +51,11 @@ class Camera:
         elevation = rig.elevation + 0.03 * rng.standard_normal()
         flat = np.cos(elevation)
         x, y = pixel_grid(size)
-        slope, bow = rig.unevenness * rng.standard_normal(2), 0.25 * rng.uniform(0.4, 1.0)
-        field = 1 + slope[0] * (x - 0.5) * 2 + slope[1] * (y - 0.5) * 2 - bow * ((x - 0.5) ** 2 + (y - 0.5) ** 2)
+        slope = rig.unevenness * rng.standard_normal(2)
+        bow = 0.25 * rng.uniform(0.4, 1.0)
+        field = (
+            1 + slope[0] * (x - 0.5) * 2 + slope[1] * (y - 0.5) * 2 - bow * ((x - 0.5) ** 2 + (y - 0.5) ** 2)
+        )
         grey = rng.standard_normal((size, size, 1), dtype=np.float32)
         colour = rng.standard_normal((size, size, 3), dtype=np.float32)
         return cls(
@@ -73,7 +76,9 @@ def expose(surface: Surface, camera: Camera) -> np.ndarray:
     Returns:
         (S, S, 3) float64 in grey levels 0 to 255, still without sensor noise.
     """
-    size, rig, (lx, ly, lz) = len(surface.height), camera.rig, camera.light
+    size = len(surface.height)
+    rig = camera.rig
+    (lx, ly, lz) = camera.light
     down, right = np.gradient(np.asarray(surface.height) * size)
     inverse = 1 / np.sqrt(1 + right * right + down * down)
     half = camera.light + np.array([0.0, 0.0, 1.0])
@@ -92,13 +97,15 @@ def expose(surface: Surface, camera: Camera) -> np.ndarray:
 
 def cast_shadow(height: np.ndarray, camera: Camera) -> np.ndarray:
     """Share of the direct light (S, S) that higher ground towards the light takes away."""
-    size, (lx, ly, lz) = len(height), camera.light
+    size = len(height)
+    (lx, ly, lz) = camera.light
     flat = np.hypot(lx, ly)
     steps = max(1, round(camera.rig.reach * size))
     padded = np.pad(height, steps, mode="edge")
     excess = np.zeros_like(height)
     for step in range(1, steps + 1):
-        row, column = steps + round(step * ly / flat), steps + round(step * lx / flat)
+        row = steps + round(step * ly / flat)
+        column = steps + round(step * lx / flat)
         over = padded[row : row + size, column : column + size] - height - step / size * lz / flat
         np.maximum(excess, over, out=excess)
     return ndimage.uniform_filter(np.clip(excess * size / 1.5, 0.0, 1.0), 3, mode="nearest")

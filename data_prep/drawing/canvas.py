@@ -11,7 +11,18 @@ from data_prep.drawing.fields import mix, pixel_grid, ramp
 
 __all__ = ["Canvas"]
 
-_FONT = ("75557", "26227", "71747", "71717", "55711", "74717", "74757", "71244", "75757", "75717")  # rows of bits
+_FONT = (
+    "75557",
+    "26227",
+    "71747",
+    "71717",
+    "55711",
+    "74717",
+    "74757",
+    "71244",
+    "75757",
+    "75717",
+)  # rows of bits
 _BARS = {  # middle and width of each bar in a row of bits, in dots
     "1": ((1.0, 1),),
     "2": ((0.0, 1),),
@@ -32,8 +43,11 @@ class Canvas:
     """
 
     def __init__(self, surface: Surface, centre: tuple[float, float], turn: float) -> None:
-        self.height, self.albedo, self.gloss = surface.height.copy(), surface.albedo.copy(), surface.gloss.copy()
-        self.centre, self.turn = centre, turn
+        self.height = surface.height.copy()
+        self.albedo = surface.albedo.copy()
+        self.gloss = surface.gloss.copy()
+        self.centre = centre
+        self.turn = turn
 
     def surface(self) -> Surface:
         """What has been drawn so far."""
@@ -63,12 +77,18 @@ class Canvas:
             corner: radius of its corners.
             dome: width over which its rim rises; as large as `half`, it is a drop.
         """
-        size, c, s = len(self.height), np.cos(self.turn), np.sin(self.turn)
-        cx, cy = self.centre[0] + c * at[0] - s * at[1], self.centre[1] + s * at[0] + c * at[1]
+        size = len(self.height)
+        c = np.cos(self.turn)
+        s = np.sin(self.turn)
+        cx = self.centre[0] + c * at[0] - s * at[1]
+        cy = self.centre[1] + s * at[0] + c * at[1]
         reach = np.hypot(*half) + 2 / size
-        window = tuple(slice(max(0, int((m - reach) * size)), max(0, int((m + reach) * size) + 2)) for m in (cy, cx))
+        window = tuple(
+            slice(max(0, int((m - reach) * size)), max(0, int((m + reach) * size) + 2)) for m in (cy, cx)
+        )
         x, y = (axis[window] for axis in pixel_grid(size))
-        c, s = np.cos(self.turn + turn), np.sin(self.turn + turn)
+        c = np.cos(self.turn + turn)
+        s = np.sin(self.turn + turn)
         u = np.abs(c * (x - cx) + s * (y - cy)) - half[0] + corner
         v = np.abs(c * (y - cy) - s * (x - cx)) - half[1] + corner
         inside = corner - np.hypot(np.maximum(u, 0), np.maximum(v, 0)) - np.minimum(np.maximum(u, v), 0)
@@ -79,21 +99,31 @@ class Canvas:
         self.gloss[window] = mix(self.gloss[window], gloss, cover)
 
     def line(
-        self, start: Sequence[float], stop: Sequence[float], width: float, colour: Sequence[float], **how: float
+        self,
+        start: Sequence[float],
+        stop: Sequence[float],
+        width: float,
+        colour: Sequence[float],
+        **how: float,
     ) -> None:
         """Lay a straight bar with round ends from one place to another."""
-        (ax, ay), (bx, by) = start, stop
+        (ax, ay) = start
+        (bx, by) = stop
         half = (float(np.hypot(bx - ax, by - ay)) / 2 + width / 2, width / 2)
         turn = float(np.arctan2(by - ay, bx - ax))
         self.box(((ax + bx) / 2, (ay + by) / 2), half, colour, turn=turn, corner=width / 2, **how)
 
-    def digits(self, at: Sequence[float], number: str, dot: float, colour: Sequence[float], turn: float = 0.0) -> None:
+    def digits(
+        self, at: Sequence[float], number: str, dot: float, colour: Sequence[float], turn: float = 0.0
+    ) -> None:
         """Print a number in dots of 3 by 5, so that no font is needed."""
-        c, s = np.cos(turn), np.sin(turn)
+        c = np.cos(turn)
+        s = np.sin(turn)
         for place, digit in enumerate(number):
             left = 4 * (place - (len(number) - 1) / 2)
             for row, code in enumerate(_FONT[int(digit)]):
                 for column, width in _BARS[code]:
-                    u, v = (left + column) * dot, (row - 2) * dot
+                    u = (left + column) * dot
+                    v = (row - 2) * dot
                     half = (width * dot / 2, dot / 2)
                     self.box((at[0] + c * u - s * v, at[1] + s * u + c * v), half, colour, turn=turn)

@@ -1,6 +1,7 @@
 """Scalar fields over the unit square, from which the demo pictures are built.
 
-Every picture covers x (right) and y (down) in [0, 1], whatever its size in pixels; lengths are fractions of its side.
+Every picture covers x (right) and y (down) in [0, 1], whatever its size in pixels; lengths are
+fractions of its side.
 """
 
 from __future__ import annotations
@@ -10,7 +11,18 @@ from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["blob", "curve", "graded", "mix", "path_distance", "pixel_grid", "ramp", "smooth_noise", "stroke", "worley"]
+__all__ = [
+    "blob",
+    "curve",
+    "graded",
+    "mix",
+    "path_distance",
+    "pixel_grid",
+    "ramp",
+    "smooth_noise",
+    "stroke",
+    "worley",
+]
 
 
 @lru_cache(maxsize=4)
@@ -40,7 +52,7 @@ def mix(below: np.ndarray, above: np.ndarray | Sequence[float] | float, cover: n
 
 
 def graded(severity: float, *levels: float) -> float:
-    """A quantity of a defect at a severity, from what it is at 0 (hidden), 1/4 (hard), 1/2 (plain) and 1 (gross).
+    """A quantity of a defect, from what it is at severity 0 (hidden), 1/4 (hard), 1/2 (plain) and 1 (gross).
 
     >>> graded(0.75, 0.0, 1.0, 2.0, 4.0)
     3.0
@@ -65,7 +77,7 @@ def smooth_noise(rng: np.random.Generator, size: int, cells: float | tuple[float
 
 
 def _spline_rows(knots: np.ndarray, size: int, cells: float) -> np.ndarray:
-    """Uniform cubic B-spline down the first axis, (knots, any) to (size, any), without linear algebra libraries."""
+    """Uniform cubic B-spline down the first axis, (knots, any) to (size, any), without linear algebra."""
     position = (np.arange(size) + 0.5) / size * cells
     first = position.astype(np.int64)
     t = (position - first)[:, None]
@@ -73,7 +85,9 @@ def _spline_rows(knots: np.ndarray, size: int, cells: float) -> np.ndarray:
     return sum(weight / 6 * knots[first + k] for k, weight in enumerate(weights))
 
 
-def worley(rng: np.random.Generator, u: np.ndarray, v: np.ndarray, period: int = 64) -> tuple[np.ndarray, np.ndarray]:
+def worley(
+    rng: np.random.Generator, u: np.ndarray, v: np.ndarray, period: int = 64
+) -> tuple[np.ndarray, np.ndarray]:
     """Distances to the nearest and second nearest of one random point a unit cell (Worley, 1996).
 
     Args:
@@ -86,9 +100,12 @@ def worley(rng: np.random.Generator, u: np.ndarray, v: np.ndarray, period: int =
         The two distances, nearest first, in cells.
     """
     spots = (0.05 + 0.9 * rng.random((2, period, period))).astype(np.float32)
-    column, row = np.floor(u).astype(np.int64), np.floor(v).astype(np.int64)
-    du, dv = (u - column).astype(np.float32), (v - row).astype(np.float32)
-    nearest, second = np.full_like(du, 9), np.full_like(du, 9)
+    column = np.floor(u).astype(np.int64)
+    row = np.floor(v).astype(np.int64)
+    du = (u - column).astype(np.float32)
+    dv = (v - row).astype(np.float32)
+    nearest = np.full_like(du, 9)
+    second = np.full_like(du, 9)
     for j in (-1, 0, 1):
         for i in (-1, 0, 1):
             cell = (row + j) % period * period + (column + i) % period
@@ -107,14 +124,21 @@ def blob(
     x, y = pixel_grid(size)
     away = np.hypot(x - centre[0], y - centre[1])
     lobes = smooth_noise(rng, size, float(np.clip(1.1 / radius, 4, 40)))
-    lobes = lobes - np.average(lobes, weights=np.exp(-((away / radius) ** 2)) + 1e-9)  # so that it keeps its size
+    lobes = lobes - np.average(
+        lobes, weights=np.exp(-((away / radius) ** 2)) + 1e-9
+    )  # so that it keeps its size
     return away - radius * (1 + rough * lobes + 0.3 * rough * smooth_noise(rng, size, 60))
 
 
 def curve(
-    rng: np.random.Generator, middle: tuple[float, float], angle: float, length: float, bend: float, steps: int = 10
+    rng: np.random.Generator,
+    middle: tuple[float, float],
+    angle: float,
+    length: float,
+    bend: float,
+    steps: int = 10,
 ) -> np.ndarray:
-    """Random smooth path (steps + 1, 2) around its middle; `bend` is how far its direction drifts, in radians."""
+    """Random smooth path (steps + 1, 2) around its middle; `bend`: how far its direction drifts, radians."""
     drift = np.cumsum(rng.standard_normal(steps)) * bend / np.sqrt(steps)
     heading = angle + drift - drift.mean()
     stride = np.stack([np.cos(heading), np.sin(heading)], axis=1) * (length / steps)
@@ -134,11 +158,15 @@ def path_distance(size: int, path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         and position (size, size) from 0 at the start to 1 at the end.
     """
     x, y = pixel_grid(size)
-    best, distance, along = np.full(x.shape, np.inf), np.zeros(x.shape), np.zeros(x.shape)
+    best = np.full(x.shape, np.inf)
+    distance = np.zeros(x.shape)
+    along = np.zeros(x.shape)
     for k, ((ax, ay), (bx, by)) in enumerate(zip(path[:-1], path[1:], strict=True)):
-        dx, dy = bx - ax, by - ay
+        dx = bx - ax
+        dy = by - ay
         t = np.clip(((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy), 0.0, 1.0)
-        rx, ry = x - ax - t * dx, y - ay - t * dy
+        rx = x - ax - t * dx
+        ry = y - ay - t * dy
         square = rx * rx + ry * ry
         closer = square < best
         best = np.where(closer, square, best)

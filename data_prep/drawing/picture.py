@@ -61,7 +61,9 @@ def spoilt_picture(
         mask = (np.abs(spoilt - clean).max(axis=-1) >= _VISIBLE) & (image != normal).any(axis=-1)
         if _AREA[0] <= mask.mean() <= _AREA[1]:
             return np.where(mask[..., None], image, normal), mask
-    raise RuntimeError(f"{key}: no {defect} of severity {severity:.2f} covered between 0.05 % and 15 % of the picture")
+    raise RuntimeError(
+        f"{key}: no {defect} of severity {severity:.2f} covered between 0.05 % and 15 % of the picture"
+    )
 
 
 def _scene(key: str, product: str, seed: int, size: int) -> tuple[object, Camera, np.random.SeedSequence]:

@@ -4,6 +4,7 @@ from moleflow_lib.config.experiment import PRESETS, ExperimentConfig, read_optio
 from moleflow_lib.config.options import (
     BASELINES,
     GROUPS,
+    SCORE_PARTS,
     DataOptions,
     FeatureOptions,
     FlowOptions,
@@ -15,6 +16,6 @@ from moleflow_lib.config.options import (
 )
 
 __all__ = [
-    "BASELINES", "GROUPS", "PRESETS", "DataOptions", "ExperimentConfig", "FeatureOptions", "FlowOptions", "RouterOptions",
+    "BASELINES", "GROUPS", "PRESETS", "SCORE_PARTS", "DataOptions", "ExperimentConfig", "FeatureOptions", "FlowOptions", "RouterOptions",
     "RunOptions", "ScoreOptions", "StudyOptions", "TrainOptions", "read_options",
 ]

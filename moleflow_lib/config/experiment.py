@@ -23,6 +23,7 @@ from moleflow_lib.presets import PRESETS
 
 __all__ = ["PRESETS", "ExperimentConfig", "read_options"]
 
+_PRODUCTS = ("classes", "ablation_classes")  # where `none` is the name of a product
 _GROUP_OF = {spec.name: group for group, kind in GROUPS.items() for spec in fields(kind)}
 _KINDS = {name: kind for options in GROUPS.values() for name, kind in typing.get_type_hints(options).items()}
 
@@ -47,6 +48,13 @@ class ExperimentConfig:
     score: ScoreOptions = field(default_factory=ScoreOptions)
     router: RouterOptions = field(default_factory=RouterOptions)
     study: StudyOptions = field(default_factory=StudyOptions)
+
+    def __post_init__(self) -> None:
+        if "gaussian" in self.score.used_parts and self.flow.whitening != "full":
+            raise ConfigError(
+                f"score_parts: gaussian is the energy of full whitening, and whitening is {self.flow.whitening}; "
+                "leave it out or set whitening=full"
+            )
 
     @classmethod
     def from_params(cls, params: Mapping[str, object]) -> ExperimentConfig:
@@ -118,7 +126,7 @@ def read_options(params: Mapping[str, object]) -> dict[str, object]:
             problems.append(unknown_name(name, _KINDS))
         elif raw is None or (isinstance(raw, str) and raw == ""):
             continue
-        elif raw == "none" and kind_name(_KINDS[name]).startswith(("text", "a list")):
+        elif raw == "none" and name not in _PRODUCTS and kind_name(_KINDS[name]).startswith(("text", "a list")):
             values[name] = "" if _KINDS[name] is str else ()
         else:
             try:

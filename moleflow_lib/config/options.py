@@ -10,19 +10,21 @@ import math
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from types import MappingProxyType
+from typing import Any
 
 from moleflow_lib.errors import ConfigError
 
 __all__ = [
-    "BASELINES", "GROUPS", "DataOptions", "FeatureOptions", "FlowOptions", "RouterOptions", "RunOptions", "ScoreOptions",
+    "BASELINES", "GROUPS", "SCORE_PARTS", "DataOptions", "FeatureOptions", "FlowOptions", "RouterOptions", "RunOptions", "ScoreOptions",
     "StudyOptions", "TrainOptions",
 ]
 
-BASELINES = ("memory_bank", "fine_tune", "separate", "joint", "padim", "adapter_only")
+BASELINES = ("memory_bank", "gaussian", "fine_tune", "separate", "joint", "padim", "adapter_only")
+SCORE_PARTS = ("flow", "gaussian", "memory")
 _COVARIANCES = ("ridge", "ledoit_wolf", "oas", "tied", "diagonal", "euclidean")
 
 
-def _option(default: object, what: str, *, choices: tuple = (), low: float = -math.inf, high: float = math.inf) -> object:
+def _option(default: object, what: str, *, choices: tuple = (), low: float = -math.inf, high: float = math.inf) -> Any:
     """A field with its meaning (unit included) and the values that are allowed."""
     return field(default=default, metadata={"what": what, "choices": choices, "low": low, "high": high})
 
@@ -81,12 +83,10 @@ class FlowOptions(_Group):
     dia_blocks: int = _option(2, "coupling steps of each task's invertible adapter; 0: none", low=0)
     use_lora: bool = _option(True, "whether tasks get low-rank updates")
     use_task_bias: bool = _option(True, "whether tasks get biases in the coupling subnets")
-    use_whitening: bool = _option(True, "whether tasks get a whitening adapter")
-    whitening_norm: bool = _option(True, "LayerNorm in the whitening adapter")
+    whitening: str = _option("layer_norm", "what a task's whitening adapter does", choices=("layer_norm", "full", "off"))
     use_mixer: bool = _option(True, "spatial context mixer in front of the coupling blocks")
     use_position: bool = _option(True, "sinusoidal position code added to patches")
-    position_scale: float = _option(1.0, "factor of the position code", low=0)
-    count_adapter_volume: bool = _option(False, "log γ of the whitening in the log-determinant")
+    count_adapter_volume: bool = _option(False, "log γ in the log-determinant; full whitening always counts its volume")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,6 @@ class TrainOptions(_Group):
     schedule: str = _option("constant", "course of the learning rate", choices=("constant", "cosine"))
     warmup_steps: int = _option(0, "steps of rising learning rate", low=0)
     clip_norm: float = _option(0.0, "largest gradient norm; 0: not clipped", low=0)
-    feature_noise: float = _option(0.0, "standard deviation of noise on whitened patches in training", low=0)
     patch_share: float = _option(1.0, "share of the grid that a step sees", low=1e-3, high=1)
     tail_weight: float = _option(0.3, "weight λ of the tail in the loss", low=0, high=1)
     tail_ratio: float = _option(0.05, "share of patches in the tail", low=0, high=1)
@@ -115,21 +114,29 @@ class TrainOptions(_Group):
 class ScoreOptions(_Group):
     """From patches to scores; nothing is trained again."""
 
-    memory_size: int = _option(0, "patch features that a task stores; 0: none", low=0)
-    memory_neighbours: int = _option(1, "nearest stored patches whose distance is averaged", low=1)
-    memory_weight: float = _option(0.5, "share of the stored patches in a patch score", low=0, high=1)
+    score_parts: tuple[str, ...] = _option(
+        ("flow",), "what a patch score is made of, equal shares: likelihood, energy of full whitening, stored patches",
+        choices=SCORE_PARTS,
+    )
+    image_parts: tuple[str, ...] = _option((), "what an image score is made of; empty: score_parts", choices=SCORE_PARTS)
+    memory_size: int = _option(1024, "patch features that a task stores, if memory is a score part", low=1)
+    median_share: float = _option(0.0, "share of an image's own median taken off its patch scores", low=0, high=1)
     compress_scores: bool = _option(False, "log(1 + y) of patch scores y above the training mean")
-    log_det_weight: float = _option(1.0, "weight of the log-determinant in a patch score", low=0)
+    log_det_weight: float = _option(1.0, "weight of the log-determinant in the flow's score", low=0)
     prototype_weight: float = _option(0.0, "share of the distance to the prototype in an image score", low=0, high=1)
-    score_mode: str = _option("top_k", "patches that make an image score", choices=("top_k", "mean", "max"))
-    top_k: int = _option(3, "highest patches that are averaged", low=1)
+    top_k: int = _option(3, "highest patches that make an image score; 0: all", low=0)
     smoothing_sigma: float = _option(4.0, "Gaussian on pixel maps, pixels; 0: none", low=0)
     eval_size: int = _option(224, "side of pixel maps and masks, pixels", low=14)
 
     @property
+    def used_parts(self) -> tuple[str, ...]:
+        """Every score part that is computed, each once."""
+        return tuple(dict.fromkeys((*self.score_parts, *self.image_parts)))
+
+    @property
     def scaled(self) -> bool:
         """Whether patch scores are put on the scale of the task's training patches."""
-        return bool(self.memory_size or self.compress_scores)
+        return self.used_parts != ("flow",) or self.compress_scores
 
     @property
     def unit(self) -> str:

@@ -42,7 +42,8 @@ def load_image(path: Path, size: int, resize: str = "resize", interpolation: str
     """Read an image as RGB at the network's input size.
 
     Args:
-        path: 8-bit image file; grey becomes three equal channels, a palette its colours.
+        path: 8-bit image file; it is turned as its EXIF orientation says, grey becomes three equal
+            channels, a palette its colours.
         size: side of the square output in pixels.
         resize: `resize`, `crop` or `pad`, see the module.
         interpolation: `bilinear`, `bicubic`, `lanczos` or `nearest`.
@@ -60,13 +61,15 @@ def load_image(path: Path, size: int, resize: str = "resize", interpolation: str
 
 
 def load_mask(path: Path, size: int, resize: str = "resize") -> np.ndarray:
-    """Read a defect mask at the evaluation size: `> 0` is defect, resized by nearest neighbour.
+    """Read a defect mask at the evaluation size, resized by nearest neighbour.
+
+    Any value above zero is defect; in a lossy file, what is brighter than half (see `images`).
 
     Returns:
         (size, size) bool.
 
     Raises:
-        DataError: the file cannot be read as an image.
+        DataError: the file cannot be read as a mask.
         ConfigError: the policy is unknown.
     """
     return _fit_mask(read_mask(path), size, resize)
@@ -97,7 +100,8 @@ def fit_square(
     scale = size / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
     pixels = np.asarray(image.resize((width, height), resampling))
-    top, left = (size - height) // 2, (size - width) // 2
+    top = (size - height) // 2
+    left = (size - width) // 2
     around = [(top, size - height - top), (left, size - width - left)] + [(0, 0)] * (pixels.ndim - 2)
     return Image.fromarray(np.pad(pixels, around, mode="edge" if edge else "constant"))
 
@@ -134,7 +138,8 @@ def _kept_box(width: int, height: int, resize: str) -> tuple[float, float, float
     if resize != "crop":
         return (0, 0, width, height)
     side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
+    left = (width - side) / 2
+    top = (height - side) / 2
     return (left, top, left + side, top + side)
 
 

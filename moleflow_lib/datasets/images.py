@@ -1,4 +1,12 @@
-"""Image and mask files, read strictly: what would be read wrongly is refused."""
+"""Image and mask files as every viewer shows them; what would be read wrongly is refused.
+
+The one reader of check, run, contact sheet and gallery. A photo is turned as its EXIF orientation
+says, and so is a mask; a mask must have the size of its photo as shown. What is a defect is told by:
+
+* numbers, in masks that keep them: any value above zero, class indices included;
+* half of full brightness, in lossy masks (JPEG, lossy WebP), whose small values are noise;
+* numbers and looks together, in masks with a palette or transparency: where they disagree, neither.
+"""
 
 from __future__ import annotations
 
@@ -7,111 +15,170 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from moleflow_lib.errors import DataError
+from moleflow_lib.datasets.files import IMAGE_SUFFIXES, ImageFault, opened
+from moleflow_lib.datasets.headers import Header, as_shown, header_of
 
-__all__ = ["IMAGE_SUFFIXES", "ImageFault", "image_size", "read_image", "read_mask", "require_same_size"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "READER_VERSION",
+    "ImageFault",
+    "grey_values",
+    "image_size",
+    "read_header",
+    "read_image",
+    "read_mask",
+    "require_same_size",
+]
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
-
-
-class ImageFault(DataError):
-    """One file cannot be used as an image or mask: what it is, and what to do."""
-
-    def __init__(self, path: Path, kind: str, what: str, todo: str) -> None:
-        super().__init__(f"{path} {what}; {todo}")
-        self.kind, self.what, self.todo = kind, what, todo
+READER_VERSION = 2  # raise it when the same bytes give other pixels; stored features depend on it
+_INK_MODES = ("CMYK", "YCbCr", "RGBX")  # where black is not zero, or a fourth value means nothing
+_HALF = 127  # values above it are brighter than half
+_BLACK_AND_WHITE = "save it as PNG: black where all is well, white where the defect is"
+_NO_ALPHA = "save it without transparency"
 
 
 def read_image(path: Path) -> Image.Image:
-    """Decode a whole image to RGB at its own size, refusing what would be read wrongly.
+    """Decode a whole image to RGB at its own size, upright.
 
     Raises:
-        DataError: unreadable, truncated, 16-bit (its values would be clipped), or transparent
-            (its hidden colours would show).
+        ImageFault: unreadable, truncated, too large, of several pages, more than 8 bits a channel (its
+            values would be clipped), transparent (its hidden colours would show), or in colours of
+            ink or Lab (viewers do not agree on them).
     """
-    image = _decode(path, allow_deep=False)
+    image, header = _decoded(path, mask=False)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema()[0] < 255:
-            raise ImageFault(
-                path, "transparent", "has transparent pixels, which have no colour", "save it without transparency"
-            )
+            raise ImageFault(path, "transparent", "has transparent pixels, which have no colour", _NO_ALPHA)
     try:
         return image.convert("RGB")
     except ValueError as error:
-        raise ImageFault(path, "mode", f"has the colour mode {image.mode}", "save it as 8-bit RGB") from error
+        raise _no_rgb(path, header) from error
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """Decode a whole mask at its own size; any value above zero is defect, class indices included.
+    """Decode a whole mask at its own size, upright; the module says which values are defect.
 
     Returns:
-        (height, width) bool. Alpha channels are ignored; palette masks are read by index.
+        (height, width) bool.
 
     Raises:
-        DataError: unreadable or truncated.
+        ImageFault: unreadable, truncated, of several pages, or marks that depend on who reads them.
     """
-    image = _decode(path, allow_deep=True)
+    image, header = _decoded(path, mask=True)
+    if image.mode in _INK_MODES:
+        image = image.convert("RGB")
     values = np.asarray(image)
     colours = values.reshape(*values.shape[:2], -1)
-    colours = colours[..., :-1] if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") else colours
-    return (colours > 0).any(axis=-1)
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+        alpha = colours[..., -1]
+        colours = colours[..., :-1]
+        _refuse_clear_marks(path, colours, alpha)
+    if header.lossy:
+        return _bright_half(path, colours)
+    marked = (colours > 0).any(axis=-1)
+    if image.mode == "P":
+        _refuse_other_looks(path, image, marked)
+    return marked
+
+
+def grey_values(path: Path) -> int:
+    """How many values a mask has: two, or one more than its classes; many if its edges are soft.
+
+    Raises:
+        ImageFault: as `read_mask`.
+    """
+    image, _ = _decoded(path, mask=True)
+    return len(np.unique(np.asarray(image.getchannel(0))))
+
+
+def read_header(path: Path, *, mask: bool = False) -> Header:
+    """What the header says; pixels are not decoded.
+
+    Raises:
+        ImageFault: no readable header, several pages, or for an image, `mask` being false: more than
+            8 bits a channel, or colours of ink with a profile.
+    """
+    with opened(path) as image:
+        header = header_of(image)
+    _refuse(path, header, mask=mask)
+    return header
 
 
 def image_size(path: Path, *, mask: bool = False) -> tuple[int, int]:
-    """Width and height from the header alone; pixels are not decoded.
+    """Width and height as shown, from the header alone.
 
     Raises:
-        DataError: no readable header, or a 16-bit image where `mask` is false.
+        ImageFault: as `read_header`.
     """
-    with _opened(path) as image:
-        if not mask:
-            _refuse_deep(path, image)
-        return image.size
+    return read_header(path, mask=mask).size
 
 
-def require_same_size(mask: Path, mask_size: tuple[int, int], size: tuple[int, int]) -> None:
-    """Check that a mask has the size of its image.
+def require_same_size(
+    mask: Path, mask_size: tuple[int, int], size: tuple[int, int], stored: tuple[int, int] | None = None
+) -> None:
+    """Check that a mask has the size of its image as shown.
+
+    Args:
+        mask: its file, for the message.
+        mask_size: its width and height in pixels.
+        size: those of the image as shown.
+        stored: those of the image before it is turned, where they differ.
 
     Raises:
-        DataError: it has another one; both are (width, height) in pixels.
+        ImageFault: it has another one.
     """
-    if mask_size != size:
-        what = "is {}x{}, its image is {}x{}".format(*mask_size, *size)
-        raise ImageFault(mask, "mask-size", what, "save the mask at the image's own size")
+    if mask_size == size:
+        return
+    what = "is {}x{}, its image is {}x{}".format(*mask_size, *size)
+    todo = "save the mask at the image's own size"
+    if stored == mask_size:
+        what = f"{what} as every viewer shows it, turned by its EXIF orientation"
+        todo = "turn the mask like the photo, or save the photo upright without the tag"
+    raise ImageFault(mask, "mask-size", what, todo)
 
 
-def _opened(path: Path) -> Image.Image:
-    try:
-        return Image.open(path)
-    except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, ValueError, struct.error, …
-        raise _unreadable(path, error) from error
+def _decoded(path: Path, *, mask: bool) -> tuple[Image.Image, Header]:
+    with opened(path) as image:
+        header = header_of(image)
+        _refuse(path, header, mask=mask)
+        image.load()
+        return as_shown(image, header).copy(), header
 
 
-def _decode(path: Path, *, allow_deep: bool) -> Image.Image:
-    with _opened(path) as image:
-        if not allow_deep:
-            _refuse_deep(path, image)
-        try:
-            image.load()
-        except Exception as error:  # as above
-            raise _unreadable(path, error) from error
-        return image.copy()
+def _refuse(path: Path, header: Header, *, mask: bool) -> None:
+    header.require_single(path)
+    if header.mode in ("LAB", "HSV") or (header.mode == "CMYK" and header.profile):
+        raise _no_rgb(path, header)
+    if not mask:
+        header.require_8_bit(path)
 
 
-def _unreadable(path: Path, error: Exception) -> ImageFault:
-    if path.is_symlink() and not path.exists():
-        return ImageFault(path, "broken-link", "is a link to a file that is not there", "restore it or remove the link")
-    if path.is_file() and path.stat().st_size == 0:
-        return ImageFault(path, "empty-file", "is an empty file", "fetch it again or remove it")
-    if "truncated" in str(error):
-        return ImageFault(path, "truncated", f"is cut off ({error})", "fetch it again or remove it")
-    return ImageFault(path, "unreadable", f"is not a readable image ({error})", "fetch it again or remove it")
+def _no_rgb(path: Path, header: Header) -> ImageFault:
+    what = f"has the colour mode {header.mode}, which viewers show in different ways"
+    return ImageFault(path, "mode", what, "save it as 8-bit RGB")
 
 
-def _refuse_deep(path: Path, image: Image.Image) -> None:
-    stored = [str(tile[3]) for tile in getattr(image, "tile", ())]
-    if image.mode[0] in "IF" or any(";16" in mode for mode in stored):
-        raise ImageFault(
-            path, "depth", f"has more than 8 bits a channel (mode {image.mode})", "convert it to 8 bits a channel"
+def _bright_half(path: Path, colours: np.ndarray) -> np.ndarray:
+    """A lossy mask cut at half; one that is faint everywhere cannot be told from noise."""
+    marked = (colours > _HALF).any(axis=-1)
+    if not marked.any() and colours.any():
+        what = f"is lossy and nowhere brighter than half (at most {colours.max()}): marks or noise?"
+        raise ImageFault(path, "mask-faint", what, _BLACK_AND_WHITE)
+    return marked
+
+
+def _refuse_clear_marks(path: Path, colours: np.ndarray, alpha: np.ndarray) -> None:
+    """Colours that a viewer does not show, or shows in part, mark nothing that can be relied on."""
+    if ((colours > 0).any(axis=-1) & (alpha < np.iinfo(alpha.dtype).max)).any():
+        raise ImageFault(path, "transparent", "marks pixels that are transparent", _BLACK_AND_WHITE)
+
+
+def _refuse_other_looks(path: Path, image: Image.Image, marked: np.ndarray) -> None:
+    """A palette that shows a marked pixel black, or an unmarked one in a colour."""
+    looks = (np.asarray(image.convert("RGB")) > 0).any(axis=-1)
+    if (looks != marked).any():
+        what = (
+            "has a palette whose looks contradict its numbers (0 is normal: it, and it alone, must be black)"
         )
+        raise ImageFault(path, "mask-palette", what, _BLACK_AND_WHITE)

@@ -11,19 +11,23 @@ Read as they are, `<root>` being the folder that is given:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from moleflow_lib.datasets import visa
-from moleflow_lib.datasets.faults import NOTE, Fault, FaultLog
+from moleflow_lib.datasets.faults import Fault, FaultLog, stray
+from moleflow_lib.datasets.names import LONGEST_NAME, is_unicode, same_name, shown
 from moleflow_lib.datasets.product_folder import scan_product
 from moleflow_lib.datasets.records import Product
+from moleflow_lib.datasets.unused import Unused, left_out
 from moleflow_lib.errors import DataError
 
-__all__ = ["Survey", "Tree", "find_tree", "survey"]
+__all__ = ["UNFINISHED", "Survey", "Tree", "find_tree", "survey", "unused_files"]
 
-_FIX_NAME = "rename the folder; + and , join classes in a task order"
+UNFINISHED = ".unfinished"  # a file in a dataset folder that only has some of its products yet
+_RENAME = "rename the folder"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +36,7 @@ class Tree:
 
     layout: str  # "mvtec", "visa-converted", "visa-raw" or "single"
     base: Path  # folder the products lie in
-    folders: dict[str, Path]  # product name to its folder, in alphabetical order
+    folders: dict[str, Path]  # product name (composed, NFC) to its folder, in alphabetical order
 
     def log(self, product: str) -> FaultLog:
         """An empty log for one product, naming files as seen from where its own names start."""
@@ -46,19 +50,28 @@ class Survey:
     tree: Tree
     products: tuple[Product, ...]
     faults: tuple[Fault, ...]
+    unused: tuple[Unused, ...]  # files that no record of these products uses, those beside them included
 
 
 def find_tree(root: str | Path) -> Tree:
     """Recognise the layout of a dataset folder.
 
     Raises:
-        DataError: no product lies there; says what was found instead.
+        DataError: no product lies there; says what was found instead. Or its products are not all there yet.
     """
     root = Path(root)
+    if not is_unicode(str(root)):
+        told = f"expected a path of UTF-8 text, got {shown(str(root))}"
+        raise DataError(f"{told}; results could not name it: rename the folder, or give a link to it")
     if not root.is_dir():
-        raise DataError(f"expected a dataset folder at {root}, found none; give the folder that holds the products")
+        told = f"expected a dataset folder at {shown(str(root))}, found none"
+        raise DataError(f"{told}; give the folder that holds the products")
+    if (root / UNFINISHED).exists():
+        told = f"{root} holds some of its products only: `data_prep get` was stopped while it put them there"
+        raise DataError(f"{told}; run the same command again, or remove the folder")
     if (root / "train").is_dir():
-        return Tree(layout="single", base=root.resolve().parent, folders={root.resolve().name: root})
+        real = root.resolve()
+        return Tree(layout="single", base=real.parent, folders={same_name(real.name): root})
     for layout, base in (("mvtec", root), ("visa-converted", root / "1cls")):
         if folders := _products_in(base):
             return Tree(layout=layout, base=base, folders=folders)
@@ -78,8 +91,9 @@ def survey(root: str | Path, classes: Sequence[str] = ()) -> Survey:
         DataError: no product lies there, or raw VisA's split file cannot be read.
     """
     tree = find_tree(root)
-    names = list(classes) or list(tree.folders)
-    faults = _class_faults(names, tree) + _root_strays(tree)
+    names = [same_name(name.strip()) for name in classes] or list(tree.folders)
+    beside = _beside(tree)
+    faults = [*_class_faults(names, tree), *_twin_faults(tree), *_strays(beside)]
     known = [name for name in dict.fromkeys(names) if name in tree.folders]
     if tree.layout == "visa-raw":
         products, found = visa.scan_split(tree.base, known)
@@ -87,49 +101,95 @@ def survey(root: str | Path, classes: Sequence[str] = ()) -> Survey:
         scans = [scan_product(name, tree.folders[name]) for name in known]
         products = [product for product, _ in scans]
         found = [fault for _, log in scans for fault in log]
-    return Survey(tree=tree, products=tuple(products), faults=tuple(faults + found))
+    unused = [one for product in products for one in product.unused]
+    unused += [one for path in beside for one in left_out(path)]
+    return Survey(tree=tree, products=tuple(products), faults=tuple(faults + found), unused=tuple(unused))
+
+
+def unused_files(root: str | Path, classes: Sequence[str] = ()) -> tuple[Unused, ...]:
+    """Files of a dataset that a run of these classes leaves out, though they lie where it reads.
+
+    Args:
+        root: dataset folder in any layout of this module.
+        classes: product names, `a+b` standing for `a, b`; empty means all.
+
+    Raises:
+        DataError: as `survey`.
+    """
+    return survey(root, [name for entry in classes for name in entry.split("+")]).unused
 
 
 def _products_in(base: Path) -> dict[str, Path]:
+    return {same_name(path.name): path for path in _product_folders(base)}
+
+
+def _product_folders(base: Path) -> list[Path]:
     if not base.is_dir():
-        return {}
-    folders = sorted(path for path in base.iterdir() if (path / "train").is_dir() and not path.name.startswith("."))
-    return {path.name: path for path in folders}
+        return []
+    return sorted(
+        path for path in base.iterdir() if (path / "train").is_dir() and not path.name.startswith(".")
+    )
 
 
 def _class_faults(names: Sequence[str], tree: Tree) -> list[Fault]:
     faults = []
     for name in dict.fromkeys(names):
         if name not in tree.folders:
-            found = ", ".join(tree.folders)
-            what = f"is no product of {tree.base}, which holds {found}"
-            faults.append(Fault(kind="no-product", product=name, file="", what=what, todo="correct the class list"))
-        elif any(sign in name for sign in "+,#"):
-            what = "has a name with +, comma or #"
-            faults.append(Fault(kind="name", product=name, file="", what=what, todo=_FIX_NAME))
+            what = f"is no product of {tree.base}, which holds {', '.join(tree.folders)}"
+            faults.append(_fault("no-product", name, what, "correct the class list"))
+        elif told := _name_problem(name):
+            faults.append(_fault("name", name, *told))
         if names.count(name) > 1:
             what = f"is asked for {names.count(name)} times"
-            faults.append(Fault(kind="class-twice", product=name, file="", what=what, todo="name it once"))
+            faults.append(_fault("class-twice", name, what, "name it once"))
     return faults
 
 
-def _root_strays(tree: Tree) -> list[Fault]:
+def _name_problem(name: str) -> tuple[str, str] | None:
+    """What is wrong with the name of a product, and what to do."""
+    if not is_unicode(name):
+        return (
+            "has a name that is no UTF-8 text",
+            f"{_RENAME}; convmv or an unzip with the right encoding helps",
+        )
+    if any(sign in name for sign in "+,#"):
+        return "has a name with +, comma or #", f"{_RENAME}; + and , join classes in a task order"
+    if name != name.strip() or shown(name) != name:
+        return "has a name with a space at its end, or with a control character", _RENAME
+    if (length := len(name.encode())) > LONGEST_NAME:
+        what = f"has a name of {length} bytes, too long for the files that are named after it"
+        return what, f"{_RENAME} to at most {LONGEST_NAME} bytes"
+    return None
+
+
+def _twin_faults(tree: Tree) -> list[Fault]:
+    """Folders whose names look alike and are composed of other code points."""
+    alike = defaultdict(list)
+    for path in _product_folders(tree.base) if tree.layout != "single" else ():
+        alike[same_name(path.name)].append(path)
+    what = "is the name of {} folders that differ in how accents are composed (NFC, NFD)"
+    return [
+        _fault("name", name, what.format(len(paths)), "keep one of them")
+        for name, paths in alike.items()
+        if len(paths) > 1
+    ]
+
+
+def _fault(kind: str, product: str, what: str, todo: str) -> Fault:
+    return Fault(kind=kind, product=product, file="", what=what, todo=todo)
+
+
+def _beside(tree: Tree) -> list[Path]:
     """Entries beside the products that belong to no layout; hidden ones are nobody's business."""
     if tree.layout == "single":
         return []
     known = {*tree.folders, *(("split_csv",) if tree.layout == "visa-raw" else ())}
-    strays = sorted(path for path in tree.base.iterdir() if path.name not in known and not path.name.startswith("."))
-    return [
-        Fault(
-            kind="stray",
-            product="",
-            file=path.name + ("/" if path.is_dir() else ""),
-            what="is no product folder" if path.is_dir() else "is no part of the dataset",
-            todo="nothing, it is ignored",
-            severity=NOTE,
-        )
-        for path in strays
-    ]
+    entries = sorted(path for path in tree.base.iterdir() if not path.name.startswith("."))
+    return [path for path in entries if same_name(path.name) not in known]
+
+
+def _strays(paths: Iterable[Path]) -> list[Fault]:
+    return [stray("", path.name + ("/" if path.is_dir() else ""), path, left_out(path)) for path in paths]
 
 
 def _nothing_found(root: Path) -> str:
@@ -139,6 +199,17 @@ def _nothing_found(root: Path) -> str:
     if inner:
         return f"{expected}; found products one folder deeper: give {' or '.join(map(str, inner))}"
     if any((path / "Data").is_dir() for path in children):
-        return f"{expected}; found VisA's product folders but no split file: bring it from the publisher's archive"
-    seen = ", ".join(path.name for path in children[:8]) or "no folder at all"
+        seen = "VisA's product folders but no split file"
+        return f"{expected}; found {seen}: bring it from the publisher's archive"
+    if capital := _near_train([root, *children]):
+        return (
+            f"{expected}; found {capital}: rename its folders to train, test and ground_truth, in lower case"
+        )
+    seen = ", ".join(shown(path.name) for path in children[:8]) or "no folder at all"
     return f"{expected}; found {seen}; give the folder that holds the products"
+
+
+def _near_train(folders: Iterable[Path]) -> str:
+    """The first folder that is called train but for its case; "" if there is none."""
+    found = (path for folder in folders for path in sorted(folder.iterdir()) if path.is_dir())
+    return next((shown(str(path)) for path in found if path.name.casefold() == "train"), "")

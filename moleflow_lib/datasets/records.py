@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from moleflow_lib.datasets.names import same_name
+from moleflow_lib.datasets.unused import Unused
 from moleflow_lib.errors import DataError, problem_list
 
 __all__ = ["GOOD", "UNLABELLED", "Product", "Record", "Task", "make_tasks", "task_order"]
 
 GOOD = "good"  # the folder of normal images
-UNLABELLED = "unlabelled"  # images to score whose truth nobody has told
+UNLABELLED = "unlabelled"  # images to score that have no label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,7 @@ class Record:
 
     @property
     def label(self) -> int | None:
-        """0 for a normal image, 1 for a defective one, None where nobody has told."""
+        """0 for a normal image, 1 for a defective one, None without a label."""
         if self.defect == UNLABELLED:
             return None
         return int(self.defect != GOOD)
@@ -54,6 +56,7 @@ class Product:
     name: str
     train: tuple[Record, ...]
     test: tuple[Record, ...]
+    unused: tuple[Unused, ...] = ()  # files in its folder that no record uses
 
     @property
     def has_masks(self) -> bool:
@@ -90,7 +93,8 @@ def task_order(source: str | Path | Sequence[str | Sequence[str]]) -> tuple[str,
 
     Args:
         source: a list of names or of lists of names, or a text file with one task a line, its
-            classes joined by `+` or commas; `#` starts a comment.
+            classes joined by `+` or commas; `#` starts a comment. Names that look alike are equal,
+            however their accents are composed.
 
     Raises:
         DataError: the file cannot be read or names no class, or an entry is empty.
@@ -102,9 +106,11 @@ def task_order(source: str | Path | Sequence[str | Sequence[str]]) -> tuple[str,
         entries = _lines(Path(source))
     else:
         entries = [entry.split("+") if isinstance(entry, str) else list(entry) for entry in source]
-    cleaned = [[name.strip() for name in entry] for entry in entries]
+    cleaned = [[same_name(name.strip()) for name in entry] for entry in entries]
     if not cleaned or not all(name for entry in cleaned for name in entry) or not all(cleaned):
-        raise DataError(f"expected one task an entry, class names joined by +; got an empty name in {source!r}")
+        raise DataError(
+            f"expected one task an entry, class names joined by +; got an empty name in {source!r}"
+        )
     return tuple("+".join(entry) for entry in cleaned)
 
 
@@ -141,6 +147,10 @@ def make_tasks(products: Sequence[Product], names: Sequence[str | Sequence[str]]
 
 def _order_problems(entries: Sequence[str], by_name: Mapping[str, Product]) -> list[str]:
     counts = Counter(name for entry in entries for name in entry.split("+"))
-    unknown = [f"{name}: no such product; found: {', '.join(by_name)}" for name in counts if name not in by_name]
-    twice = [f"{name}: named {count} times; a product arrives once" for name, count in counts.items() if count > 1]
+    unknown = [
+        f"{name}: no such product; found: {', '.join(by_name)}" for name in counts if name not in by_name
+    ]
+    twice = [
+        f"{name}: named {count} times; a product arrives once" for name, count in counts.items() if count > 1
+    ]
     return unknown + twice

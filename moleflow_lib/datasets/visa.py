@@ -7,11 +7,15 @@ dataset folder. Anomalous images become the defect "bad", as in the converted la
 from __future__ import annotations
 
 import csv
+import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from moleflow_lib.datasets.faults import Fault, FaultLog
-from moleflow_lib.datasets.images import IMAGE_SUFFIXES
+from moleflow_lib.datasets.files import IMAGE_SUFFIXES
+from moleflow_lib.datasets.folder_names import refuse_foreign_name
+from moleflow_lib.datasets.names import same_name
 from moleflow_lib.datasets.records import GOOD, Product, Record
 from moleflow_lib.errors import DataError
 
@@ -29,7 +33,7 @@ def product_folders(root: Path) -> dict[str, Path]:
     Raises:
         DataError: the split file cannot be read or lacks a column.
     """
-    return {name: root / name for name in sorted({row["object"] for row in _rows(root)})}
+    return {same_name(name): _as_spelt(root, name) for name in sorted({row["object"] for row in _rows(root)})}
 
 
 def scan_split(root: Path, names: Sequence[str]) -> tuple[list[Product], list[Fault]]:
@@ -39,10 +43,12 @@ def scan_split(root: Path, names: Sequence[str]) -> tuple[list[Product], list[Fa
         DataError: the split file cannot be read or lacks a column.
     """
     rows = _rows(root)
-    products, faults = [], []
+    products = []
+    faults = []
     for name in names:
         log = FaultLog(name, root)
-        products.append(_scan_product(root, name, [row for row in rows if row["object"] == name], log))
+        own = [row for row in rows if same_name(row["object"]) == name]
+        products.append(_scan_product(root, name, own, log))
         faults += log.faults
     return products, faults
 
@@ -53,7 +59,7 @@ def _rows(root: Path) -> list[dict[str, str]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restval="")
             header = reader.fieldnames or ()
-            rows = [{key: (value or "").strip() for key, value in row.items() if key in _COLUMNS} for row in reader]
+            rows = [{column: (row.get(column) or "").strip() for column in _COLUMNS} for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read ({error}); {_FIX_ROW}") from error
     missing = [column for column in _COLUMNS if column not in header]
@@ -74,8 +80,8 @@ def _scan_product(root: Path, name: str, rows: Sequence[dict[str, str]], log: Fa
     if any(record.label for record in test) and not truth:
         what = "is image-level (no mask in the split file): its pixel metrics are undefined, not zero"
         log.note("image-level", None, what, "nothing; means say over how many products they run")
-    _orphans(root / name, records, log)
-    return Product(name=name, train=tuple(train), test=tuple(test))
+    _orphans(_as_spelt(root, name), records, log)
+    return Product(name=name, train=tuple(train), test=tuple(test), unused=tuple(log.unused))
 
 
 def _record(root: Path, row: dict[str, str], truth: bool, log: FaultLog) -> Record | None:
@@ -92,7 +98,8 @@ def _record(root: Path, row: dict[str, str], truth: bool, log: FaultLog) -> Reco
     mask = _mask(root, row, image, log) if bad and truth and image is not None else None
     if image is None:
         return None
-    return Record(product=row["object"], split=row["split"], defect=BAD if bad else GOOD, image=image, mask=mask)
+    defect = BAD if bad else GOOD
+    return Record(product=log.product, split=row["split"], defect=defect, image=image, mask=mask)
 
 
 def _mask(root: Path, row: dict[str, str], image: Path, log: FaultLog) -> Path | None:
@@ -108,13 +115,22 @@ def _mask(root: Path, row: dict[str, str], image: Path, log: FaultLog) -> Path |
 def _existing(root: Path, name: str, kind: str, log: FaultLog) -> Path | None:
     """The file a row names, if it lies below the dataset and is there; if not, a fault."""
     path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or "\\" in name:
-        log.error("split-row", None, f"has the path {name!r} in {SPLIT_FILE}, which is not below the dataset", _FIX_ROW)
-    elif not (root / path).is_file():
-        log.error(kind, root / path, f"stands in {SPLIT_FILE} and is not there", "extract the archive again")
-    else:
-        return root / path
-    return None
+    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
+        what = f"has the path {name!r} in {SPLIT_FILE}, which is not below the dataset"
+        log.error("split-row", None, what, _FIX_ROW)
+        return None
+    file = _as_spelt(root, name)
+    if not os.path.lexists(file):
+        log.error(kind, file, f"stands in {SPLIT_FILE} and is not there", "extract the archive again")
+        return None
+    refuse_foreign_name(file, log)
+    return file
+
+
+def _as_spelt(root: Path, name: str) -> Path:
+    """A path below the dataset as the disk spells it: accents may be composed there or not."""
+    spellings = [root / unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
+    return next((path for path in (root / name, *spellings) if os.path.lexists(path)), root / name)
 
 
 def _repeated(records: Sequence[Record], log: FaultLog) -> None:
@@ -134,5 +150,4 @@ def _orphans(folder: Path, records: Sequence[Record], log: FaultLog) -> None:
         if is_image and "Masks" in path.parts:
             log.error("mask-orphan", path, f"is the mask of no image in {SPLIT_FILE}", _FIX_ROW)
         else:
-            what = f"is not in {SPLIT_FILE}" if is_image else "is no image of the product"
-            log.note("stray", path, what, "nothing, it is ignored")
+            log.leave_out([path])

@@ -39,8 +39,8 @@ class Scorer(Protocol):
     def patch_scores(self, patches: torch.Tensor, task: int, /) -> torch.Tensor:
         """Features (N, H, W, D) to scores (N, H, W) under one task's parts, on the CPU; higher = more anomalous."""
 
-    def image_scores(self, patch_scores: torch.Tensor, image_means: torch.Tensor, task: int, /) -> torch.Tensor:
-        """Patch scores (N, H, W) and mean features (N, D) of images to one score each (N,); higher = more anomalous."""
+    def scores(self, patches: torch.Tensor, image_means: torch.Tensor, task: int, /) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same, and one score an image (N,), from features and their means (N, D)."""
 
 
 class MapSource:
@@ -84,13 +84,13 @@ class TaskEvaluator:
         self.config = detector.config
         self.labels = np.array([-1 if record.label is None else record.label for record in task.test], dtype=int)
         self.image_means = features.image_means()
-        self._scores: dict[int, torch.Tensor] = {}
+        self._scores: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._metrics: dict[tuple[int, ...], dict[str, float | None]] = {}
         self._packed_mask = lru_cache(maxsize=_MASKS_KEPT)(self._read_mask)
 
     def patch_scores(self, tasks: torch.Tensor | int) -> torch.Tensor:
         """Patch scores (N, H, W) of its test images, each under the task named for it (N,)."""
-        return per_task(self._of_each(tasks), self._scored)
+        return per_task(self._of_each(tasks), lambda rows, task: self._scored(rows, task)[0])
 
     def metrics(self, tasks: torch.Tensor | int) -> dict[str, float | None]:
         """Metrics of its test images under the tasks named; several products are averaged."""
@@ -121,10 +121,7 @@ class TaskEvaluator:
 
     def image_scores(self, tasks: torch.Tensor | int) -> np.ndarray:
         """(N,) anomaly score of each test image under the tasks named; higher = more anomalous."""
-        def score(rows: torch.Tensor, task: int) -> torch.Tensor:
-            return self.detector.image_scores(self._scored(rows, task), self.image_means[rows], task)
-
-        return per_task(self._of_each(tasks), score).numpy()
+        return per_task(self._of_each(tasks), lambda rows, task: self._scored(rows, task)[1]).numpy()
 
     def mask(self, image: int) -> np.ndarray:
         """(S, S) bool defect mask of a test image at the evaluation size; empty without a defect."""
@@ -142,13 +139,15 @@ class TaskEvaluator:
     def _of_each(self, tasks: torch.Tensor | int) -> torch.Tensor:
         return torch.as_tensor(tasks).expand(len(self.task.test))
 
-    def _scored(self, rows: torch.Tensor, task: int) -> torch.Tensor:
-        """Patch scores of some images (n,) under one task's parts, each computed at most once."""
-        known = self._scores.setdefault(task, torch.full(self.features.patches.shape[:-1], float("nan")))
-        missing = rows[known[rows, 0, 0].isnan()]
+    def _scored(self, rows: torch.Tensor, task: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Patch and image scores of some images (n,) under one task's parts, each computed at most once."""
+        patches = self.features.patches
+        empty = torch.full(patches.shape[:-1], float("nan")), torch.full((len(patches),), float("nan"))
+        of_patches, of_images = self._scores.setdefault(task, empty)
+        missing = rows[of_images[rows].isnan()]
         if len(missing):
-            known[missing] = self.detector.patch_scores(self.features.patches[missing], task)
-        return known[rows]
+            of_patches[missing], of_images[missing] = self.detector.scores(patches[missing], self.image_means[missing], task)
+        return of_patches[rows], of_images[rows]
 
     def _products(self, tasks: torch.Tensor) -> Iterator[tuple[str, np.ndarray, np.ndarray, MapSource | None]]:
         """Name, image scores, labels, and maps (None without masks) of each product's labelled images."""

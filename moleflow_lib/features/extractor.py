@@ -1,4 +1,4 @@
-"""Frozen backbones behind one door: images in, a grid of patch features out.
+"""Frozen feature extractors: images in, a grid of patch features out.
 
 Three kinds of name are accepted as `backbone`: a timm tag (a vision transformer or a CNN),
 `filterbank` (needs no weights), and `random:<timm tag>` (an untrained network, as a control).

@@ -15,8 +15,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from moleflow_lib.artifacts import artifact_exists, digest, file_sha256, load_artifact, save_artifact
-from moleflow_lib.datasets import Record, load_image
+from moleflow_lib.artifacts import (
+    artifact_exists,
+    digest,
+    file_sha256,
+    file_stem,
+    load_artifact,
+    save_artifact,
+)
+from moleflow_lib.datasets import READER_VERSION, Record, load_image
 from moleflow_lib.errors import DataError
 from moleflow_lib.features.extractor import PatchExtractor
 from moleflow_lib.runtime import progress
@@ -53,7 +60,7 @@ class FeatureStore:
 
     def __init__(self, folder: Path, extractor: PatchExtractor, resize: str = "resize", batch_size: int = 32) -> None:
         self.extractor, self.resize, self.batch_size = extractor, resize, batch_size
-        self.identity = {**extractor.identity, "resize": resize}
+        self.identity = {**extractor.identity, "resize": resize, "reader": READER_VERSION}
         self.key = digest(self.identity)
         self.folder = folder / f"{extractor.tag.split('[')[0].replace(':', '_')}-{self.key[:12]}"
 
@@ -71,7 +78,7 @@ class FeatureStore:
         if not records:
             raise DataError(f"{name}: expected at least one image, got none")
         key = digest(self.key, [file_sha256(record.image) for record in records])
-        path = self.folder / f"{name}-{key[:12]}"
+        path = self.folder / f"{file_stem(name)}-{key[:12]}"
         if not artifact_exists(path):
             self._extract(records, name, path, key)
         tensors, manifest = load_artifact(path, expect={"key": key, "identity": self.identity})

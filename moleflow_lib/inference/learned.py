@@ -198,11 +198,10 @@ class LearnedDetector:
         each = [self.detector.router.distances(mean[None]) for mean in means]  # alike in any batch
         distances = torch.cat(each)
         chosen = distances.argmin(dim=1) if forced is None else torch.full((len(images),), forced)
-        patch_scores = self.detector.patch_scores(patches, chosen)
-        scores = self.detector.image_scores(patch_scores, means, chosen).tolist()
+        patch_scores, image_scores = self.detector.scores(patches, means, chosen)
         options = self.config.score
         maps = pixel_maps(patch_scores, options.eval_size, options.smoothing_sigma).numpy()
-        rows = zip(images, distances, chosen.tolist(), scores, maps, strict=True)
+        rows = zip(images, distances, chosen.tolist(), image_scores.tolist(), maps, strict=True)
         return [self._result(image, gaps, task, score, own, rate) for image, gaps, task, score, own in rows]
 
     def _result(

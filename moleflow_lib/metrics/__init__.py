@@ -1,6 +1,14 @@
 """Metrics of detection, of a sequence of tasks, and of the router. Undefined is None, never zero."""
 
-from moleflow_lib.metrics.bootstrap import ROUNDS, Replicates, average, interval, over_seeds, replicate_metrics, t_interval
+from moleflow_lib.metrics.bootstrap import (
+    ROUNDS,
+    Replicates,
+    average,
+    interval,
+    over_seeds,
+    replicate_metrics,
+    t_interval,
+)
 from moleflow_lib.metrics.continual import continual_summary, mean_defined, routing_summary
 from moleflow_lib.metrics.detection import HEADLINES, METRICS, detection_metrics, image_metrics, pixel_metrics
 from moleflow_lib.metrics.wilson import wilson_interval

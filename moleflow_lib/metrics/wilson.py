@@ -1,4 +1,4 @@
-"""How sure one can be of a share that was counted on a few images."""
+"""Wilson score interval of a proportion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands before and behind the shared flow: whitening, spatial context, the invertible adapter."""
+"""What stands before and behind the shared blocks: spatial context and the invertible adapter."""
 
 from __future__ import annotations
 
@@ -6,54 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["AffineCoupling", "DeepInvertibleAdapter", "SpatialContextMixer", "WhiteningAdapter"]
-
-
-class WhiteningAdapter(nn.Module):
-    """LayerNorm without parameters (with `norm`), then a bounded scale γ ∈ [0.5, 2] and shift β ∈ [−2, 2] per task.
-
-    Task 0 starts at γ ≈ 1 and anchors the base flow; later tasks start at the midpoint γ = 1.25.
-
-    Args:
-        dim: D.
-        first: whether this is task 0.
-        norm: whether LayerNorm comes first. Without it the adapter is invertible.
-    """
-
-    def __init__(
-        self, dim: int, first: bool, gamma_range: tuple[float, float] = (0.5, 2.0), beta_max: float = 2.0, norm: bool = True
-    ) -> None:
-        super().__init__()
-        self.gamma_range, self.beta_max, self.norm = gamma_range, beta_max, norm
-        self.gamma_raw = nn.Parameter(torch.full((dim,), -0.7 if first else 0.0))
-        self.beta_raw = nn.Parameter(torch.zeros(dim))
-
-    @property
-    def gamma(self) -> torch.Tensor:
-        """(D,) scale."""
-        low, high = self.gamma_range
-        return low + (high - low) * torch.sigmoid(self.gamma_raw)
-
-    @property
-    def beta(self) -> torch.Tensor:
-        """(D,) shift."""
-        return self.beta_max * torch.tanh(self.beta_raw)
-
-    def log_volume(self) -> torch.Tensor:
-        """Σ log γ, the log-determinant of x → γ·x for one patch, nats."""
-        return self.gamma.log().sum()
-
-    def standardised(self, features: torch.Tensor) -> torch.Tensor:
-        """Each patch (..., D) with mean 0 and standard deviation 1 over its channels; without `norm` as it comes."""
-        return F.layer_norm(features, features.shape[-1:]) if self.norm else features
-
-    def scaled(self, x: torch.Tensor) -> torch.Tensor:
-        """γ·x + β of patches (..., D) from `standardised`."""
-        return self.gamma * x + self.beta
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(B, H, W, D) → (B, H, W, D), each patch standardised over its channels (with `norm`), then scaled and shifted."""
-        return self.scaled(self.standardised(features))
+__all__ = ["AffineCoupling", "DeepInvertibleAdapter", "SpatialContextMixer"]
 
 
 class SpatialContextMixer(nn.Module):

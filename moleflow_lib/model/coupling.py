@@ -7,6 +7,8 @@ to be counted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from FrEIA.framework import SequenceINN
 from FrEIA.modules import AllInOneBlock
@@ -25,7 +27,7 @@ class IndexPermutedBlock(AllInOneBlock):
     parent to float accuracy (Kingma & Dhariwal 2018; Ardizzone et al. 2018).
     """
 
-    def __init__(self, dims_in, dims_c=(), **options: object) -> None:
+    def __init__(self, dims_in: list, dims_c: Sequence = (), **options: object) -> None:
         super().__init__(dims_in, list(dims_c), **options)
         order = self.w_perm.detach().argmax(dim=1)
         del self.w_perm, self.w_perm_inv

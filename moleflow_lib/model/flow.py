@@ -9,10 +9,11 @@ from torch import nn
 
 from moleflow_lib.config import FlowOptions
 from moleflow_lib.errors import ConfigError
-from moleflow_lib.model.adapters import DeepInvertibleAdapter, SpatialContextMixer, WhiteningAdapter
+from moleflow_lib.model.adapters import DeepInvertibleAdapter, SpatialContextMixer
 from moleflow_lib.model.coupling import build_coupling_flow
 from moleflow_lib.model.lora import LoRALinear, LoRAUpdate
 from moleflow_lib.model.position import PositionalEmbeddingGenerator
+from moleflow_lib.model.whitening import WhiteningAdapter
 from moleflow_lib.runtime import derive_seed, seeded
 
 __all__ = ["FlowParts", "MoLESpatialAwareNF", "load_exactly", "shared_values"]
@@ -65,7 +66,7 @@ class MoLESpatialAwareNF(nn.Module):
         self.dim = dim
         self.options = options
         self.seed = seed
-        self.position = PositionalEmbeddingGenerator(dim, options.use_position, options.position_scale)
+        self.position = PositionalEmbeddingGenerator(dim, options.use_position)
         with seeded(derive_seed(seed, "base")):
             self.flow = build_coupling_flow(
                 dim, options.coupling_layers, rank=options.lora_rank, alpha=options.lora_alpha,
@@ -75,18 +76,26 @@ class MoLESpatialAwareNF(nn.Module):
         self.register_buffer("_like", torch.empty(0), persistent=False)  # where new parts go, in which precision
         self._active: tuple[FlowParts, ...] = ()  # in a tuple, so that a task's values stay the task's
 
-    def new_parts(self, name: object, first: bool) -> FlowParts:
+    def new_parts(
+        self, name: object, first: bool, moments: tuple[torch.Tensor, torch.Tensor] | None = None
+    ) -> FlowParts:
         """Parts of a new task, trainable.
 
         Args:
             name: what their initial values are drawn from besides the seed.
-            first: whether it is the base task, whose whitening starts at γ ≈ 1.
+            first: whether it is the base task.
+            moments: mean (D,) and covariance (D, D), float64, of its training patches, for `full` whitening; without
+                them the whitening is empty, to be loaded into.
         """
         with seeded(derive_seed(self.seed, "task", name)):
             updates = [layer.new_update() for layer in self._lora_layers()]
-            whitening = WhiteningAdapter(self.dim, first=first, norm=self.options.whitening_norm)
             dia = DeepInvertibleAdapter(self.dim, self.options.dia_blocks) if self.options.dia_blocks else None
-        return FlowParts(whitening if self.options.use_whitening else None, updates, dia).to(self._like)
+        kind = self.options.whitening
+        whitening = None if kind == "off" else WhiteningAdapter(self.dim, first, kind)
+        parts = FlowParts(whitening, updates, dia).to(self._like)
+        if moments is not None and kind == "full":
+            parts.whitening.fit(*moments)
+        return parts
 
     def activate(self, parts: FlowParts, merge: bool = False) -> None:
         """Choose the task whose parts act; `merge` adds its low-rank updates to the weights once, for inference."""
@@ -105,19 +114,19 @@ class MoLESpatialAwareNF(nn.Module):
         """
         return self.density(self.flow_input(features))
 
-    def flow_input(self, features: torch.Tensor, noise: float = 0.0) -> torch.Tensor:
+    def flow_input(self, features: torch.Tensor) -> torch.Tensor:
         """The whitened and mixed features (B, H, W, D) that enter the coupling blocks.
+
+        LayerNorm sees the position code; `full` whitening does not, it is added behind it.
 
         Args:
             features: (B, H, W, D).
-            noise: standard deviation of Gaussian noise, of which each patch gets its own; its unit is that
-                of the whitened patch, whose channels have a standard deviation of 1, or of the features themselves
-                without `whitening_norm`.
         """
         whitening = self._parts.whitening
-        x = self.position(features)
+        late = whitening is not None and whitening.full
+        x = features if late else self.position(features)
         x = x if whitening is None else whitening.standardised(x)
-        x = x + noise * torch.randn_like(x) if noise else x
+        x = self.position(x) if late else x
         x = x if whitening is None else whitening.scaled(x)
         return self.mixer(x) if self.mixer is not None else x
 
@@ -128,14 +137,15 @@ class MoLESpatialAwareNF(nn.Module):
         for step in self._steps():
             z, extra = step(z, False)
             log_det = log_det + extra
-        if self.options.count_adapter_volume and self._parts.whitening is not None:
-            log_det = log_det + self._parts.whitening.log_volume()
+        whitening = self._parts.whitening
+        if whitening is not None and (whitening.full or self.options.count_adapter_volume):
+            log_det = log_det + whitening.log_volume()
         return z, log_det
 
     def inverse(self, z: torch.Tensor) -> torch.Tensor:
         """From the latent back to the flow's input: the inverse steps in reverse order.
 
-        LayerNorm and the mixer are not undone, so this ends at `flow_input(features)`, not at the features.
+        Whitening and mixer are not undone, so this ends at `flow_input(features)`, not at the features.
 
         Args:
             z: (B, H, W, D).

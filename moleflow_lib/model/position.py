@@ -41,11 +41,12 @@ def positional_encoding_2d(dim: int, height: int, width: int) -> torch.Tensor:
 
 
 class PositionalEmbeddingGenerator(nn.Module):
-    """Adds the positional encoding times `scale` to patch features; switched off it is the identity."""
+    """Adds the positional encoding to patch features; switched off it is the identity."""
 
-    def __init__(self, dim: int, enabled: bool = True, scale: float = 1.0) -> None:
+    def __init__(self, dim: int, enabled: bool = True) -> None:
         super().__init__()
-        self.dim, self.enabled, self.scale = dim, enabled, scale
+        self.dim = dim
+        self.enabled = enabled
         self._grids: dict[tuple[int, int], torch.Tensor] = {}
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -61,6 +62,6 @@ class PositionalEmbeddingGenerator(nn.Module):
             return features
         grid = tuple(features.shape[1:3])
         if grid not in self._grids:
-            self._grids[grid] = self.scale * positional_encoding_2d(self.dim, *grid)
+            self._grids[grid] = positional_encoding_2d(self.dim, *grid)
         self._grids[grid] = self._grids[grid].to(features)
         return features + self._grids[grid]

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import plotly.io as pio
 from IPython import get_ipython
-from IPython.display import Markdown
+from IPython.display import HTML
 
 from moleflow_lib.artifacts import SCHEMA_VERSION, write_json
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ConfigError
+from moleflow_lib.reporting.escaping import sentence_html
 from moleflow_lib.reporting.tables import Table
 from moleflow_lib.runtime import provenance
 
@@ -45,9 +46,14 @@ def notebook_config(namespace: Mapping[str, object]) -> ExperimentConfig:
     return config.with_(**{name: str(root / path) for name in _PATHS if (path := config[name])})
 
 
-def show_summary(sentences: Sequence[str]) -> Markdown:
-    """The answer to the notebook's question, as a list of sentences."""
-    return Markdown("\n".join(f"- {sentence}" for sentence in sentences))
+def show_summary(sentences: Sequence[str]) -> HTML:
+    """The answer to the notebook's question: its first sentence large, the rest as a list.
+
+    What stands between backticks is shown as code; nothing else of a sentence is markup.
+    """
+    answer, *others = [sentence_html(sentence) for sentence in sentences] or [""]
+    rest = "".join(f"<li>{sentence}</li>" for sentence in others)
+    return HTML(f'<p class="answer"><strong>{answer}</strong></p>' + (f"<ul>{rest}</ul>" if rest else ""))
 
 
 def write_result(

@@ -1,33 +1,38 @@
-"""One self-contained HTML file from one executed notebook: summary first, nothing fetched, nothing hidden."""
+"""One HTML file from one executed notebook: a failure or the summary first, nothing fetched, nothing hidden."""
 
 from __future__ import annotations
 
-import json
+import hashlib
 import re
 from collections.abc import Iterator
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 
 import nbformat
 from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from plotly.offline import get_plotlyjs
 from pygments.formatters import HtmlFormatter
 
 from moleflow_lib.artifacts import write_bytes
 from moleflow_lib.errors import NotebookError
-from moleflow_lib.reporting.definitions import DEFINITIONS, link_cells, link_words
+from moleflow_lib.reporting.definitions import DEFINITIONS, link_cells
+from moleflow_lib.reporting.embedding import PLOTLY, figure_html, picture_source
+from moleflow_lib.reporting.escaping import visible
 
-__all__ = ["TEMPLATES", "notebook_title", "output_error", "render_report"]
+__all__ = ["PLOTLY_FILE", "TEMPLATES", "notebook_title", "output_error", "page_css", "render_report"]
 
 TEMPLATES = Path(__file__).parent / "templates"
-_PLOTLY = "application/vnd.plotly.v1+json"
-_SHOWN = ("text/html", "text/markdown", "image/png", "text/plain")
+PLOTLY_FILE = "plotly.min.js"  # one copy for all reports of a folder
+_SHOWN = ("text/html", "text/markdown", "image/svg+xml", "image/png", "text/plain")
 _BAR = re.compile(r"\d+%\|")  # a progress bar of tqdm
+_BANNER = "papermill-error-cell-tag"  # cells that papermill adds to a notebook that failed
+_HEADING = re.compile(r"<h([1-4])>(.*?)</h\1>", re.DOTALL)
 
 
-def render_report(notebook: Path, into: Path, failure: str = "") -> None:
-    """Render an executed notebook to one HTML file that opens without a network.
+def render_report(notebook: Path, into: Path, failure: str = "", single_file: bool = False) -> None:
+    """Render an executed notebook to HTML that opens without a network.
 
     The summary comes first, code is folded, figures keep their captions, outputs of interactive
     cells are left out (a widget is dead in HTML), metrics in tables and captions link to their
@@ -37,56 +42,100 @@ def render_report(notebook: Path, into: Path, failure: str = "") -> None:
         notebook: the executed notebook.
         into: the HTML file to write.
         failure: why the run failed, if it did; errors inside the notebook are found without it.
+        single_file: hold plotly.js in the file; without it, it lies beside the file, once for all reports.
 
     Raises:
         NotebookError: the file is no notebook.
     """
-    try:
-        book = nbformat.read(notebook, as_version=4)
-    except Exception as error:  # nbformat raises many kinds
-        raise NotebookError(f"{notebook} is not a notebook ({error})") from error
-    errors = [output_error(output) for cell in book.cells for output in cell.get("outputs", []) if output.output_type == "error"]
-    warnings, cells = list(_warnings(book)), _arranged(book)
+    book = _read(notebook)
+    outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
+    errors = [output_error(output) for output in outputs if output.output_type == "error"]
+    warnings = list(_warnings(book))
+    cells = _arranged(book)
     figures = sum(_prepare(cell, errors) for cell in cells)
-    book.cells, book.metadata = cells, NotebookNode({k: v for k, v in book.metadata.items() if k != "widgets"})
-    exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(TEMPLATES)], exclude_anchor_links=True)
     page = {
         "title": notebook_title(book), "errors": errors, "warnings": warnings, "headings": _headings(cells),
-        "definitions": DEFINITIONS, "failure": failure or (errors[0].splitlines()[-1] if errors else ""),
-        "css": (TEMPLATES / "style.css").read_text() + HtmlFormatter(style="default").get_style_defs(".highlight"),
-        "script": (TEMPLATES / "report.js").read_text(), "plotly_js": get_plotlyjs() if figures else "",
+        "definitions": DEFINITIONS, "failure": visible(failure or (errors[0].splitlines()[-1] if errors else "")),
+        "css": page_css() + _code_css(), "script": (TEMPLATES / "report.js").read_text(),
+        "nonce": hashlib.sha256(notebook.read_bytes()).hexdigest()[:32], "index": not single_file,
+        **_drawing_library(figures, into.parent, single_file),
     }
+    book.metadata = NotebookNode({k: v for k, v in book.metadata.items() if k != "widgets"})
+    book.cells = cells
+    exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(TEMPLATES)])
+    exporter.register_filter("picture_source", picture_source)
     html, _ = exporter.from_notebook_node(book, {"report": page})
-    write_bytes(into, html.encode())
+    write_bytes(into, html.encode(errors="backslashreplace"))
+
+
+def page_css() -> str:
+    """The style of every page that a run leaves."""
+    return (TEMPLATES / "style.css").read_text()
 
 
 def notebook_title(book: NotebookNode) -> str:
     """The first heading of a notebook."""
     for cell in book.cells:
-        if cell.cell_type == "markdown" and (heading := re.match(r"# (.+)", cell.source)):
+        heading = re.match(r"# (.+)", cell.source)
+        if cell.cell_type == "markdown" and heading:
             return heading.group(1).strip()
     return "Untitled notebook"
 
 
 def output_error(output: NotebookNode) -> str:
     """The traceback of a failed cell as plain text."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output.traceback)) or f"{output.ename}: {output.evalue}"
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output.traceback)) or f"{output.ename}: {output.evalue}"
+    return visible(plain, keep="\n\t")
+
+
+def _read(notebook: Path) -> NotebookNode:
+    """A notebook without what papermill wrote on top of a failed one."""
+    try:
+        book = nbformat.read(notebook, as_version=4)
+    except Exception as error:  # nbformat raises many kinds
+        raise NotebookError(f"{notebook} is not a notebook ({error})") from error
+    book.cells = [cell for cell in book.cells if _BANNER not in _tags(cell)]
+    if not book.cells:
+        raise NotebookError(f"{notebook} holds no cells: there is nothing to render")
+    return book
+
+
+def _drawing_library(figures: int, folder: Path, single_file: bool) -> dict[str, str]:
+    """plotly.js for the page: its text, or the name of the file beside the page, or neither."""
+    if not figures:
+        return {"plotly_js": "", "plotly_file": ""}
+    if single_file:
+        return {"plotly_js": get_plotlyjs(), "plotly_file": ""}
+    library = get_plotlyjs().encode()
+    shared = folder / PLOTLY_FILE
+    if not shared.is_file() or shared.stat().st_size != len(library):
+        write_bytes(shared, library)
+    return {"plotly_js": "", "plotly_file": PLOTLY_FILE}
+
+
+def _code_css() -> str:
+    """Colours of code, by day and by night."""
+    dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
+    light = HtmlFormatter(style="default").get_style_defs(".highlight")
+    return f"@media (prefers-color-scheme: light), print {{ {light} }} @media (prefers-color-scheme: dark) and screen {{ {dark} }}"
 
 
 def _arranged(book: NotebookNode) -> list[NotebookNode]:
     """Title, summary, contents, then the rest; the injected parameters stay where they acted."""
-    first, rest = book.cells[0], book.cells[1:]
+    first, *rest = book.cells
     summary = [cell for cell in rest if "summary" in _tags(cell)]
     others = [cell for cell in rest if "summary" not in _tags(cell)]
     first.metadata["report"] = "title"
     for cell in summary:
-        cell.metadata["report"] = "summary"
+        cell.metadata["report"] = "summary" if cell.get("outputs") else "no summary"
     contents = nbformat.v4.new_markdown_cell("", metadata={"report": "contents"})
     return [first, *summary, contents, *others]
 
 
 def _prepare(cell: NotebookNode, errors: list[str]) -> int:
-    """Turn a cell's outputs into what a page can show; returns the number of figures."""
+    """Turn a cell's outputs into what a page can show; returns the number of figures that plotly.js draws."""
+    if cell.cell_type == "markdown":
+        cell.metadata["html"] = _markdown(cell.source, escape_html=False)
     if cell.cell_type != "code":
         return 0
     if "interactive" in _tags(cell):
@@ -94,34 +143,39 @@ def _prepare(cell: NotebookNode, errors: list[str]) -> int:
         failed = [output for output in cell.outputs if output.output_type == "error"]
         cell.outputs = [*failed, _html_output(f'<p class="note">{note}</p>')]
         return 0
-    figures, outputs = 0, []
-    for output in cell.outputs:
-        data = output.get("data", {})
-        if _PLOTLY in data:
-            figures += 1
-            outputs.append(_html_output(_figure_html(data[_PLOTLY])))
-        elif output.output_type == "stream" and output.name == "stderr":
-            continue  # listed at the end
-        elif data and not any(kind in data for kind in _SHOWN):
-            errors.append(f"an output of type {', '.join(data)} cannot be shown in a report")
-        else:
-            if "text/html" in data:
-                data["text/html"] = link_cells(data["text/html"])
-            outputs.append(output)
-    cell.outputs = outputs
+    figures = sum(PLOTLY in output.get("data", {}) for output in cell.outputs)
+    cell.outputs = [shown for output in cell.outputs for shown in _shown(output, errors)]
     return figures
 
 
-def _figure_html(figure: dict) -> str:
-    """A figure as data for plotly.js, with its caption."""
-    data = json.dumps({"data": figure["data"], "layout": figure["layout"]}).replace("</", "<\\/")
-    layout = figure["layout"]
-    caption = (layout.get("meta") or {}).get("caption", "")
-    label = escape((layout.get("title") or {}).get("text", "figure"), quote=True)
-    return (
-        f'<figure class="plot"><div role="img" aria-label="{label}" style="height:{layout.get("height", 450)}px"></div>'
-        f'<script type="{_PLOTLY}">{data}</script><figcaption>{link_words(escape(caption))}</figcaption></figure>'
-    )
+def _shown(output: NotebookNode, errors: list[str]) -> Iterator[NotebookNode]:
+    """An output as the page shows it; nothing for what is listed at the end or stands in a figure already."""
+    data = output.get("data", {})
+    if output.output_type == "error":
+        output.traceback = [output_error(output)]
+        yield output
+    elif output.output_type == "stream":
+        output.text = visible(output.text, keep="\n\t")
+        if output.name != "stderr":
+            yield output
+    elif PLOTLY in data:
+        yield _html_output(figure_html(data[PLOTLY], data.get("image/svg+xml", "")))
+    elif output.metadata.get("moleflow") == "caption":
+        return
+    elif not any(kind in data for kind in _SHOWN):
+        errors.append(f"an output of type {', '.join(data)} cannot be shown in a report")
+    elif "text/html" in data:
+        yield _html_output(link_cells(data["text/html"]))
+    elif "text/markdown" in data:
+        yield _html_output(_markdown(data["text/markdown"], escape_html=True))
+    else:
+        yield output
+
+
+def _markdown(source: str, escape_html: bool) -> str:
+    """Markdown as HTML without links that run something; of outputs, whose text comes from data, no HTML passes."""
+    renderer = IPythonRenderer(escape=escape_html, allow_harmful_protocols=False, exclude_anchor_links=True)
+    return MarkdownWithMath(renderer=renderer).render(source)
 
 
 def _html_output(html: str) -> NotebookNode:
@@ -131,16 +185,37 @@ def _html_output(html: str) -> NotebookNode:
 def _warnings(book: NotebookNode) -> Iterator[str]:
     """What cells wrote to standard error, progress bars left out."""
     for cell in book.cells:
-        text = "".join(o.text for o in cell.get("outputs", []) if o.output_type == "stream" and o.name == "stderr")
-        kept = [line for line in re.split(r"[\r\n]+", text) if line.strip() and not _BAR.search(line)]
+        streams = (output for output in cell.get("outputs", []) if output.output_type == "stream")
+        text = "".join(output.text for output in streams if output.name == "stderr")
+        kept = [visible(line) for line in re.split(r"[\r\n]+", text) if line.strip() and not _BAR.search(line)]
         if kept:
             yield "\n".join(kept)
 
 
 def _headings(cells: list[NotebookNode]) -> list[tuple[str, str]]:
-    """Anchor and text of every second-level heading, as nbconvert writes them."""
-    texts = [text.strip() for cell in cells if cell.cell_type == "markdown" for text in re.findall(r"^## (.+)$", cell.source, re.M)]
-    return [(text.replace(" ", "-"), text) for text in texts]
+    """Give every heading of the Markdown cells an id; returns those of the second level, for the contents."""
+    found: list[tuple[str, str]] = []
+    taken: set[str] = set()
+
+    def anchored(heading: re.Match[str]) -> str:
+        level, inner = heading.groups()
+        text = unescape(re.sub(r"<[^>]+>", "", inner)).strip()
+        anchor = _unused("section-" + (re.sub(r"\W+", "-", text).strip("-").lower() or "untitled"), taken)
+        if level == "2":
+            found.append((anchor, text))
+        return f'<h{level} id="{escape(anchor)}">{inner}</h{level}>'
+
+    for cell in cells:
+        if "html" in cell.metadata:
+            cell.metadata["html"] = _HEADING.sub(anchored, cell.metadata["html"])
+    return found
+
+
+def _unused(anchor: str, taken: set[str]) -> str:
+    """An id that no heading before it has; it is taken from now on."""
+    name = next(n for n in (anchor, *(f"{anchor}-{k}" for k in range(2, len(taken) + 3))) if n not in taken)
+    taken.add(name)
+    return name
 
 
 def _tags(cell: NotebookNode) -> list[str]:

@@ -6,10 +6,10 @@ import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
-from html import escape
 from urllib.parse import quote
 
 from moleflow_lib.reporting.definitions import definition_of
+from moleflow_lib.reporting.escaping import csv_safe, html_text, visible
 
 __all__ = ["Table", "number"]
 
@@ -18,6 +18,8 @@ _LATEX = str.maketrans({
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "\u2009": r"\,",
     "–": "--", "−": "$-$", "±": r"$\pm$", "→": r"$\rightarrow$", "·": r"$\cdot$", "½": r"$\frac12$", "σ": r"$\sigma$",
 })
+
+_WIDE = 8  # columns; a table with more is printed on a page turned sideways
 
 
 class Table:
@@ -39,6 +41,8 @@ class Table:
     def to_csv(self) -> str:
         """Comma-separated values under one line of names, numbers in full precision, nothing for what is undefined.
 
+        Text that a spreadsheet would take for a formula has an apostrophe in front.
+
         >>> print(Table([{"class": "nut", "auroc": 2 / 3, "ap": None}], "").to_csv())
         class,auroc,ap
         nut,0.6666666666666666,
@@ -46,7 +50,8 @@ class Table:
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerows([self.columns, *([row.get(name) for name in self.columns] for row in self.rows)])
+        lines = [self.columns, *([row.get(name) for name in self.columns] for row in self.rows)]
+        writer.writerows([csv_safe(value) for value in line] for line in lines)
         return text.getvalue()
 
     def to_latex(self) -> str:
@@ -66,26 +71,26 @@ class Table:
         \end{table}
         """
         align = "".join("r" if any(_is_number(row.get(name)) for row in self.rows) else "l" for name in self.columns)
-        head, *body = (" & ".join(text.translate(_LATEX) for text in line) + r" \\" for line in self._lines())
+        head, *body = (" & ".join(_latex(text) for text in line) + r" \\" for line in self._lines())
         return "\n".join([
-            r"\begin{table}", r"\centering", rf"\caption{{{self.caption.translate(_LATEX)}}}", rf"\begin{{tabular}}{{{align}}}",
+            r"\begin{table}", r"\centering", rf"\caption{{{_latex(self.caption)}}}", rf"\begin{{tabular}}{{{align}}}",
             r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", r"\end{table}",
         ])
 
     def _repr_html_(self) -> str:
         if not self.rows:
-            return f'<p class="note">{escape(self.caption)} None here.</p>'
+            return f'<p class="note">{html_text(self.caption)} None here.</p>'
         head = "".join(_head(name) for name in self.columns)
-        body = "".join(
-            "<tr>" + "".join(self._cell(row.get(name)) for name in self.columns) + "</tr>" for row in self.rows
-        )
+        body = "".join(self._row(row) for row in self.rows)
+        label = html_text(self.caption.split(".")[0])
         return (
-            f'<table class="sortable"><caption>{escape(self.caption)} {self._downloads()}</caption>'
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+            f'<div class="scroll{" wide" if len(self.columns) > _WIDE else ""}" tabindex="0" role="region" '
+            f'aria-label="Table: {label}" style="overflow-x:auto"><table class="sortable"><caption>{html_text(self.caption)} '
+            f"{self._downloads()}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         )
 
     def __repr__(self) -> str:
-        return "\n".join("\t".join(line) for line in self._lines())
+        return "\n".join("\t".join(visible(text) for text in line) for line in self._lines())
 
     def _lines(self) -> list[list[str]]:
         """Names, then the values of each row, as shown."""
@@ -100,9 +105,16 @@ class Table:
             for label, suffix, kind, text in files
         )
 
+    def _row(self, row: Mapping[str, object]) -> str:
+        """A line of the table; one that sums the others up stays below them however they are sorted."""
+        summary = str(row.get(self.columns[0])).lower().startswith("mean")
+        cells = "".join(self._cell(row.get(name)) for name in self.columns)
+        return f'<tr class="summary">{cells}</tr>' if summary else f"<tr>{cells}</tr>"
+
     def _cell(self, value: object) -> str:
-        kind = ' class="number"' if _is_number(value) else ""
-        return f"<td{kind}>{escape(number(value, self.digits))}</td>"
+        if _is_number(value):
+            return f'<td class="number" data-value="{float(value)!r}">{number(value, self.digits)}</td>'
+        return f"<td>{html_text(number(value, self.digits))}</td>"
 
 
 def number(value: object, digits: int = 3) -> str:
@@ -125,7 +137,13 @@ def number(value: object, digits: int = 3) -> str:
 def _head(name: str) -> str:
     """A column's head; what it means shows on hovering, in JupyterLab too."""
     meaning = definition_of(name)
-    return f'<th title="{escape(meaning.text, quote=True)}">{escape(name)}</th>' if meaning else f"<th>{escape(name)}</th>"
+    title = f' title="{html_text(meaning.text)}"' if meaning else ""
+    return f'<th scope="col"{title}>{html_text(name)}</th>'
+
+
+def _latex(text: str) -> str:
+    """Text on one line of LaTeX, none of it a command."""
+    return " ".join(visible(text, keep="\n\t\r").split("\n")).translate(_LATEX)
 
 
 def _is_number(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""None of these: an image too far from every task to belong to any of them.
+"""Open-set rejection: an image too far from every task to belong to any of them.
 
 Each task accepts what lies as near to it as its own training images do, when those are held out
 (`held_out.held_out_distances`). Distances of training images to a prototype that saw them will not

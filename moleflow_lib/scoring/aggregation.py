@@ -9,13 +9,12 @@ from scipy.ndimage import gaussian_filter1d
 __all__ = ["image_scores", "pixel_maps"]
 
 
-def image_scores(patch_scores: torch.Tensor, mode: str = "top_k", k: int = 3) -> torch.Tensor:
+def image_scores(patch_scores: torch.Tensor, k: int = 3) -> torch.Tensor:
     """One anomaly score an image, higher = more anomalous.
 
     Args:
         patch_scores: (N, H, W).
-        mode: `top_k` mean of the k highest patches, `mean`, or `max`.
-        k: patches in `top_k`.
+        k: how many of the highest patches are averaged; 0 averages all.
 
     Returns:
         (N,).
@@ -24,9 +23,7 @@ def image_scores(patch_scores: torch.Tensor, mode: str = "top_k", k: int = 3) ->
     tensor([3.5000])
     """
     flat = patch_scores.flatten(1)
-    if mode == "mean":
-        return flat.mean(dim=1)
-    return flat.topk(1 if mode == "max" else min(k, flat.shape[1]), dim=1).values.mean(dim=1)
+    return flat.topk(min(k, flat.shape[1]) or flat.shape[1], dim=1).values.mean(dim=1)
 
 
 def pixel_maps(patch_scores: torch.Tensor, size: int, sigma: float = 4.0) -> torch.Tensor:

@@ -109,22 +109,25 @@ class ContinualDetector:
             return self.scorer(tasks).patch_scores(patches)
         return per_task(tasks, lambda rows, task: self.scorer(task).patch_scores(patches[rows]))
 
-    def image_scores(
-        self, patch_scores: torch.Tensor, image_means: torch.Tensor, tasks: torch.Tensor | int
-    ) -> torch.Tensor:
-        """One anomaly score an image.
+    def scores(
+        self, patches: torch.Tensor, image_means: torch.Tensor, tasks: torch.Tensor | int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Patch scores and image scores, every image under its own task's parts, see `TaskScorer.scores`.
 
         Args:
-            patch_scores: (N, H, W), from `patch_scores`.
+            patches: (N, H, W, D) features of any float type.
             image_means: (N, D) mean patch features of the same images.
-            tasks: (N,) the task whose parts scored each, or one for all.
-
-        Returns:
-            (N,), higher = more anomalous; with `prototype_weight` in standard deviations of training images.
+            tasks: (N,) task of each image, or one for all.
         """
         if isinstance(tasks, int):
-            return self.scorer(tasks).image_scores(patch_scores, image_means)
-        return per_task(tasks, lambda rows, task: self.scorer(task).image_scores(patch_scores[rows], image_means[rows]))
+            return self.scorer(tasks).scores(patches, image_means)
+        of_images = torch.empty(len(patches))
+
+        def score(rows: torch.Tensor, task: int) -> torch.Tensor:
+            of_patches, of_images[rows] = self.scorer(task).scores(patches[rows], image_means[rows])
+            return of_patches
+
+        return per_task(tasks, score), of_images
 
     def value_counts(self) -> dict[str, int]:
         """What is kept: of the base, and of a task (the mean over tasks), see `TaskParts.counts`."""

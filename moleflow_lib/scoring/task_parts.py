@@ -34,8 +34,8 @@ class TaskParts:
 
     Attributes:
         key: digest of all that it was learned from.
-        patch_scale: (2, 2) float32, rows: the flow's score (nats), distance to stored patches; columns: mean, standard
-            deviation over training patches. None where scores stay in nats.
+        patch_scale: (P, 2) float32, mean and standard deviation over training patches of each of `score_parts`. None
+            where scores stay in nats.
     """
 
     name: str

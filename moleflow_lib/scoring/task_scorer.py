@@ -1,8 +1,9 @@
 """The rule from a task's parts to scores: the only place that knows how they are joined.
 
-Patch: ½‖z‖² − log-det in nats. Where the task stores patches, or scores are compressed, it is put in standard deviations
-of training patches and joined with the distance to the stored patches, which errs in other places. Image: the highest
-patches, joined with the image's distance to the task's prototype.
+Patch: ½‖z‖² − log-det in nats. With several score parts, or compressed, each part is put in standard deviations of
+training patches and the parts have equal shares: the flow's likelihood, the energy of the full whitening (one Gaussian),
+the mean distance to the three nearest stored patches. They err in different places. Image: the highest patches, joined
+with the image's distance to the task's prototype.
 """
 
 from __future__ import annotations
@@ -12,61 +13,43 @@ from collections.abc import Sequence
 import torch
 
 from moleflow_lib.config import ScoreOptions
-from moleflow_lib.model.flow import FlowParts, MoLESpatialAwareNF
+from moleflow_lib.model.flow import MoLESpatialAwareNF
 from moleflow_lib.model.losses import patch_nll
 from moleflow_lib.scoring.aggregation import image_scores
-from moleflow_lib.scoring.memory_bank import MemoryBank, calibration_subset
+from moleflow_lib.scoring.memory_bank import calibration_subset
 from moleflow_lib.scoring.prototype_distance import prototype_distances
 from moleflow_lib.scoring.task_parts import TaskParts
 
-__all__ = ["TaskScorer", "joined_patch_scores", "patch_likelihoods"]
+__all__ = ["TaskScorer", "joined_patch_scores"]
 
 _IMAGES = 64  # a forward pass
-
-
-@torch.inference_mode()
-def patch_likelihoods(
-    flow: MoLESpatialAwareNF, parts: FlowParts, patches: torch.Tensor, log_det_weight: float = 1.0
-) -> torch.Tensor:
-    """Negative log-likelihood of each patch up to a constant, nats; the flow's own score.
-
-    Args:
-        flow: the shared flow.
-        parts: of the task.
-        patches: (N, H, W, D) features of any float type, a few dozen images.
-        log_det_weight: weight of the log-determinant; 1 is the likelihood.
-
-    Returns:
-        (N, H, W) float32 on the flow's device.
-    """
-    flow.activate(parts, merge=True)
-    return _active_nll(flow, patches.to(flow.device).float(), log_det_weight)
+_NEIGHBOURS = 3  # a coreset is picked for being far from everything, so one near patch may be an oddity
 
 
 def joined_patch_scores(
-    nll: torch.Tensor, distances: torch.Tensor | None, scale: torch.Tensor, weight: float, compress: bool
+    parts: torch.Tensor, scale: torch.Tensor, median_share: float = 0.0, compress: bool = False
 ) -> torch.Tensor:
-    """The flow's score and the distance to stored patches as one score.
+    """Several scores of the same patches as one.
 
     Args:
-        nll: (...) the flow's score, nats.
-        distances: (...) to stored patches; None: there are none.
-        scale: see `TaskParts.patch_scale`.
-        weight: of the distance, in [0, 1]; the flow's score has the rest.
-        compress: put scores y above the training mean through log(1 + y), so that in a smoothed map one extreme patch
-            does not drown its neighbours; the order of patches stays.
+        parts: (P, N, H, W), each in its own unit.
+        scale: (P, 2) mean and standard deviation of each over training patches.
+        median_share: share of an image's own median that is taken off: what lifts the whole image, such as light, says
+            little about where a defect is.
+        compress: put scores y above zero through log(1 + y), so that in a smoothed map one extreme patch does not drown
+            its neighbours; the order of patches stays.
 
     Returns:
-        (...) in standard deviations of training patches, or their logarithm; higher = more anomalous.
+        (N, H, W) in standard deviations of training patches, or their logarithm; higher = more anomalous.
 
-    >>> scale = torch.tensor([[10.0, 2.0], [0.0, 1.0]])
-    >>> joined_patch_scores(torch.tensor([12.0]), torch.tensor([5.0]), scale, weight=0.5, compress=False)
-    tensor([3.])
+    >>> parts = torch.tensor([[[[12.0]]], [[[5.0]]]])
+    >>> joined_patch_scores(parts, torch.tensor([[10.0, 2.0], [0.0, 1.0]]))
+    tensor([[[3.]]])
     """
-    (flow_mean, flow_std), (mean, std) = scale
-    score = (nll - flow_mean) / flow_std
-    if distances is not None:
-        score = torch.lerp(score, (distances - mean) / std, weight)
+    mean, std = (column.view(-1, 1, 1, 1) for column in scale.T)
+    score = ((parts - mean) / std).mean(dim=0)
+    if median_share:
+        score = score - median_share * score.flatten(1).median(dim=1).values[:, None, None]
     return torch.where(score > 0, score.clamp_min(0).log1p(), score) if compress else score
 
 
@@ -75,7 +58,7 @@ class TaskScorer:
 
     Args:
         flow: the shared flow.
-        task: all that the task keeps.
+        task: all that the task keeps, or so much of it as is known yet.
         options: how scores are made.
     """
 
@@ -86,64 +69,89 @@ class TaskScorer:
 
     def patch_scores(self, patches: torch.Tensor) -> torch.Tensor:
         """(N, H, W, D) of any float type → (N, H, W) float32 on the CPU; higher = more anomalous."""
-        self.flow.activate(self.task.flow, merge=True)
-        return torch.cat([self._patch_scores(chunk.to(self.flow.device).float()) for chunk in patches.split(_IMAGES)])
+        return self._scores(patches)[0]
 
-    def image_scores(self, patch_scores: torch.Tensor, image_means: torch.Tensor) -> torch.Tensor:
-        """One score an image (N,) from its patch scores (N, H, W) and its mean patch feature (N, D)."""
-        of_patches = self._of_patches(patch_scores)
+    def scores(self, patches: torch.Tensor, image_means: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Patch scores and one score an image.
+
+        Args:
+            patches: (N, H, W, D) of any float type.
+            image_means: (N, D) mean patch features of the same images.
+
+        Returns:
+            (N, H, W) and (N,) float32 on the CPU; higher = more anomalous. With `prototype_weight` image scores are in
+            standard deviations of training images.
+        """
+        of_patches, of_images = self._scores(patches)
         if self.task.image_scale is None:
-            return of_patches
+            return of_patches, of_images
         distances = prototype_distances(self.task.prototype, image_means)
-        return self.task.image_scale.blend(of_patches, distances, self.options.prototype_weight)
+        return of_patches, self.task.image_scale.blend(of_images, distances, self.options.prototype_weight)
 
-    def training_patch_scores(self, patches: torch.Tensor, images: Sequence[int]) -> torch.Tensor:
-        """`patch_scores` (P, H, W) of some training images, each without the patches stored from itself.
+    @torch.inference_mode()
+    def training_parts(self, patches: torch.Tensor, images: Sequence[int]) -> torch.Tensor:
+        """Each score part (P, N, H, W) of some training images, none of which meets the patches stored from itself.
 
         Args:
             patches: (N, H, W, D) features of all training images of the task.
-            images: which of them are scored, at most a few dozen.
+            images: which of them, at most a few dozen.
         """
-        with torch.inference_mode():
-            x = patches[list(images)].to(self.flow.device).float()
-            nll = patch_likelihoods(self.flow, self.task.flow, x, self.options.log_det_weight)
-            rows = [self._joined(own[None], one[None], image) for own, one, image in zip(nll, x, images, strict=True)]
-        return torch.cat(rows).cpu()
+        self.flow.activate(self.task.flow, merge=True)
+        return torch.cat([self._parts(patches[image : image + 1], without=image) for image in images], dim=1)
+
+    def training_patch_scores(self, patches: torch.Tensor, images: Sequence[int]) -> torch.Tensor:
+        """Patch scores (N, H, W) of some training images, each without the patches stored from itself, on the CPU."""
+        return self._joined(self.training_parts(patches, images))[0].cpu()
 
     def training_image_scores(self, patches: torch.Tensor, images: Sequence[int] | None = None) -> torch.Tensor:
-        """`image_scores` (P,) of training images, without what they left behind.
+        """Image scores (P,) of training images, without what they left behind.
 
-        An image's own stored patches are left out, and its distance is to a prototype made of others; the flow was
-        trained on it all the same.
+        An image's own stored patches are left out, and its distance is to a prototype made of others; the flow and the
+        whitening saw it all the same.
 
         Args:
             patches: (N, H, W, D) features of all training images of the task.
             images: which of them are scored, at most a few dozen; the calibration subset if None.
         """
         images = calibration_subset(len(patches)) if images is None else list(images)
-        of_patches = self._of_patches(self.training_patch_scores(patches, images))
+        of_images = self._joined(self.training_parts(patches, images))[1].cpu()
         if self.task.image_scale is None:
-            return of_patches
+            return of_images
         held_out = self.task.image_scale.held_out[images]
-        return self.task.image_scale.blend(of_patches, held_out, self.options.prototype_weight)
-
-    def _of_patches(self, patch_scores: torch.Tensor) -> torch.Tensor:
-        return image_scores(patch_scores, self.options.score_mode, self.options.top_k)
+        return self.task.image_scale.blend(of_images, held_out, self.options.prototype_weight)
 
     @torch.inference_mode()
-    def _patch_scores(self, x: torch.Tensor) -> torch.Tensor:
-        nll = _active_nll(self.flow, x, self.options.log_det_weight)
-        return self._joined(nll, x, None).cpu()
+    def _scores(self, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Patch scores (N, H, W), and image scores (N,) made of patches alone, on the CPU."""
+        self.flow.activate(self.task.flow, merge=True)
+        chunks = [self._joined(self._parts(chunk)) for chunk in patches.split(_IMAGES)]
+        of_patches, of_images = (torch.cat([scores.cpu() for scores in column]) for column in zip(*chunks, strict=True))
+        return of_patches, of_images
 
-    def _joined(self, nll: torch.Tensor, x: torch.Tensor, without: int | None) -> torch.Tensor:
-        if self.task.patch_scale is None:
-            return nll
-        bank: MemoryBank | None = self.task.bank
-        distances = None if bank is None else bank.distances(x, self.options.memory_neighbours, without)
-        weight = self.options.memory_weight
-        return joined_patch_scores(nll, distances, self.task.patch_scale, weight, self.options.compress_scores)
+    def _parts(self, patches: torch.Tensor, without: int | None = None) -> torch.Tensor:
+        """Each score part (P, N, H, W) of patches (N, H, W, D), the task being active."""
+        x = patches.to(self.flow.device).float()
+        return torch.stack([self._part(name, x, without) for name in self.options.used_parts])
 
+    def _part(self, name: str, x: torch.Tensor, without: int | None) -> torch.Tensor:
+        if name == "flow":
+            z, log_det = self.flow(x)
+            return patch_nll(z, self.options.log_det_weight * log_det)
+        if name == "gaussian":
+            return self.task.flow.whitening.energy(x)
+        return self.task.bank.distances(x, _NEIGHBOURS, without)
 
-def _active_nll(flow: MoLESpatialAwareNF, x: torch.Tensor, log_det_weight: float) -> torch.Tensor:
-    z, log_det = flow(x)
-    return patch_nll(z, log_det_weight * log_det)
+    def _joined(self, parts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Patch scores (N, H, W) and image scores (N,) of all parts (P, N, H, W)."""
+        options = self.options
+        scale = self.task.patch_scale
+        if scale is None:
+            return parts[0], image_scores(parts[0], options.top_k)
+        rows, image_rows = ([options.used_parts.index(name) for name in names] for names in
+                            (options.score_parts, options.image_parts or options.score_parts))
+        share = options.median_share
+        of_patches = joined_patch_scores(parts[rows], scale[rows], share, options.compress_scores)
+        if not options.image_parts:
+            return of_patches, image_scores(of_patches, options.top_k)
+        of_image = joined_patch_scores(parts[image_rows], scale[image_rows], 0.0, options.compress_scores)
+        return of_patches, image_scores(of_image, options.top_k)

@@ -33,13 +33,8 @@ def fit(
 ) -> Fitted:
     """Maximise the likelihood of patch features under a task's parts, both changed in place.
 
-    The order of the images, the noise and the patches drawn follow from the seed and the name alone. `steps` is a budget
+    The order of the images and the patches drawn follow from the seed and the name alone. `steps` is a budget
     that does not depend on the number of images; 0 counts epochs instead.
-
-    With `feature_noise` σ the flow learns the density of whitened patches (or of patches as they come, without
-    `whitening_norm`) blurred by a Gaussian of width σ, which is the Parzen estimate of that density: in place of
-    ever finer detail of the directions in which training patches hardly vary, it learns distance to the training
-    patches (Vincent 2011).
 
     Args:
         flow: the shared flow.
@@ -105,7 +100,7 @@ def _loss(
     flow: MoLESpatialAwareNF, batch: torch.Tensor, options: TrainOptions
 ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
     """The training loss of a batch, and mean nll, log-det and energy of its patches."""
-    x = flow.flow_input(batch.float(), options.feature_noise)
+    x = flow.flow_input(batch.float())
     z, log_det = flow.density(x if options.patch_share == 1 else _some_patches(x, options.patch_share))
     nll = patch_nll(z, log_det)
     loss = tail_aware_loss(nll, options.tail_weight, options.tail_ratio, options.tail_scope)

@@ -21,11 +21,12 @@ from moleflow_lib.model.flow import MoLESpatialAwareNF
 from moleflow_lib.runtime import derive_seed
 from moleflow_lib.scoring.memory_bank import MemoryBank, build_memory_bank, calibration_subset
 from moleflow_lib.scoring.prototype_distance import ImageScale
-from moleflow_lib.scoring.task_parts import TaskParts
-from moleflow_lib.scoring.task_scorer import TaskScorer, patch_likelihoods
+from moleflow_lib.scoring.task_parts import TaskHistory, TaskParts
+from moleflow_lib.scoring.task_scorer import TaskScorer
 
 __all__ = ["measured"]
 
+_LEAST = 1e-3  # of a score's mean size: training images that are copies of one another differ by nothing
 _Made = tuple[dict[str, torch.Tensor], dict[str, object]]
 
 
@@ -39,12 +40,14 @@ def measured(
         task: its trained parts and prototype.
         train: features of its training images.
         config: the experiment.
-        store: folder that keeps `memories` and `image_scales`.
+        store: folder that keeps `memory_banks`, `patch_scales` and `image_scales`.
 
     Raises:
         ConfigError: all stored patches are of one image, so that nothing sets the scale.
         ArtifactError: something stored is damaged.
     """
+    if "memory" in config.score.used_parts:
+        task = _with_bank(flow, task, train, config, store)
     if config.score.scaled:
         task = _with_patch_scale(flow, task, train, config, store)
     if config.score.prototype_weight:
@@ -52,27 +55,40 @@ def measured(
     return task
 
 
-def _with_patch_scale(
+def _with_bank(
     flow: MoLESpatialAwareNF, task: TaskParts, train: Features, config: ExperimentConfig, store: Path
 ) -> TaskParts:
-    score = config.score
+    size = config.score.memory_size
     seed = derive_seed(config.train.seed, "memory", task.name)
 
     def make() -> _Made:
         start = time.perf_counter()
-        subset = train.patches[calibration_subset(len(train.patches))]
-        nll = patch_likelihoods(flow, task.flow, subset, score.log_det_weight)
-        if not score.memory_size:
-            return {"scale": torch.stack([_spread(nll, 1e-3)] * 2)}, _facts("scale", start)
-        bank = build_memory_bank(train.patches, score.memory_size, seed, task.name, flow.device)
-        scale = torch.stack([_spread(nll, 1e-3), _distance_spread(bank, train.patches, score.memory_neighbours, task.name)])
-        return {"scale": scale, **bank.state()}, _facts("memory", start)
+        bank = build_memory_bank(train.patches, size, seed, task.name, flow.device)
+        if len(bank.owner.unique()) == 1:
+            raise ConfigError(
+                f"{task.name}: every stored patch is of one image, so none can set the scale; raise memory_size ({size})"
+            )
+        return bank.state(), _facts("memory bank", start)
 
-    made_from = [task.key, score.memory_size, score.memory_neighbours, score.log_det_weight]
-    tensors, facts = kept_artifact(store / "memories", task.name, made_from, make)
-    here = {name: tensor.to(flow.device) for name, tensor in tensors.items()}
-    bank = MemoryBank(here["patches"], here["owner"]) if "patches" in here else None
-    return replace(task, bank=bank, patch_scale=here["scale"], history=_longer(task, facts))
+    tensors, facts = kept_artifact(store / "memory_banks", task.name, [train.key, seed, size], make)
+    bank = MemoryBank(tensors["patches"].to(flow.device), tensors["owner"].to(flow.device))
+    return replace(task, bank=bank, history=_longer(task, facts))
+
+
+def _with_patch_scale(
+    flow: MoLESpatialAwareNF, task: TaskParts, train: Features, config: ExperimentConfig, store: Path
+) -> TaskParts:
+    score = config.score
+
+    def make() -> _Made:
+        start = time.perf_counter()
+        scorer = TaskScorer(flow, task, score)
+        parts = scorer.training_parts(train.patches, calibration_subset(len(train.patches)))
+        return {"scale": torch.stack([_spread(part) for part in parts])}, _facts("patch scale", start)
+
+    made_from = [task.key, list(score.used_parts), score.memory_size, score.log_det_weight]
+    tensors, facts = kept_artifact(store / "patch_scales", task.name, made_from, make)
+    return replace(task, patch_scale=tensors["scale"].to(flow.device), history=_longer(task, facts))
 
 
 def _with_image_scale(
@@ -90,23 +106,9 @@ def _with_image_scale(
     return replace(task, image_scale=ImageScale(tensors["scale"], tensors["held_out"]), history=_longer(task, facts))
 
 
-def _distance_spread(bank: MemoryBank, patches: torch.Tensor, neighbours: int, name: str) -> torch.Tensor:
-    """Spread of the distance to the stored patches over the calibration subset.
-
-    A stored patch would be at distance zero from itself, so each image meets the patches stored from all others.
-    """
-    usable = [image for image in calibration_subset(len(patches)) if (bank.owner != image).any()]
-    if not usable:
-        raise ConfigError(
-            f"{name}: every stored patch is of one image, so none can set the scale; raise memory_size "
-            f"({len(bank.patches)})"
-        )
-    distances = [bank.distances(patches[image].to(bank.patches.device), neighbours, without=image) for image in usable]
-    floor = 1e-3 * float(bank.patches.float().norm(dim=1).mean())  # copies of one training image differ by nothing
-    return _spread(torch.stack(distances), floor)
-
-
-def _spread(values: torch.Tensor, floor: float) -> torch.Tensor:
+def _spread(values: torch.Tensor) -> torch.Tensor:
+    """Mean and standard deviation of a score over training patches."""
+    floor = max(_LEAST * float(values.abs().mean()), 1e-6)
     return torch.stack([values.mean(), values.std().clamp_min(floor)])
 
 
@@ -114,5 +116,5 @@ def _facts(kind: str, start: float) -> dict[str, object]:
     return {"kind": kind, "seconds": time.perf_counter() - start}
 
 
-def _longer(task: TaskParts, facts: Mapping[str, object]) -> object:
+def _longer(task: TaskParts, facts: Mapping[str, object]) -> TaskHistory:
     return replace(task.history, seconds=task.history.seconds + facts["seconds"])

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import torch
 
-from moleflow_lib.artifacts import artifact_exists, digest, load_artifact, save_artifact, tensors_sha256
+from moleflow_lib.artifacts import (
+    artifact_exists,
+    digest,
+    file_stem,
+    load_artifact,
+    save_artifact,
+    tensors_sha256,
+)
 from moleflow_lib.errors import ArtifactError
 from moleflow_lib.features.store import Features
 from moleflow_lib.model.flow import MoLESpatialAwareNF, load_exactly
@@ -100,7 +107,7 @@ class MoLEContinualTrainer:
         base_key = known[0].key if known else ""
         options = self.detector.config.group("flow", "train")
         key = digest(made_by, self.identity, options, base_key, name, train.key)
-        return _Lesson(name=name, train=train, first=not known, key=key, path=self.folder / f"{name}-{key[:16]}")
+        return _Lesson(name=name, train=train, first=not known, key=key, path=self.folder / f"{file_stem(name)}-{key[:16]}")
 
     def _fresh_flow(self, lesson: _Lesson) -> MoLESpatialAwareNF:
         """The flow that a lesson may change: a copy for the base task, which trains it."""
@@ -109,10 +116,11 @@ class MoLEContinualTrainer:
     def _trained(self, lesson: _Lesson) -> _Learned:
         start = time.perf_counter()
         flow = self._fresh_flow(lesson)
-        parts = flow.new_parts(lesson.name, lesson.first)
+        moments = RunningMoments.of_patches(lesson.train.patches) if lesson.first or flow.options.whitening == "full" else None
+        parts = flow.new_parts(lesson.name, lesson.first, moments and (moments.mean, moments.covariance()))
         fitted = fit(flow, parts, lesson.train.patches, self.detector.config.train, lesson.name, lesson.first)
         prototype = TaskPrototype.of(lesson.train.image_means())
-        reference = RunningMoments.of_patches(lesson.train.patches) if lesson.first else self.detector.reference
+        reference = moments if lesson.first else self.detector.reference
         history = TaskHistory(
             name=lesson.name, curves=fitted.curves, steps=fitted.steps, seconds=time.perf_counter() - start,
             state_sha256=tensors_sha256(parts.state_dict()), base_sha256=tensors_sha256(flow.state_dict()), resumed=False,

@@ -26,7 +26,7 @@ def test_rows_differences_and_numbers(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "accuracy"
-    presets = f"demo, {TINY}, baselines=memory_bank; demo, {TINY}, memory_size=20, memory_weight=1"
+    presets = f"demo, {TINY}, baselines=memory_bank; demo, {TINY}, memory_size=20, score_parts=memory"
     text = _table(
         monkeypatch, capsys, "--dataset-root", str(tiny_data), "--out", str(out), "--seeds", "0", "--device", "cpu",
         "--orders", "leather>nut|nut>leather", "--presets", presets,

@@ -99,12 +99,14 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture
 def publish(server: Server, archive: bytes, monkeypatch: pytest.MonkeyPatch):
-    """Put a made-up dataset (as `mvtec` and `visa`) at the local publisher; returns its table entry's maker."""
+    """Put a made-up dataset (as `mvtec` and `visa`) at the local publisher; returns its entry's maker."""
     monkeypatch.setattr("data_prep.download.time.sleep", lambda seconds: None)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     server.body = archive
 
-    def make(url: str | None = server.url, sha256: str | None = hashlib.sha256(archive).hexdigest()) -> Publisher:
+    def make(
+        url: str | None = server.url, sha256: str | None = hashlib.sha256(archive).hexdigest()
+    ) -> Publisher:
         publisher = Publisher(
             title="Test set",
             page="https://publisher.example/test-set",

@@ -38,7 +38,9 @@ def test_download_to_open_dataset(publish, server, tmp_path, capsys):
     publish()
     assert get(tmp_path / "data") == 0
     assert [product.name for product in open_dataset(tmp_path / "data")] == ["bolt", "nut"]
-    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["bolt", "nut"], "the work is cleared away"
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["bolt", "nut"], (
+        "the work is cleared away"
+    )
     said = capsys.readouterr().out
     assert "CC TEST 1.0" in said and "python -m data_prep check" in said
     assert server.asked == [("/data.tar.gz", None)]
@@ -231,7 +233,11 @@ def test_mpdd_is_explained_and_its_archive_taken(tmp_path, capsys):
     into = tmp_path / "mpdd"
     assert main(["get", "mpdd", "--into", str(into)]) == 1
     told = capsys.readouterr()
-    assert "CC BY-NC-SA" in told.out and "github.com/stepanje/MPDD" in told.err and "--archive MPDD.zip" in told.err
+    assert (
+        "CC BY-NC-SA" in told.out
+        and "github.com/stepanje/MPDD" in told.err
+        and "--archive MPDD.zip" in told.err
+    )
     source = trees.mvtec(tmp_path / "source", "bracket_black", "tubes")
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w") as file:
@@ -239,7 +245,15 @@ def test_mpdd_is_explained_and_its_archive_taken(tmp_path, capsys):
             file.write(path, f"MPDD/{path.relative_to(source)}")
             file.writestr(f"__MACOSX/MPDD/{path.relative_to(source).with_name('._' + path.name)}", b"shadow")
     (tmp_path / "MPDD.zip").write_bytes(memory.getvalue())
-    arguments = ["get", "mpdd", "--into", str(into), "--archive", str(tmp_path / "MPDD.zip"), "--accept-licence"]
+    arguments = [
+        "get",
+        "mpdd",
+        "--into",
+        str(into),
+        "--archive",
+        str(tmp_path / "MPDD.zip"),
+        "--accept-licence",
+    ]
     assert main(arguments) == 0
     assert "not checked" in capsys.readouterr().out
     assert [product.name for product in open_dataset(into)] == ["bracket_black", "tubes"]

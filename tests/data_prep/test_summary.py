@@ -20,7 +20,7 @@ def test_table_counts_what_is_there(tmp_path, capsys):
     assert main(["summary", str(tmp_path / "data")]) == 0
     lines = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line}
     assert lines["bolt"][1:5] == ["3", "2", "4", "0"]
-    assert lines["nut"][5:] == ["crack", "2,", "dent", "2", "pixel", "10x8", "0", "not", "known"]
+    assert lines["nut"][5:] == ["crack", "2,", "dent", "2", "pixel", "10x8", "0", "0", "not", "known"]
     assert "image" in lines["cell"] and lines["part"][1:6] == ["1", "0", "0", "1", "none"]
 
 
@@ -38,7 +38,7 @@ def test_sheet_as_picture_and_page(tmp_path, make):
     with Image.open(png) as sheet:
         assert sheet.mode == "RGB" and sheet.width > 1000
     text = page.read_text()
-    assert "data:image/png;base64," in text and "http" not in text and "<script" not in text
+    assert "data:image/png;base64," in text and "://" not in text and "<script" not in text
 
 
 def test_sheet_has_one_row_a_product(tmp_path):
@@ -54,7 +54,9 @@ def test_outline_runs_around_the_mask(tmp_path):
     values = np.zeros((60, 60), dtype=np.uint8)
     values[20:40, 20:40] = 1
     Image.fromarray(values).save(tmp_path / "mask.png")
-    record = Record(product="p", split="test", defect="d", image=tmp_path / "image.png", mask=tmp_path / "mask.png")
+    record = Record(
+        product="p", split="test", defect="d", image=tmp_path / "image.png", mask=tmp_path / "mask.png"
+    )
     drawn = np.asarray(outlined(record, 60)).any(axis=-1)
     ring = np.zeros((60, 60), dtype=bool)
     ring[18:42, 18:42] = True
@@ -67,7 +69,9 @@ def test_a_single_marked_pixel_still_shows(tmp_path):
     values = np.zeros((300, 600), dtype=np.uint8)
     values[100, 301] = 1
     Image.fromarray(values).save(tmp_path / "mask.png")
-    record = Record(product="p", split="test", defect="d", image=tmp_path / "image.png", mask=tmp_path / "mask.png")
+    record = Record(
+        product="p", split="test", defect="d", image=tmp_path / "image.png", mask=tmp_path / "mask.png"
+    )
     assert np.asarray(outlined(record, 60))[15:45].any()
 
 

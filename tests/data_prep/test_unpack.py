@@ -54,7 +54,9 @@ def test_hostile_tars_are_refused(tmp_path, case):
     archive = tar_of(tmp_path / "evil.tar", entry("bolt/train/good/000.png"), *members)
     with pytest.raises(DataError, match=told):
         unpack(archive, tmp_path / "in" / "out")
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["evil.tar", "in"], "nothing is left, nothing escaped"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["evil.tar", "in"], (
+        "nothing is left, nothing escaped"
+    )
     assert not Path("/tmp/moleflow_evil.txt").exists()
 
 

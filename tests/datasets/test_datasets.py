@@ -62,7 +62,9 @@ def test_converted_visa_in_both_places(tmp_path, under):
     products = open_dataset(tmp_path)
     assert [product.name for product in products] == ["candle", "pcb1"]
     bad = [record for record in products[0].test if record.label]
-    assert [(r.defect, r.image.name, r.mask.name) for r in bad] == [("bad", f"00{i}.JPG", f"00{i}.png") for i in (0, 1)]
+    assert [(r.defect, r.image.name, r.mask.name) for r in bad] == [
+        ("bad", f"00{i}.JPG", f"00{i}.png") for i in (0, 1)
+    ]
     assert load_mask(bad[0].mask, 20).any(), "class indices count as defect"
 
 
@@ -110,7 +112,10 @@ def test_classes_choose_and_order(tmp_path):
     assert [p.name for p in open_dataset(tmp_path, ["washer+nut", "bolt"])] == ["washer", "nut", "bolt"]
     with pytest.raises(DataError) as told:
         open_dataset(tmp_path, ["screw", "bolt", "bolt", "pin"])
-    assert all(word in str(told.value) for word in ("screw", "pin", "bolt: is asked for 2 times", "bolt, nut, washer"))
+    assert all(
+        word in str(told.value)
+        for word in ("screw", "pin", "bolt: is asked for 2 times", "bolt, nut, washer")
+    )
 
 
 def test_all_problems_come_in_one_message(tmp_path):
@@ -122,7 +127,11 @@ def test_all_problems_come_in_one_message(tmp_path):
         open_dataset(tmp_path)
     text = str(told.value)
     assert text.startswith("3 problem(s)")
-    for part in ("bolt: test/crack/000.png has no mask", "5x5, its image is 10x8", "nut: train/good/000.png is not a"):
+    for part in (
+        "bolt: test/crack/000.png has no mask",
+        "5x5, its image is 10x8",
+        "nut: train/good/000.png is not a",
+    ):
         assert part in text
 
 
@@ -153,7 +162,13 @@ def test_no_dataset_says_what_was_found(tmp_path, make, told):
         (["candle", "test", "normal", "candle/Data/Images/Normal/0000.JPG", ""], "more than once"),
         (["candle", "test", "anomaly", "candle/Data/Images/Anomaly/001.JPG", ""], "has no mask"),
         (
-            ["candle", "test", "anomaly", "candle/Data/Images/Anomaly/001.JPG", "candle/Data/Masks/Anomaly/000.png"],
+            [
+                "candle",
+                "test",
+                "anomaly",
+                "candle/Data/Images/Anomaly/001.JPG",
+                "candle/Data/Masks/Anomaly/000.png",
+            ],
             "of another name",
         ),
     ],
@@ -206,12 +221,16 @@ def _striped(path: Path, width: int, height: int) -> Path:
 
 def test_geometry_of_the_three_policies(tmp_path):
     wide = _striped(tmp_path / "wide.png", 64, 32)
-    resized, cropped, padded = (load_image(wide, 32, policy).astype(int) for policy in ("resize", "crop", "pad"))
+    resized, cropped, padded = (
+        load_image(wide, 32, policy).astype(int) for policy in ("resize", "crop", "pad")
+    )
     assert resized.shape == cropped.shape == padded.shape == (32, 32, 3)
     assert resized[0, 0, 0] < 8 and resized[0, -1, 0] > 247
     assert 60 < cropped[0, 0, 0] < 68 and 187 < cropped[0, -1, 0] < 195, "the middle half of the width"
     assert cropped[0, 0, 1] < 2 and cropped[-1, 0, 1] > 253, "the whole height"
-    assert (padded[:8] == padded[8]).all() and (padded[24:] == padded[23]).all(), "edge colour above and below"
+    assert (padded[:8] == padded[8]).all() and (padded[24:] == padded[23]).all(), (
+        "edge colour above and below"
+    )
     assert padded[8, 0, 0] < 10 and padded[8, -1, 0] > 245, "the whole width"
 
 
@@ -279,7 +298,7 @@ def test_masks_are_read_by_value_whatever_their_mode(tmp_path):
     truth[2:4, 1:3] = 1
     grey = Image.fromarray(truth)
     palette = grey.copy()
-    palette.putpalette([255, 255, 255, 0, 0, 0])  # index 0 looks white; the index counts
+    palette.putpalette([0, 0, 0, 9, 0, 0])  # index 1 is nearly black; the index counts
     opaque = Image.new("L", grey.size, 255)
     modes = {
         "grey": grey,
@@ -308,7 +327,12 @@ def test_images_that_would_be_read_wrongly_are_refused(tmp_path):
     whole = trees.picture(tmp_path / "whole.png", 0, (64, 64)).read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "empty.png").touch()
-    for name, told in {"deep": "8 bits", "clear": "transparent", "cut": "cut off", "empty": "empty file"}.items():
+    for name, told in {
+        "deep": "8 bits",
+        "clear": "transparent",
+        "cut": "cut off",
+        "empty": "empty file",
+    }.items():
         with pytest.raises(DataError, match=told):
             load_image(tmp_path / f"{name}.png", 8)
 
@@ -323,7 +347,9 @@ def test_unknown_policies_are_refused(tmp_path):
         load_image(path, 8, "resize", "cubic")
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"no real images at {REAL}; MOLEFLOW_REAL_DATA names another folder")
+@pytest.mark.skipif(
+    not REAL.is_dir(), reason=f"no real images at {REAL}; MOLEFLOW_REAL_DATA names another folder"
+)
 def test_every_real_image_loads_with_its_own_mask():
     for product in open_dataset(REAL):
         for record in (*product.train, *product.test):

@@ -36,7 +36,7 @@ def test_oracle_metrics_the_long_way_round(learned: Experiment) -> None:
     for j, task in enumerate(learned.tasks):
         scores = learned.detector.patch_scores(learned.features(task, "test").patches, j)
         labels = [record.is_anomalous for record in task.test]
-        auroc = roc_auc_score(labels, image_scores(scores, "top_k", 3))
+        auroc = roc_auc_score(labels, image_scores(scores, 3))
         masks = [np.zeros((56, 56), bool) if r.mask is None else load_mask(r.mask, 56) for r in task.test]
         pixel = roc_auc_score(np.stack(masks).ravel(), pixel_maps(scores, 56, 4.0).numpy().ravel())
         for i in range(j, 3):
@@ -54,7 +54,7 @@ def test_wrong_routes_use_the_wrong_parts(learned: Experiment) -> None:
     result = evaluate_continual(learned.evaluators, Misrouter(prototypes=learned.detector.router.prototypes))
     first = learned.evaluators[0]
     for i in range(3):
-        foreign = image_scores(learned.detector.patch_scores(first.features.patches, i), "top_k", 3)
+        foreign = image_scores(learned.detector.patch_scores(first.features.patches, i), 3)
         expected = roc_auc_score(first.labels, foreign)
         assert result.matrices["image_auroc"]["routed"][i][0] == pytest.approx(expected)
     assert result.routing["accuracy"] == pytest.approx(1 / 3)
@@ -63,8 +63,8 @@ def test_wrong_routes_use_the_wrong_parts(learned: Experiment) -> None:
 
 def test_each_image_is_scored_once_per_task(learned: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
     evaluator, scored = TaskEvaluator(learned.tasks[0], learned.evaluators[0].features, learned.detector), []
-    inner = learned.detector.patch_scores
-    monkeypatch.setattr(learned.detector, "patch_scores", lambda p, t: scored.append(len(p)) or inner(p, t))
+    inner = learned.detector.scores
+    monkeypatch.setattr(learned.detector, "scores", lambda p, m, t: scored.append(len(p)) or inner(p, m, t))
     evaluator.metrics(0)
     evaluator.metrics(torch.tensor([0] * 7 + [1]))
     assert scored == [8, 1]

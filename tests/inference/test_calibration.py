@@ -55,19 +55,14 @@ def test_few_images_promise_little() -> None:
 def test_scores_are_cross_fitted_over_all_training_images(
     tiny_config: Callable[..., ExperimentConfig], tmp_path
 ) -> None:
-    experiment = Experiment(tiny_config(classes=("nut",), memory_size=200, memory_weight=1.0, epochs=1))
+    experiment = Experiment(tiny_config(classes=("nut",), score_parts="memory", memory_size=200, epochs=1))
     own = learned_detector(experiment).calibration.tasks[0]
     assert torch.equal(own.scores, experiment.training_image_scores(experiment.tasks[0]).sort().values)
     patches = experiment.features(experiment.tasks[0], "train").patches
     detector = experiment.detector
-    seen = detector.image_scores(detector.patch_scores(patches, 0), patches.float().mean(dim=(1, 2)), 0)
+    _, seen = detector.scores(patches, patches.float().mean(dim=(1, 2)), 0)
     assert own.scores.mean() > seen.mean(), "an image's own stored patches would make it look too normal"
     assert float(own.map_range[0]) < float(own.map_range[1]) and own.image_means.shape == (6, 132)
-
-
-def test_a_single_stored_patch_is_no_obstacle(tiny_config: Callable[..., ExperimentConfig]) -> None:
-    experiment = Experiment(tiny_config(classes=("nut",), memory_size=1, epochs=1))
-    assert len(learned_detector(experiment).calibration.tasks[0].scores) == 5
 
 
 def test_rows_count_what_the_detector_decides(learned: Experiment, loaded: LearnedDetector) -> None:

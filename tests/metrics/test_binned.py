@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from moleflow_lib.errors import MetricError
-from moleflow_lib.metrics.binned import binned_curve, binned_ranges, binned_values, image_histograms, score_edges
+from moleflow_lib.metrics.binned import (
+    binned_curve,
+    binned_ranges,
+    binned_values,
+    image_histograms,
+    score_edges,
+)
 from moleflow_lib.metrics.streaming import streamed_curve
 
 MAPS = arrays(np.float32, (3, 5, 6), elements=st.floats(-100, 100, width=32))

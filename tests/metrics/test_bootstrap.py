@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from moleflow_lib.metrics import METRICS, image_metrics, interval, over_seeds, pixel_metrics, replicate_metrics, t_interval
+from moleflow_lib.metrics import (
+    METRICS,
+    image_metrics,
+    interval,
+    over_seeds,
+    pixel_metrics,
+    replicate_metrics,
+    t_interval,
+)
 from moleflow_lib.metrics.bootstrap import average, image_draws
 
 LABELS = np.repeat([0, 1], [30, 20])

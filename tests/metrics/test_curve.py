@@ -10,7 +10,11 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from torchmetrics.functional.classification import binary_auroc, binary_average_precision, binary_precision_recall_curve
+from torchmetrics.functional.classification import (
+    binary_auroc,
+    binary_average_precision,
+    binary_precision_recall_curve,
+)
 
 from moleflow_lib.errors import MetricError
 from moleflow_lib.metrics import pixel_metrics

@@ -21,7 +21,9 @@ Model = tuple[MoLESpatialAwareNF, list[FlowParts]]
 
 def _model(options: FlowOptions = SMALL, dim: int = 8, tasks: int = 2, shaken: bool = True) -> Model:
     flow = MoLESpatialAwareNF(dim, options)
-    parts = [flow.new_parts(task, first=task == 0) for task in range(tasks)]
+    spread = torch.randn(dim, dim, generator=torch.Generator().manual_seed(2)).double()
+    moments = spread[0], spread @ spread.T
+    parts = [flow.new_parts(task, first=task == 0, moments=moments) for task in range(tasks)]
     if shaken:
         torch.manual_seed(1)
         for module in (flow, *parts):
@@ -51,14 +53,14 @@ def test_inverse_gives_the_flow_input(dtype: torch.dtype, limit: float, task: in
     assert (flow.inverse(z) - flow.flow_input(features)).abs().max() < limit
 
 
-_WITHOUT_NORM = {"use_whitening": True, "whitening_norm": False, "count_adapter_volume": True}
+_FULL = {"whitening": "full"}
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"dia_blocks": 0}, {"coupling_layers": 0}, {"use_lora": False}, _WITHOUT_NORM]
+    "changes", [{}, {"dia_blocks": 0}, {"coupling_layers": 0}, {"use_lora": False}, _FULL]
 )
 def test_log_det_is_the_jacobian(changes: dict) -> None:
-    flow, parts = _model(replace(SMALL, **{"use_mixer": False, "use_whitening": False, **changes}))
+    flow, parts = _model(replace(SMALL, **{"use_mixer": False, "whitening": "off", **changes}))
     flow.double()
     flow.activate(parts[1].double())
     x = torch.randn(8, dtype=torch.float64)
@@ -67,11 +69,28 @@ def test_log_det_is_the_jacobian(changes: dict) -> None:
 
 
 def test_the_flow_adds_its_own_position_code() -> None:
-    bare = {"use_whitening": False, "use_mixer": False}
-    with_code, without = (_model(replace(SMALL, use_position=on, position_scale=0.5, **bare)) for on in (True, False))
+    bare = {"whitening": "off", "use_mixer": False}
+    with_code, without = (_model(replace(SMALL, use_position=on, **bare)) for on in (True, False))
     x = torch.randn(1, 3, 5, 8)
-    expected = without[0].flow_input(x + 0.5 * positional_encoding_2d(8, 3, 5))
+    expected = without[0].flow_input(x + positional_encoding_2d(8, 3, 5))
     assert torch.equal(with_code[0].flow_input(x), expected) and not torch.equal(expected, x)
+
+
+def test_behind_full_whitening_the_position_code_is_not_whitened() -> None:
+    flow, parts = _model(replace(SMALL, use_mixer=False, **_FULL))
+    whitening = parts[1].whitening
+    x = torch.randn(1, 3, 5, 8)
+    expected = whitening.scaled(whitening.standardised(x) + positional_encoding_2d(8, 3, 5))
+    assert torch.equal(flow.flow_input(x), expected)
+
+
+def test_an_untrained_flow_behind_full_whitening_scores_the_mahalanobis_energy() -> None:
+    flow = MoLESpatialAwareNF(8, replace(SMALL, coupling_layers=0, use_mixer=False, use_position=False, **_FULL)).double()
+    x = torch.randn(50, 2, 2, 8, dtype=torch.float64) @ torch.randn(8, 8, dtype=torch.float64)
+    parts = flow.new_parts("bolt", first=False, moments=(x.flatten(0, 2).mean(dim=0), x.flatten(0, 2).T.cov()))
+    flow.activate(parts)
+    z, log_det = flow(x)
+    assert torch.allclose(patch_nll(z, log_det), parts.whitening.energy(x) - parts.whitening.log_det)
 
 
 @pytest.mark.parametrize("changes", [{"coupling_layers": 0}, {"coupling_layers": 0, "use_mixer": False}, {}])

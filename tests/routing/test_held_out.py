@@ -61,7 +61,7 @@ def test_limits_are_order_statistics() -> None:
 
 
 def _row(kind: str, *values: float | None) -> dict[str, object]:
-    names = ("held_out", "few_images", "one_small_task", "gap_needed", "condition_number")
+    names = ("held_out", "few_images", "one_small_task", "min_separation", "condition_number")
     return {"variant": kind, **dict(zip(names, values, strict=True))}
 
 

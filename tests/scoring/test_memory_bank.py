@@ -14,7 +14,7 @@ from moleflow_lib.experiment import Experiment
 from moleflow_lib.scoring.coreset import nearest_distances
 from moleflow_lib.scoring.memory_bank import MemoryBank, build_memory_bank, calibration_subset
 from moleflow_lib.scoring.task_scorer import joined_patch_scores
-from moleflow_lib.training.measure import _distance_spread
+from moleflow_lib.training.measure import _spread
 
 Configs = Callable[..., ExperimentConfig]
 
@@ -26,9 +26,15 @@ def _patches(images: int = 5) -> torch.Tensor:
 def test_the_rule_by_hand() -> None:
     bank = MemoryBank(torch.tensor([[0.0, 0.0], [10.0, 0.0]]).half(), torch.tensor([0, 1]))
     distances = bank.distances(torch.tensor([[[[3.0, 4.0]]]]))  # 5 to the first: two deviations above the mean of 1
-    scale = torch.tensor([[100.0, 10.0], [1.0, 2.0]])
-    found = joined_patch_scores(torch.tensor([[[130.0]]]), distances, scale, 0.25, compress=False)
-    assert found.item() == pytest.approx(0.75 * 3 + 0.25 * 2)
+    parts = torch.stack([torch.tensor([[[130.0]]]), distances])
+    found = joined_patch_scores(parts, torch.tensor([[100.0, 10.0], [1.0, 2.0]]))
+    assert found.item() == pytest.approx((3 + 2) / 2)
+
+
+def test_a_share_of_the_images_own_median_is_taken_off() -> None:
+    parts = torch.tensor([[[[1.0, 2.0, 9.0]], [[4.0, 4.0, 4.0]]]])
+    found = joined_patch_scores(parts, torch.tensor([[0.0, 1.0]]), median_share=0.5)
+    assert found.flatten().tolist() == pytest.approx([0, 1, 8, 2, 2, 2])
 
 
 def test_several_neighbours_are_averaged_and_a_small_bank_gives_what_it_has() -> None:
@@ -39,23 +45,22 @@ def test_several_neighbours_are_averaged_and_a_small_bank_gives_what_it_has() ->
     assert MemoryBank(stored.half(), torch.arange(3)).distances(query, 2).tolist() == pytest.approx([1.0, 1.0])
 
 
-def test_an_images_own_patches_are_left_out_of_the_scale() -> None:
+def test_an_images_own_patches_can_be_left_out() -> None:
     patches = _patches()
     bank = build_memory_bank(patches, 10_000, seed=0, name="all kept")
     assert len(bank.patches) == 45 and bank.owner.bincount().tolist() == [9] * 5
     flat = patches.double().flatten(1, 2)
-    expected = torch.cat([
-        torch.cdist(flat[i], torch.cat([flat[j] for j in range(5) if j != i])).min(dim=1).values for i in range(5)
-    ])
-    spread = _distance_spread(bank, patches, 1, "all kept")
-    assert spread.tolist() == pytest.approx([expected.mean().item(), expected.std().item()], rel=1e-3)
-    assert spread[0] > 0.1, "with its own patches every distance would be zero"
+    for i in range(5):
+        others = torch.cat([flat[j] for j in range(5) if j != i])
+        expected = torch.cdist(flat[i], others).min(dim=1).values
+        assert bank.distances(patches[i], without=i).flatten().tolist() == pytest.approx(expected.tolist(), rel=1e-3)
+    assert bank.distances(patches).max() == 0, "with its own patches every distance is zero"
 
 
 def test_compression_takes_the_logarithm_of_what_is_above_the_training_mean() -> None:
-    scale = torch.tensor([[100.0, 10.0], [100.0, 10.0]])
-    scores = joined_patch_scores(torch.tensor([70.0, 100.0, 130.0]), None, scale, 0.7, compress=True)
-    assert scores.tolist() == pytest.approx([-3.0, 0.0, math.log(4)])
+    parts = torch.tensor([70.0, 100.0, 130.0]).view(1, 1, 1, 3)
+    scores = joined_patch_scores(parts, torch.tensor([[100.0, 10.0]]), compress=True)
+    assert scores.flatten().tolist() == pytest.approx([-3.0, 0.0, math.log(4)])
 
 
 def test_the_flows_own_score_can_be_scaled_without_stored_patches(tiny_config: Configs) -> None:
@@ -87,33 +92,36 @@ def test_the_calibration_subset_is_spread_over_all_images() -> None:
     assert len(set(calibration_subset(1000))) == 64 and calibration_subset(1000)[-1] > 980
 
 
-def test_constant_features_do_not_divide_by_zero() -> None:
-    bank = build_memory_bank(torch.ones(2, 3, 3, 4).half(), 4, seed=0, name="constant")
-    spread = _distance_spread(bank, torch.ones(2, 3, 3, 4).half(), 1, "constant")
-    scale = torch.stack([torch.tensor([0.0, 1.0]), spread])
-    scores = joined_patch_scores(torch.ones(1, 3, 3), bank.distances(torch.ones(1, 3, 3, 4)), scale, 0.5, compress=False)
-    assert scores.isfinite().all()
+def test_constant_scores_do_not_divide_by_zero() -> None:
+    scale = _spread(torch.zeros(2, 3, 3))[None]
+    assert joined_patch_scores(torch.ones(1, 1, 3, 3), scale).isfinite().all()
 
 
-def test_the_weights_end_at_the_two_scores(tiny_config: Configs) -> None:
-    config = tiny_config(classes=("leather", "nut"), memory_size=20)
-    experiment, plain = Experiment(config), Experiment(config.with_(memory_size=0))
+def test_parts_have_equal_shares_and_an_image_may_rest_on_other_ones(tiny_config: Configs) -> None:
+    options = {"whitening": "full", "memory_size": 20, "score_parts": "flow,gaussian,memory"}
+    config = tiny_config(classes=("leather", "nut"), **options)
+    experiment = Experiment(config)
     experiment.learn()
-    plain.learn()
-    patches = experiment.features(experiment.tasks[1], "test").patches
-    assert [len(task.bank.patches) for task in experiment.detector.tasks] == [20, 20]
+    test = experiment.features(experiment.tasks[1], "test")
     task = experiment.detector.tasks[1]
-    nll = plain.detector.patch_scores(patches, 1)
-    distances = task.bank.distances(patches)
-    for weight, expected in ((0.0, (nll - task.patch_scale[0, 0]) / task.patch_scale[0, 1]),
-                             (1.0, (distances - task.patch_scale[1, 0]) / task.patch_scale[1, 1])):
-        ends = Experiment(config.with_(memory_weight=weight))
-        ends.learn()
-        assert torch.allclose(ends.detector.patch_scores(patches, 1), expected, atol=1e-4)
+    z, log_det = experiment.detector.latent(test.patches, 1)
+    parts = torch.stack([
+        0.5 * z.square().sum(dim=-1) - log_det, task.flow.whitening.energy(test.patches.float()),
+        task.bank.distances(test.patches, 3),
+    ])
+    standard = (parts - task.patch_scale[:, 0].view(3, 1, 1, 1)) / task.patch_scale[:, 1].view(3, 1, 1, 1)
+    scores, of_images = experiment.detector.scores(test.patches, test.image_means(), 1)
+    assert torch.allclose(scores, standard.mean(dim=0), atol=1e-3)
+    assert torch.allclose(of_images, scores.flatten(1).topk(3).values.mean(dim=1))
+    other = Experiment(config.with_(image_parts=("memory",)))
+    assert all(history.resumed for history in other.learn())
+    again, of_memory = other.detector.scores(test.patches, test.image_means(), 1)
+    assert torch.equal(again, scores)
+    assert torch.allclose(of_memory, standard[2].flatten(1).topk(3).values.mean(dim=1), atol=1e-3)
 
 
 def test_banks_are_read_back_bit_by_bit_and_training_is_not_repeated(tiny_config: Configs) -> None:
-    config = tiny_config(classes=("leather", "nut"), memory_size=20)
+    config = tiny_config(classes=("leather", "nut"), score_parts="flow,memory", memory_size=20)
     first = Experiment(config)
     first.learn()
     again = Experiment(config.with_(memory_size=30))
@@ -128,15 +136,12 @@ def test_banks_are_read_back_bit_by_bit_and_training_is_not_repeated(tiny_config
     assert len([name for name in same.hashes() if name.startswith("stored patches and scale of")]) == 2
 
 
-def test_patches_of_one_image_alone_cannot_set_the_scale() -> None:
-    bank = build_memory_bank(_patches(1), 3, seed=0, name="one")
+def test_patches_of_one_image_alone_cannot_set_the_scale(tiny_config: Configs) -> None:
+    experiment = Experiment(tiny_config(classes=("leather",), score_parts="memory", memory_size=1))
     with pytest.raises(ConfigError, match="one image"):
-        _distance_spread(bank, _patches(1), 1, "one")
+        experiment.learn()
 
 
-def test_training_images_that_are_copies_do_not_drown_the_flow() -> None:
-    copies = _patches(1).expand(3, -1, -1, -1)
-    bank = build_memory_bank(copies, 20, seed=0, name="copies")
-    spread = _distance_spread(bank, copies, 1, "copies")
-    distances = bank.distances(_patches(1).float() + 0.1)
-    assert ((distances - spread[0]) / spread[1]).max() < 1e4
+def test_a_gaussian_part_needs_full_whitening(tiny_config: Configs) -> None:
+    with pytest.raises(ConfigError, match="gaussian is the energy of full whitening, and whitening is layer_norm"):
+        tiny_config(score_parts="flow,gaussian")

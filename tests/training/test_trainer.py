@@ -98,12 +98,15 @@ def test_killed_and_continued_gives_the_same(tiny_config: Configs, learned: Expe
     assert _hashes(continued) == _hashes(learned)
 
 
-RICH = {"memory_size": 20, "prototype_weight": 0.3, "compress_scores": True}
+RICH = {
+    "whitening": "full", "score_parts": "flow,gaussian,memory", "image_parts": "memory", "memory_size": 20,
+    "median_share": 0.5, "prototype_weight": 0.3, "compress_scores": True,
+}
 POINTS = (  # where a call is interrupted: module and name, each at its first and its second call
     "moleflow_lib.training.fit._loss", "moleflow_lib.training.fit._record", "moleflow_lib.training.trainer.save_artifact",
     "moleflow_lib.artifacts.write_bytes", "moleflow_lib.artifacts.write_json", "moleflow_lib.training.trainer.measured",
     "moleflow_lib.training.measure.build_memory_bank", "moleflow_lib.training.measure.kept_artifact",
-    "moleflow_lib.training.measure.patch_likelihoods", "moleflow_lib.training.trainer.tensors_sha256",
+    "moleflow_lib.training.measure._spread", "moleflow_lib.training.trainer.tensors_sha256",
     "moleflow_lib.scoring.detector.ContinualDetector.with_task", "moleflow_lib.experiment.Experiment._probe",
 )
 

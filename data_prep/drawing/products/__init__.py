@@ -20,7 +20,9 @@ class DrawnProduct:
 
     rig: Rig
     draw: Callable[[np.random.Generator, int], Any]  # one normal piece of a given size; has a `surface`
-    defects: Mapping[str, Callable[[Any, np.random.Generator, float], Surface]]  # the piece, spoilt to a severity
+    defects: Mapping[
+        str, Callable[[Any, np.random.Generator, float], Surface]
+    ]  # the piece, spoilt to a severity
 
 
 PRODUCTS = {

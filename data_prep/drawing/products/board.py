@@ -9,7 +9,15 @@ import numpy as np
 from data_prep.drawing.camera import Rig, Surface
 from data_prep.drawing.canvas import Canvas
 from data_prep.drawing.fields import curve, graded, mix, path_distance, pixel_grid, ramp, smooth_noise, stroke
-from data_prep.drawing.products.components import COPPER, SOLDER, Part, draw_pads, draw_part, draw_silkscreen, pin_rows
+from data_prep.drawing.products.components import (
+    COPPER,
+    SOLDER,
+    Part,
+    draw_pads,
+    draw_part,
+    draw_silkscreen,
+    pin_rows,
+)
 
 __all__ = ["DEFECTS", "RIG", "Board"]
 
@@ -105,7 +113,8 @@ class Board:
 
     def place(self, at: np.ndarray) -> np.ndarray:
         """Where a place of the board falls in the picture."""
-        c, s = np.cos(self.turn), np.sin(self.turn)
+        c = np.cos(self.turn)
+        s = np.sin(self.turn)
         return np.asarray(self.centre) + (c * at[0] - s * at[1], s * at[0] + c * at[1])
 
     def _draw_bare(self, canvas: Canvas) -> None:
@@ -128,7 +137,9 @@ class Board:
 def _victim(rng: np.random.Generator, severity: float) -> int:
     """Which part suffers: the more severe, the more conspicuous."""
     last = len(_LAYOUT) - 1
-    return int(np.clip(round(graded(severity, 1, 5, 14, last) + rng.uniform(-1.5, 1.5)), 15 * (severity > 0.5), last))
+    return int(
+        np.clip(round(graded(severity, 1, 5, 14, last) + rng.uniform(-1.5, 1.5)), 15 * (severity > 0.5), last)
+    )
 
 
 def missing(board: Board, rng: np.random.Generator, severity: float) -> Surface:
@@ -139,11 +150,14 @@ def missing(board: Board, rng: np.random.Generator, severity: float) -> Surface:
 
 def shifted(board: Board, rng: np.random.Generator, severity: float) -> Surface:
     """A part off its pads: pushed aside and turned, beyond the tolerance; at the worst by half its size."""
-    which, way = _victim(rng, severity), rng.uniform(0, 2 * np.pi)
+    which = _victim(rng, severity)
+    way = rng.uniform(0, 2 * np.pi)
     part = board.parts[which]
     push = graded(severity, 0.35, 0.60, 1.05, 1.05) * min(*part.half, 0.06)
     twist = graded(severity, 0.10, 0.28, 0.58, 0.72) * min(1.0, 0.11 / max(part.half)) * rng.choice([-1, 1])
-    moved = replace(part, x=part.x + push * np.cos(way), y=part.y + push * np.sin(way), turn=part.turn + twist)
+    moved = replace(
+        part, x=part.x + push * np.cos(way), y=part.y + push * np.sin(way), turn=part.turn + twist
+    )
     return replace(board, parts=board.parts[:which] + board.parts[which + 1 :] + (moved,)).surface
 
 
@@ -152,8 +166,10 @@ def bridge(board: Board, rng: np.random.Generator, severity: float) -> Surface:
     old = board.surface
     chips = [part for part in board.parts if part.kind in ("dual", "quad")]
     rows = pin_rows(chips[rng.integers(len(chips))])
-    row, span = rows[rng.integers(len(rows))], round(graded(severity, 1, 1, 3, 5))
-    first, size = int(rng.integers(len(row) - span)), len(old.height)
+    row = rows[rng.integers(len(rows))]
+    span = round(graded(severity, 1, 1, 3, 5))
+    first = int(rng.integers(len(row) - span))
+    size = len(old.height)
     off, _ = path_distance(size, np.stack([board.place(row[first]), board.place(row[first + span])]))
     width = graded(severity, 0.0035, 0.0060, 0.0210, 0.0290)
     inside = width * (1 + 0.25 * smooth_noise(rng, size, 24)) - np.abs(off)
@@ -175,12 +191,15 @@ def scratch(board: Board, rng: np.random.Generator, severity: float) -> Surface:
     ragged = 1 + 0.3 * smooth_noise(rng, len(old.height), 60)
     width = graded(severity, 0.0016, 0.0021, 0.0046, 0.0066) * (0.3 + np.sin(np.pi * along)) * ragged
     on_board = (np.maximum(np.abs(x - 0.5), np.abs(y - 0.5)) < 0.44) * (old.height < 0.016)
-    cover, crumbs = stroke(off, width) * on_board, stroke(off, 1.7 * width) * on_board
+    cover = stroke(off, width) * on_board
+    crumbs = stroke(off, 1.7 * width) * on_board
     fine = 0.8 * on_board * ramp(np.sin(np.pi * along), 0.0, 0.5)
     for beside in rng.choice([-1, 1]) * np.array([0.016, 0.027])[: max(0, int(4 * severity) - 1)]:
         cover = np.maximum(cover, fine * stroke(off - beside, 0.4 * width))
     albedo = mix(old.albedo, (0.20, 0.28, 0.18), graded(severity, 0.0, 0.10, 0.55, 0.80) * crumbs)
-    colour = mix(np.array([0.20, 0.24, 0.19]), (0.52, 0.31, 0.12), np.asarray(graded(severity, 0.0, 0.3, 0.9, 1.0)))
+    colour = mix(
+        np.array([0.20, 0.24, 0.19]), (0.52, 0.31, 0.12), np.asarray(graded(severity, 0.0, 0.3, 0.9, 1.0))
+    )
     albedo = mix(albedo, colour, graded(severity, 0.20, 0.38, 0.90, 1.0) * cover)
     height = old.height - graded(severity, 0.0, 0.0005, 0.0015, 0.0030) * cover
     return Surface(height=height, albedo=albedo, gloss=mix(old.gloss, 0.20, cover))

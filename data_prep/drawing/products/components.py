@@ -50,13 +50,15 @@ class Part:
 
     def at(self, u: float, v: float) -> np.ndarray:
         """A place of the part's own frame in the board's."""
-        c, s = np.cos(self.turn), np.sin(self.turn)
+        c = np.cos(self.turn)
+        s = np.sin(self.turn)
         return np.array([self.x + c * u - s * v, self.y + s * u + c * v])
 
 
 def pin_rows(part: Part) -> list[list[np.ndarray]]:
     """Where a part meets the board, row by row: left, right, then (of a quad chip) top and bottom."""
-    (w, h), (count, pitch) = part.half, _PINS.get(part.kind, (1, 0.0))
+    (w, h) = part.half
+    (count, pitch) = _PINS.get(part.kind, (1, 0.0))
     steps = (np.arange(count) - (count - 1) / 2) * pitch
     if part.kind == "header":
         return [[part.at(step, 0.0) for step in steps]]
@@ -108,7 +110,9 @@ def draw_part(canvas: Canvas, part: Part, lot: str) -> None:
 
 def _draw_header(canvas: Canvas, part: Part) -> None:
     """A socket strip: gilt contacts in black sockets."""
-    canvas.box(part.at(0, 0), part.half, _BLACK * part.shade, rise=0.020, gloss=0.04, turn=part.turn, dome=0.004)
+    canvas.box(
+        part.at(0, 0), part.half, _BLACK * part.shade, rise=0.020, gloss=0.04, turn=part.turn, dome=0.004
+    )
     for place in pin_rows(part)[0]:
         canvas.box(place, (0.0115, 0.0115), (0.010, 0.010, 0.012), rise=-0.004, turn=part.turn)
         canvas.box(place, (0.0065, 0.0065), (0.62, 0.45, 0.15), rise=0.016, gloss=0.35, turn=part.turn)
@@ -126,19 +130,25 @@ def _draw_can(canvas: Canvas, part: Part) -> None:
 
 def _draw_crystal(canvas: Canvas, part: Part) -> None:
     """A quartz crystal in its rounded steel can."""
-    steel, corner = np.full(3, 0.45 * part.shade), part.half[1]
-    canvas.box(part.at(0, 0), part.half, steel, rise=0.016, gloss=0.3, turn=part.turn, corner=corner, dome=0.012)
+    steel = np.full(3, 0.45 * part.shade)
+    corner = part.half[1]
+    canvas.box(
+        part.at(0, 0), part.half, steel, rise=0.016, gloss=0.3, turn=part.turn, corner=corner, dome=0.012
+    )
     canvas.digits(part.at(0, 0), "1600", 0.0048, (0.12, 0.12, 0.13), part.turn)
 
 
 def _draw_chip(canvas: Canvas, part: Part, lot: str) -> None:
     """Legs, black body, the mark of pin 1 and the printed numbers."""
-    (w, h), body = part.half, _BLACK * part.shade
+    (w, h) = part.half
+    body = _BLACK * part.shade
     for number, row in enumerate(pin_rows(part)):
         half = (0.014, 0.0048) if number < 2 else (0.0048, 0.014)
         for place in row:
             canvas.box(place, half, (0.50, 0.50, 0.51), rise=0.005, gloss=0.4, turn=part.turn, dome=0.004)
-    canvas.box(part.at(0, 0), part.half, body, rise=0.016, gloss=0.035, turn=part.turn, corner=0.004, dome=0.005)
+    canvas.box(
+        part.at(0, 0), part.half, body, rise=0.016, gloss=0.035, turn=part.turn, corner=0.004, dome=0.005
+    )
     canvas.box(part.at(-w + 0.016, -h + 0.016), (0.006, 0.006), _BLACK * 0.6, rise=-0.001, corner=0.006)
     ink = np.full(3, 0.16 * part.shade)
     sideways = part.turn + (np.pi / 2 if part.kind == "dual" else 0.0)
@@ -157,8 +167,12 @@ def _draw_two_ended(canvas: Canvas, part: Part) -> None:
         "led": (0.62, 0.58, 0.46),
     }[part.kind]
     canvas.box(part.at(0, 0), (w, h), SOLDER, rise=0.009, gloss=0.3, turn=part.turn, dome=0.004)
-    canvas.box(part.at(0, 0), (0.62 * w, h), np.asarray(body) * part.shade, rise=0.001, gloss=0.06, turn=part.turn)
+    canvas.box(
+        part.at(0, 0), (0.62 * w, h), np.asarray(body) * part.shade, rise=0.001, gloss=0.06, turn=part.turn
+    )
     if part.kind == "diode":
         canvas.box(part.at(-0.38 * w, 0), (0.0035, h), _WHITE, turn=part.turn)
     if part.kind == "led":
-        canvas.box(part.at(0, 0), (0.010, 0.010), (0.75, 0.66, 0.30), rise=0.003, gloss=0.3, corner=0.010, dome=0.008)
+        canvas.box(
+            part.at(0, 0), (0.010, 0.010), (0.75, 0.66, 0.30), rise=0.003, gloss=0.3, corner=0.010, dome=0.008
+        )

@@ -8,7 +8,17 @@ import numpy as np
 from scipy import ndimage
 
 from data_prep.drawing.camera import Rig, Surface
-from data_prep.drawing.fields import blob, curve, graded, mix, path_distance, pixel_grid, ramp, smooth_noise, stroke
+from data_prep.drawing.fields import (
+    blob,
+    curve,
+    graded,
+    mix,
+    path_distance,
+    pixel_grid,
+    ramp,
+    smooth_noise,
+    stroke,
+)
 
 __all__ = ["DEFECTS", "RIG", "Mesh"]
 
@@ -67,11 +77,12 @@ class Mesh:
     def axes(self) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates across and along the wires that run down, each (S, S)."""
         x, y = pixel_grid(self.size)
-        c, s = np.cos(self.turn), np.sin(self.turn)
+        c = np.cos(self.turn)
+        s = np.sin(self.turn)
         return c * x + s * y + self.phase[0] + 0.2, c * y - s * x + self.phase[1] + 0.2
 
     def wires(self, family: int) -> tuple[np.ndarray, np.ndarray]:
-        """Cover in 0 to 1 and height of one family of wires, each (S, S); where no wire is, the height is -1."""
+        """Cover in 0 to 1 and height of one family of wires, each (S, S); the height is -1 off the wires."""
         across, along = self.axes() if family == 0 else self.axes()[::-1]
         index = np.rint(across / self.pitch).astype(int)
         flaws = [flaw for flaw in self.flaws if flaw.family == family]
@@ -83,12 +94,15 @@ class Mesh:
         height = np.where(cover > 0, height, -1.0)
         for flaw in flaws:
             other, lift = self._flawed(flaw, across, along)
-            cover, height = np.maximum(cover, other), np.maximum(height, np.where(other > 0, lift, -1.0))
+            cover = np.maximum(cover, other)
+            height = np.maximum(height, np.where(other > 0, lift, -1.0))
         return cover, height
 
     def _flawed(self, flaw: Flaw, across: np.ndarray, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Cover and height (S, S) of one flawed wire; where it leaves its row, it rises over its neighbours."""
-        away, aside, step = np.abs(along - flaw.at), flaw.aside(along), 0.1 * self.pitch
+        """Cover and height (S, S) of one flawed wire; off its row, it rises over its neighbours."""
+        away = np.abs(along - flaw.at)
+        aside = flaw.aside(along)
+        step = 0.1 * self.pitch
         slope = (flaw.aside(along + step) - flaw.aside(along - step)) / (2 * step)
         off = across - self.pitch * flaw.wire - self.offsets[flaw.family][flaw.wire] - aside
         off = off / np.sqrt(1 + np.where(away > flaw.gap, slope, 0.0) ** 2)
@@ -104,8 +118,10 @@ class Mesh:
     @property
     def surface(self) -> Surface:
         """Both families of wires over the table."""
-        (first, rise), (second, lift) = self.wires(0), self.wires(1)
-        cover, floor = np.maximum(first, second), -3.0 * self.radius
+        (first, rise) = self.wires(0)
+        (second, lift) = self.wires(1)
+        cover = np.maximum(first, second)
+        floor = -3.0 * self.radius
         height = floor + (np.maximum(np.maximum(rise, lift), floor) - floor) * cover
         table = np.array([0.50, 0.53, 0.55]) * self.table[..., None]
         albedo = mix(table, _STEEL * self.wear[..., None], cover)
@@ -124,7 +140,8 @@ def _somewhere(mesh: Mesh, rng: np.random.Generator) -> dict[str, float | int]:
 
 def broken(mesh: Mesh, rng: np.random.Generator, severity: float) -> Surface:
     """A wire worn thin (the hard end), parted, or torn together with its neighbours."""
-    place, pitch = _somewhere(mesh, rng), mesh.pitch
+    place = _somewhere(mesh, rng)
+    pitch = mesh.pitch
     if severity < 0.25:
         flaw = Flaw(**place, reach=0.55 * pitch, thinning=0.30 + 1.6 * severity)
         return replace(mesh, flaws=(flaw,)).surface
@@ -140,8 +157,11 @@ def broken(mesh: Mesh, rng: np.random.Generator, severity: float) -> Surface:
 
 def bent(mesh: Mesh, rng: np.random.Generator, severity: float) -> Surface:
     """A wire pushed sideways out of its row; far enough, it takes the next one along."""
-    place, pitch, way = _somewhere(mesh, rng), mesh.pitch, int(rng.choice([-1, 1]))
-    shift, reach = way * pitch * graded(severity, 0.07, 0.14, 0.60, 0.95), pitch * graded(severity, 0.9, 1.3, 2.0, 2.9)
+    place = _somewhere(mesh, rng)
+    pitch = mesh.pitch
+    way = int(rng.choice([-1, 1]))
+    shift = way * pitch * graded(severity, 0.07, 0.14, 0.60, 0.95)
+    reach = pitch * graded(severity, 0.9, 1.3, 2.0, 2.9)
     flaws = (Flaw(**place, reach=reach, shift=shift),)
     if severity > 0.5:
         beside = {**place, "wire": place["wire"] - way, "at": place["at"] + 0.5 * pitch * rng.uniform(-1, 1)}
@@ -165,7 +185,8 @@ def thread(mesh: Mesh, rng: np.random.Generator, severity: float) -> Surface:
 
 def residue(mesh: Mesh, rng: np.random.Generator, severity: float) -> Surface:
     """Glue or scale that clogs part of the mesh."""
-    old, radius = mesh.surface, graded(severity, 0.018, 0.030, 0.070, 0.130)
+    old = mesh.surface
+    radius = graded(severity, 0.018, 0.030, 0.070, 0.130)
     edge = blob(rng, mesh.size, tuple(rng.uniform(0.2, 0.8, 2)), radius, 0.3)
     cover = (1 - ramp(edge, -0.008, 0.003)) * graded(severity, 0.20, 0.38, 0.85, 0.97)
     lumps = 0.5 * smooth_noise(rng, mesh.size, 60)

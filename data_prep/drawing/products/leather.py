@@ -7,7 +7,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from data_prep.drawing.camera import Rig, Surface
-from data_prep.drawing.fields import blob, curve, graded, mix, path_distance, pixel_grid, ramp, smooth_noise, stroke, worley
+from data_prep.drawing.fields import (
+    blob,
+    curve,
+    graded,
+    mix,
+    path_distance,
+    pixel_grid,
+    ramp,
+    smooth_noise,
+    stroke,
+    worley,
+)
 
 __all__ = ["DEFECTS", "RIG", "Leather"]
 
@@ -24,7 +35,9 @@ class Leather:
     def draw(cls, rng: np.random.Generator, size: int) -> Leather:
         """Draw the grain, the undulation and the colour of one piece."""
         furrow, pebble = _grain(rng, size)
-        height = 0.0031 * pebble + 0.0030 * smooth_noise(rng, size, 2.5) + 0.00020 * smooth_noise(rng, size, 100)
+        height = (
+            0.0031 * pebble + 0.0030 * smooth_noise(rng, size, 2.5) + 0.00020 * smooth_noise(rng, size, 100)
+        )
         base = np.array([0.215, 0.100, 0.052]) * (1 + np.array([0.05, 0.06, 0.07]) * rng.standard_normal())
         mottle = 1 + 0.04 * smooth_noise(rng, size, 5) + 0.035 * smooth_noise(rng, size, 45)
         albedo = base * (mottle * (0.86 + 0.14 * pebble - 0.26 * furrow))[..., None]
@@ -37,8 +50,10 @@ def _grain(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]
     x, y = pixel_grid(size)
     u = x + 0.010 * smooth_noise(rng, size, 8) + 0.0025 * smooth_noise(rng, size, 40)
     v = y + 0.010 * smooth_noise(rng, size, 8) + 0.0025 * smooth_noise(rng, size, 40)
-    turn, scale = rng.uniform(-0.3, 0.3), 30 * rng.uniform(0.93, 1.07)
-    c, s = np.cos(turn) * scale, np.sin(turn) * scale
+    turn = rng.uniform(-0.3, 0.3)
+    scale = 30 * rng.uniform(0.93, 1.07)
+    c = np.cos(turn) * scale
+    s = np.sin(turn) * scale
     shift = rng.uniform(0, 40, 2)
     near, second = worley(rng, c * u + s * v + shift[0], 1.2 * (c * v - s * u) + shift[1])
     fine_near, fine_second = worley(rng, 1.9 * (c * u - s * v), 1.9 * (c * v + s * u))
@@ -61,7 +76,8 @@ def cut(leather: Leather, rng: np.random.Generator, severity: float) -> Surface:
     path = curve(rng, _place(rng), rng.uniform(0, np.pi), graded(severity, 0.05, 0.10, 0.26, 0.50), 0.3)
     off, along = path_distance(len(old.height), path)
     width = graded(severity, 0.0020, 0.0036, 0.0085, 0.0150) * (0.25 + np.sin(np.pi * along))
-    open_, raw = stroke(off, width), stroke(off, 1.7 * width)
+    open_ = stroke(off, width)
+    raw = stroke(off, 1.7 * width)
     lips = np.exp(-(((np.abs(off) - 2.0 * width) / (1.3 * width)) ** 2))
     height = old.height + graded(severity, 0.0003, 0.0010, 0.0035, 0.0060) * lips
     height = height - graded(severity, 0.0012, 0.0035, 0.0120, 0.0240) * open_
@@ -87,13 +103,15 @@ def fold(leather: Leather, rng: np.random.Generator, severity: float) -> Surface
 
 def stain(leather: Leather, rng: np.random.Generator, severity: float) -> Surface:
     """A patch of another colour that has soaked in, darkest along its rim; large ones with splashes."""
-    old, place = leather.surface, _place(rng)
+    old = leather.surface
+    place = _place(rng)
     shades = ((0.34, 0.30, 0.30), (0.34, 0.46, 1.00), (2.20, 1.95, 1.40), (0.85, 0.26, 0.26))
     shade = np.asarray(shades[rng.integers(len(shades))])
     radius = rng.uniform(0.85, 1.15) * graded(severity, 0.030, 0.042, 0.075, 0.112)
     edge = blob(rng, len(old.height), place, radius)
     for _ in range(int(6 * severity) - 2):
-        way, far = rng.uniform(0, 2 * np.pi), radius * rng.uniform(1.3, 2.0)
+        way = rng.uniform(0, 2 * np.pi)
+        far = radius * rng.uniform(1.3, 2.0)
         drop = (place[0] + far * np.cos(way), place[1] + far * np.sin(way))
         edge = np.minimum(edge, blob(rng, len(old.height), drop, radius * rng.uniform(0.10, 0.25), 0.15))
     cover = (1 - ramp(edge, -0.006, 0.004)) * (0.8 + 0.2 * np.exp(-((edge / 0.01) ** 2)))

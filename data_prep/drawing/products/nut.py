@@ -7,13 +7,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from data_prep.drawing.camera import Rig, Surface
-from data_prep.drawing.fields import blob, curve, graded, mix, path_distance, pixel_grid, ramp, smooth_noise, stroke
+from data_prep.drawing.fields import (
+    blob,
+    curve,
+    graded,
+    mix,
+    path_distance,
+    pixel_grid,
+    ramp,
+    smooth_noise,
+    stroke,
+)
 
 __all__ = ["DEFECTS", "RIG", "Nut"]
 
 RIG = Rig(azimuth=-2.1, elevation=0.95, ambient=0.40, polish=5, reach=0.05)
 _STEEL = np.array([0.190, 0.191, 0.196])
-_APOTHEM, _ROUND, _BORE, _THREAD, _THICK = 0.335, 0.372, 0.172, 0.036, 0.060
+_APOTHEM = 0.335
+_ROUND = 0.372
+_BORE = 0.172
+_THREAD = 0.036
+_THICK = 0.060
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +62,8 @@ class Nut:
     def polar(self) -> tuple[np.ndarray, np.ndarray]:
         """Distance from the nut's middle and angle in the nut's own frame, each (S, S)."""
         x, y = pixel_grid(self.size)
-        dx, dy = (x - self.centre[0]) / self.scale, (y - self.centre[1]) / self.scale
+        dx = (x - self.centre[0]) / self.scale
+        dy = (y - self.centre[1]) / self.scale
         return np.hypot(dx, dy), np.arctan2(dy, dx) - self.turn
 
     def outline(self) -> np.ndarray:
@@ -62,7 +77,8 @@ class Nut:
         """Face, chamfer, thread and mat; where bitten, the mat shows inside a rough break."""
         radius, _ = self.polar()
         depth = np.clip((_BORE - radius) / _THREAD, 0.0, 1.0)
-        broken, gone = ramp(self.bite, 0.0, 0.3), ramp(self.bite, 0.45, 0.75)
+        broken = ramp(self.bite, 0.0, 0.3)
+        gone = ramp(self.bite, 0.45, 0.75)
         cover = np.clip(0.5 - self.outline() * self.size, 0.0, 1.0) * (1 - gone)
         cover = cover * np.clip(0.5 + (radius - _BORE + _THREAD) * self.size, 0.0, 1.0)
         rough = 1 + 0.4 * self.mat
@@ -79,7 +95,9 @@ class Nut:
         radius, angle = self.polar()
         top = _THICK + 0.00042 * np.interp(radius, np.linspace(0, 0.5, 400), self.rings)
         top = top + self.tilt[0] * (x - 0.5) + self.tilt[1] * (y - 0.5)
-        top = top - 0.50 * np.clip(radius - 0.325, 0.0, None) - 0.9 * np.clip(_BORE + 0.014 - radius, 0.0, None)
+        top = (
+            top - 0.50 * np.clip(radius - 0.325, 0.0, None) - 0.9 * np.clip(_BORE + 0.014 - radius, 0.0, None)
+        )
         depth = np.clip((_BORE - radius) / _THREAD, 0.0, 1.0)
         winding = np.sin(8 * np.pi * depth + angle + self.turn) * (depth > 0)
         edge = ramp(-self.outline(), -0.002, 0.012)
@@ -87,7 +105,8 @@ class Nut:
 
     def spot(self, rng: np.random.Generator, low: float, high: float) -> tuple[float, float]:
         """A random place whose distance from the middle lies between two radii."""
-        radius, angle = rng.uniform(low, high), rng.uniform(0, 2 * np.pi)
+        radius = rng.uniform(low, high)
+        angle = rng.uniform(0, 2 * np.pi)
         return self.centre[0] + radius * np.cos(angle), self.centre[1] + radius * np.sin(angle)
 
     def rim(self, angle: float) -> tuple[float, float]:
@@ -99,9 +118,11 @@ class Nut:
 
 def scratch(nut: Nut, rng: np.random.Generator, severity: float) -> Surface:
     """Strokes across the face that catch the light."""
-    old, metal = nut.surface, nut.outline() < -0.004
+    old = nut.surface
+    metal = nut.outline() < -0.004
     cover = np.zeros((nut.size, nut.size))
-    angle, length = rng.uniform(0, np.pi), graded(severity, 0.07, 0.13, 0.28, 0.48)
+    angle = rng.uniform(0, np.pi)
+    length = graded(severity, 0.07, 0.13, 0.28, 0.48)
     for _ in range(1 + int(2.4 * severity)):
         path = curve(rng, nut.spot(rng, 0.20, 0.30), angle + 0.2 * rng.standard_normal(), length, 0.15)
         off, along = path_distance(nut.size, path)
@@ -109,7 +130,9 @@ def scratch(nut: Nut, rng: np.random.Generator, severity: float) -> Surface:
         cover = np.maximum(cover, stroke(off, width))
     cover = cover * metal * (nut.polar()[0] > _BORE)
     albedo = mix(old.albedo, (0.62, 0.62, 0.62), graded(severity, 0.14, 0.28, 0.75, 0.90) * cover)
-    return replace(old, height=old.height - graded(severity, 0.0004, 0.0008, 0.0024, 0.0050) * cover, albedo=albedo)
+    return replace(
+        old, height=old.height - graded(severity, 0.0004, 0.0008, 0.0024, 0.0050) * cover, albedo=albedo
+    )
 
 
 def chip(nut: Nut, rng: np.random.Generator, severity: float) -> Surface:
@@ -121,7 +144,8 @@ def chip(nut: Nut, rng: np.random.Generator, severity: float) -> Surface:
 
 def rust(nut: Nut, rng: np.random.Generator, severity: float) -> Surface:
     """A corroded patch: orange to brown, matt and rough."""
-    old, radius = nut.surface, graded(severity, 0.022, 0.034, 0.075, 0.130)
+    old = nut.surface
+    radius = graded(severity, 0.022, 0.034, 0.075, 0.130)
     edge = blob(rng, nut.size, nut.spot(rng, 0.22, 0.29), radius, 0.4)
     grain = smooth_noise(rng, nut.size, 70)
     cover = (1 - ramp(edge, -0.02, 0.006)) * np.clip(1.0 + 0.25 * grain, 0.3, 1.0)
@@ -133,8 +157,11 @@ def rust(nut: Nut, rng: np.random.Generator, severity: float) -> Surface:
 
 def burr(nut: Nut, rng: np.random.Generator, severity: float) -> Surface:
     """A sliver of metal left hanging from the thread into the bore, or sticking out from the outer edge."""
-    old, angle, inside = nut.surface, rng.uniform(0, 2 * np.pi), rng.random() < 0.6
-    middle, edge = np.asarray(nut.centre), np.asarray(nut.rim(angle))
+    old = nut.surface
+    angle = rng.uniform(0, 2 * np.pi)
+    inside = rng.random() < 0.6
+    middle = np.asarray(nut.centre)
+    edge = np.asarray(nut.rim(angle))
     root = middle + (_BORE - 0.5 * _THREAD) * np.array([np.cos(angle), np.sin(angle)]) if inside else edge
     heading = angle + np.pi * inside + rng.choice([-1, 1]) * rng.uniform(0.2, 0.9)
     path = curve(rng, (0.0, 0.0), heading, graded(severity, 0.026, 0.045, 0.125, 0.190), 0.6)

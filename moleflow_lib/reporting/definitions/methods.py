@@ -10,7 +10,7 @@ METHODS = (
     Definition(
         name="moleflow", title="MoLE-Flow", source="the method of this project",
         text="One flow trained on the first task and frozen; whitening, LoRA, biases and an invertible adapter of each task; where "
-        "memory_size asks for them, stored patches of each task. compress_scores takes the logarithm of patch scores above the "
+        "score_parts names them, stored patches of each task and the energy of its whitening. compress_scores takes the logarithm of patch scores above the "
         "training mean, prototype_weight gives an image's distance to "
         "the task's prototype a share of its score.",
     ),
@@ -20,6 +20,12 @@ METHODS = (
         "random projections; a patch scores its Euclidean distance to the nearest one kept. Patches are not averaged with their "
         "neighbours, scores are neither compressed nor joined by a prototype. Routed "
         "like the method.",
+    ),
+    Definition(
+        name="gaussian", title="Gaussian", source="Rippel et al. 2021, on patches",
+        text="One Gaussian for each task: mean and full covariance of all its training patches, 0.1 of the mean variance "
+        "added to every variance, no position, nothing trained; a patch scores half its squared Mahalanobis distance. What "
+        "a flow adds is measured against this. Routed like the method.",
     ),
     Definition(
         name="padim", title="PaDiM", source="Defard et al. 2021",

@@ -44,7 +44,7 @@ ROUTING = (
         "task keeps all of its own; the task that fares worst, 3 draws.",
     ),
     Definition(
-        name="gap_needed", title="gap needed", source="definition of this project",
+        name="min_separation", title="gap needed", source="definition of this project",
         text="Share of today's gaps between task means down to which 99 % of the images are still routed right, while "
         "every task keeps its own scatter: a stress test on moved features, small = much reserve. A dash: not "
         "reached even today.",

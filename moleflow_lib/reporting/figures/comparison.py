@@ -1,12 +1,12 @@
-"""Figure of the method beside plainer ones."""
+"""Figure of the method beside its baselines."""
 
 from __future__ import annotations
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from moleflow_lib.reporting.figures.style import captioned
-from moleflow_lib.reporting.text.comparison import HEADLINES
+from moleflow_lib.metrics import HEADLINES
+from moleflow_lib.reporting.figures.style import bounded, captioned
 from moleflow_lib.reporting.text.words import title
 from moleflow_lib.studies.baselines.comparison import METHOD, Comparison, Estimate
 
@@ -16,7 +16,7 @@ _WAYS = (("routed", "circle", 0.12), ("oracle", "circle-open", -0.12))  # marker
 
 
 def method_intervals(comparison: Comparison) -> go.Figure:
-    """Every method's mean over tasks of each headline metric, with its interval; filled routed, open told the task."""
+    """Every method's mean over tasks of each headline metric, with its interval; filled routed, open oracle."""
     figure = make_subplots(1, len(HEADLINES), subplot_titles=[title(m) for m in HEADLINES], shared_yaxes=True)
     names = list(comparison.runs)
     for column, metric in enumerate(HEADLINES, start=1):
@@ -27,14 +27,21 @@ def method_intervals(comparison: Comparison) -> go.Figure:
                 mode="markers", name=way, legendgroup=way, showlegend=column == 1, row=1, col=column,
                 marker={"symbol": symbol, "size": 9, "color": ["#D55E00" if name == METHOD else "#0072B2" for name in names]},
             )
+        figure.update_xaxes(range=bounded(_reached(comparison, names, metric)), col=column)
     figure.update_yaxes(tickvals=[-row for row in range(len(names))], ticktext=[title(name) for name in names])
     figure.update_xaxes(title="mean over tasks")
     return captioned(
-        figure, "Against plainer methods",
+        figure, "Against baselines",
         f"Seed(s) {', '.join(map(str, comparison.seeds))}; {len(comparison.classes)} task(s). Bars: 95 % bootstrap intervals "
         "over test images and seeds. Methods share their test images, so overlapping bars can still differ surely: see the "
         "paired differences. A single model (fine-tuned, joint) has no routes, so both marks agree.", height=150 + 46 * len(names),
     )
+
+
+def _reached(comparison: Comparison, names: list[str], metric: str) -> list[float | None]:
+    """All values and ends of intervals that one panel shows."""
+    means = [comparison.mean(name, metric, way) for name in names for way, *_ in _WAYS]
+    return [number for mean in means for number in (mean.value, *(mean.interval or ()))]
 
 
 def _reach(estimates: list[Estimate]) -> dict[str, object]:

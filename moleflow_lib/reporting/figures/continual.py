@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from moleflow_lib.evaluation.continual import ContinualResult
-from moleflow_lib.reporting.figures.style import captioned, task_colour
+from moleflow_lib.reporting.figures.style import bounded, captioned, task_colour
 from moleflow_lib.reporting.text.words import title
 from moleflow_lib.scoring.task_parts import TaskHistory
 
@@ -37,13 +37,15 @@ def r_matrices(result: ContinualResult, metric: str, seed: int) -> go.Figure:
 def metric_over_time(result: ContinualResult, metric: str) -> go.Figure:
     """Each task's routed metric as more tasks are learned."""
     figure = go.Figure()
+    shown: list[float | None] = []
     for j, name in enumerate(result.classes):
         values = [row[j] for row in result.matrices[metric]["routed"]]
+        shown += values[j:]
         figure.add_scatter(
             x=list(result.classes[j:]), y=values[j:], name=name, mode="lines+markers", line_color=task_colour(j)
         )
     figure.update_xaxes(title="after learning", categoryorder="array", categoryarray=list(result.classes))
-    figure.update_yaxes(title=f"routed {title(metric)}")
+    figure.update_yaxes(title=f"routed {title(metric)}", range=bounded(shown))
     return captioned(
         figure, f"What later tasks do to earlier ones, {title(metric)}",
         "A flat line is a task that keeps what it learned. With a router, lines can only fall through wrong routes.",

@@ -11,11 +11,12 @@ from PIL import Image
 from moleflow_lib.config import DataOptions
 from moleflow_lib.datasets import Record, Task, load_image, load_mask
 from moleflow_lib.features.store import Features
-from moleflow_lib.reporting.figures.style import captioned, image_sheet, outlined, task_colour
+from moleflow_lib.reporting.figures.sheets import Case, Sheet, Tile
+from moleflow_lib.reporting.figures.style import captioned, outlined, task_colour
 
 __all__ = ["feature_statistics", "gallery", "pca_maps", "sample_records", "separation"]
 
-_CELL = 160
+_CELL = 160  # pixels of a tile
 
 
 def sample_records(task: Task, count: int = 3) -> list[Record]:
@@ -28,12 +29,13 @@ def sample_records(task: Task, count: int = 3) -> list[Record]:
     return [*normal, *list(first_of_type.values())[:count]]
 
 
-def gallery(tasks: Sequence[Task], data: DataOptions) -> go.Figure:
-    """One normal and three defective test images of every task, defects outlined."""
-    rows = [_placed([[_picture(record, data)] for record in sample_records(task)], task, 4) for task in tasks]
-    return image_sheet(
-        rows, [task.name for task in tasks], ["normal", "defect", "defect", "defect"], "What the detector is shown",
-        "Green lines are the defect masks; a product without masks has none. Look for defects you would miss yourself.",
+def gallery(tasks: Sequence[Task], data: DataOptions) -> Sheet:
+    """One normal and three defective test images of every task, the defect outlined beside the plain image."""
+    rows = [(task.name, [_case(record, data) for record in sample_records(task)]) for task in tasks]
+    return Sheet(
+        title="What the detector is shown", rows=rows,
+        caption="One normal image of each task and up to three defects; beside a defect the same image with its mask outlined "
+        "in green. A product without masks has none. Look for defects you would miss yourself; click an image to enlarge it.",
     )
 
 
@@ -53,18 +55,16 @@ def feature_statistics(tasks: Sequence[Task], features: Sequence[Features]) -> g
     )
 
 
-def pca_maps(tasks: Sequence[Task], coloured: Sequence[Sequence[np.ndarray]], data: DataOptions) -> go.Figure:
+def pca_maps(tasks: Sequence[Task], coloured: Sequence[Sequence[np.ndarray]], data: DataOptions) -> Sheet:
     """Test images beside their patch features, three principal components as red, green and blue."""
     rows = []
     for task, maps in zip(tasks, coloured, strict=True):
         shown = zip(sample_records(task, 2), maps, strict=True)
-        pairs = [(_picture(record, data), _enlarged(colour)) for record, colour in shown]
-        rows.append(_placed(pairs, task, 6))
-    return image_sheet(
-        rows, [task.name for task in tasks], ["normal", "features", "defect", "features", "defect", "features"],
-        "What the frozen backbone sees",
-        "Patches of equal colour look equal to the backbone (PCA fitted on training patches of all tasks). A defect that "
-        "does not change colour here has to be found in the components that are not shown, or not at all.",
+        rows.append((task.name, [_featured(record, colour, data) for record, colour in shown]))
+    return Sheet(
+        title="What the frozen backbone sees", rows=rows,
+        caption="Patches of equal colour look equal to the backbone (PCA fitted on training patches of all tasks). A defect "
+        "that does not change colour here has to be found in the components that are not shown, or not at all.",
     )
 
 
@@ -83,18 +83,22 @@ def separation(names: Sequence[str], distances: np.ndarray) -> go.Figure:
     )
 
 
-def _picture(record: Record, data: DataOptions) -> np.ndarray:
+def _case(record: Record, data: DataOptions) -> Case:
+    """An image, and beside it the outline of its defect, which would cover a small one."""
     image = load_image(record.image, _CELL, data.resize)
-    return outlined(image, load_mask(record.mask, _CELL, data.resize)) if record.mask else image
+    tiles = [Tile(picture=image, label="image")]
+    if record.mask:
+        tiles.append(Tile(picture=outlined(image, load_mask(record.mask, _CELL, data.resize)), label="mask"))
+    return Case(tiles=tiles, name=_named(record))
 
 
-def _enlarged(colour: np.ndarray) -> np.ndarray:
-    return np.asarray(Image.fromarray(colour).resize((_CELL, _CELL), Image.Resampling.NEAREST))
+def _featured(record: Record, colour: np.ndarray, data: DataOptions) -> Case:
+    image = load_image(record.image, _CELL, data.resize)
+    enlarged = np.asarray(Image.fromarray(colour).resize((_CELL, _CELL), Image.Resampling.NEAREST))
+    tiles = [Tile(picture=image, label="image"), Tile(picture=enlarged, label="features", exact=True)]
+    return Case(tiles=tiles, name=_named(record))
 
 
-def _placed(groups: Sequence[Sequence[np.ndarray]], task: Task, columns: int) -> list:
-    """A row of pictures, its first place left empty where the task has no normal test image."""
-    row = [picture for group in groups for picture in group]
-    if groups and not any(record.label == 0 for record in task.test):
-        row = [None] * len(groups[0]) + row
-    return row + [None] * (columns - len(row))
+def _named(record: Record) -> str:
+    kind = record.defect if record.label == 1 else "normal" if record.label == 0 else "unlabelled"
+    return f"{kind}, {record.image.name}"

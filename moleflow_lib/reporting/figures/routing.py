@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 from sklearn.decomposition import PCA
 
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
-from moleflow_lib.reporting.figures.style import DEFECTIVE, NORMAL, captioned, task_colour
+from moleflow_lib.reporting.figures.style import DEFECTIVE, NORMAL, captioned, log_ticks, task_colour
 from moleflow_lib.studies.routing import RoutingCase
 
 __all__ = ["confusion_matrix", "margins", "prototype_map", "variant_accuracy", "wrong_route_matrix"]
@@ -44,7 +44,7 @@ def margins(names: Sequence[str], case: RoutingCase, kind: str) -> go.Figure:
                 y=own, name=f"{name}, {what}", marker_color=task_colour(task), boxpoints="outliers",
                 fillcolor="white" if label else None, showlegend=False,
             )
-    figure.update_yaxes(title="nearest other distance / own distance", type="log")
+    figure.update_yaxes(title="nearest other distance / own distance", type="log", tickvals=log_ticks([1, *case.margin]))
     figure.add_hline(y=1, line_dash="dash", line_color="#D55E00")
     figure.add_annotation(x=0, xref="paper", y=0, text="wrong below", showarrow=False, yanchor="top", xanchor="left")  # log10(1)
     return captioned(
@@ -94,7 +94,7 @@ def variant_accuracy(rows: Sequence[Mapping[str, object]]) -> go.Figure:
             x=[row["variant"] for row in known], y=[row[key] for row in known], name=label, marker_color=colour,
             error_y={"type": "data", "array": above, "arrayminus": below},
         )
-    figure.update_yaxes(title="routing accuracy", range=[0, 1.02])
+    figure.update_yaxes(title="routing accuracy", range=[0, 1.02], tickvals=[0, 0.2, 0.4, 0.6, 0.8, 1])
     figure.update_xaxes(title="covariance estimate", categoryarray=names)
     return captioned(
         figure, "Which distance routes best",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from moleflow_lib.reporting.figures.style import captioned, task_colour
+from moleflow_lib.reporting.figures.style import bounded, captioned, task_colour
 from moleflow_lib.routing.covariances import COVARIANCES
 from moleflow_lib.studies.routing import RouterImages, pair_curves
 from moleflow_lib.studies.routing.mean_shrinkage import GAPS
@@ -39,9 +39,10 @@ def accuracy_by_images(rows: Rows, images: RouterImages) -> go.Figure:
         )
     sizes, dim = sorted({row["images"] for row in rows}), len(images.test[0]) if len(images.test) else 0
     figure.update_xaxes(
-        title="training images a task", type="log", tickvals=sizes, ticktext=[*map(str, sizes[:-1]), f"all (up to {sizes[-1]})"],
+        title="training images a task", type="log", tickvals=_apart(sizes),
+        ticktext=[str(size) if size != sizes[-1] else f"all ({size})" for size in _apart(sizes)],
     )
-    figure.update_yaxes(title="routing accuracy")
+    figure.update_yaxes(title="routing accuracy", range=bounded(row[end] for row in rows for end in ("low", "high")))
     smallest = min(len(x) for x in images.train)
     return captioned(
         figure, "How many images does a prototype need?",
@@ -64,9 +65,9 @@ def small_task(rows: Rows, images: RouterImages) -> go.Figure:
                 x=[row["images"] for row in picked], y=[row[key] for row in picked], name=kind, showlegend=column == 1,
                 text=[f"{row['task']}, most lost to {row['lost_to']}" for row in picked], row=1, col=column, **_LOOK[kind],
             )
-    figure.update_xaxes(title="training images of the small task", type="log", tickvals=sorted({row["images"] for row in rows}))
+    figure.update_xaxes(title="training images of the small task", type="log", tickvals=_apart({row["images"] for row in rows}))
     figure.update_yaxes(title="share of test images", col=1)
-    figure.update_yaxes(range=[-0.03, 1.03], col=1)
+    figure.update_yaxes(range=[-0.03, 1.03])
     return captioned(
         figure, "One small task among full ones",
         f"Each task in turn is given few training images; shown is the worst of {len(images.names)} tasks (hover: which). 3 draws, "
@@ -92,6 +93,7 @@ def pair_errors(images: RouterImages, kinds: Sequence[str]) -> go.Figure:
         figure.add_scatter(x=[None], y=[None], mode="markers", marker={"color": task_colour(task), "size": 10}, name=name)
     figure.update_xaxes(title="separation of the two means (in units of spread)", rangemode="tozero")
     figure.update_yaxes(title="share sent to the other task", col=1)
+    figure.update_yaxes(range=bounded(y for trace in figure.data for y in trace.y))
     return captioned(
         figure, "Error against similarity, pair by pair",
         "Dots: the pairs as they are, in the colours of both tasks (hover for names), each as if there were no other task. "
@@ -113,11 +115,24 @@ def reserve(rows: Rows, images: RouterImages) -> go.Figure:
             row=1, col=2, **_LOOK[kind],
         )
     figure.add_hline(y=0.99, line_dash="dot", line_color="#8b929a", row=1, col=1)
-    figure.update_xaxes(title="share of the gaps that is left", autorange="reversed", col=1)
+    figure.update_xaxes(title="share of the gaps that is left", col=1)
     figure.update_xaxes(title="tasks known", dtick=max(1, len(images.names) // 8), col=2)
     figure.update_yaxes(title="routing accuracy", col=1)
+    for column, ends in ((1, [0.99, *(y for trace in figure.data if trace.xaxis != "x2" for y in trace.y)]),
+                         (2, [row[end] for row in rows for end in ("low", "high")])):
+        figure.update_yaxes(range=bounded(ends), col=column)
+    figure.update_xaxes(range=[max(GAPS), min(GAPS)], autorange=False, col=1)
     return captioned(
         figure, "How much reserve is there?",
         "Left, a stress test on moved features: all tasks are moved towards their common centre, each keeps its scatter; dotted: "
         f"99 %. Right: mean and range over orders of arrival drawn at random (seed {images.seed}).",
     ).update_layout(margin_t=90)
+
+
+def _apart(sizes: Iterable[int]) -> list[int]:
+    """Numbers of images to label on a logarithmic axis, from the largest down, none so near that labels touch."""
+    kept: list[int] = []
+    for size in sorted(sizes, reverse=True):
+        if not kept or kept[-1] / size >= (1.6 if len(kept) == 1 else 1.25):
+            kept.append(size)
+    return kept[::-1]

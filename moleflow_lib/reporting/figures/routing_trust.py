@@ -10,13 +10,15 @@ from plotly.subplots import make_subplots
 
 from moleflow_lib.datasets import Record, load_image, load_mask
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
-from moleflow_lib.reporting.figures.style import DEFECTIVE, NORMAL, captioned, image_sheet, outlined
+from moleflow_lib.reporting.figures.sheets import Case, Sheet, Tile
+from moleflow_lib.reporting.figures.style import DEFECTIVE, NORMAL, captioned, outlined
 from moleflow_lib.studies.routing import CloseCall, RouterImages
 
 __all__ = ["close_call_sheet", "reliability", "unknown_products"]
 
+_SHARES = [0, 0.2, 0.4, 0.6, 0.8, 1]
 Rows = Sequence[Mapping[str, object]]
-_CELL = 128
+_CELL = 160  # pixels of a tile
 
 
 def reliability(rows: Rows, kinds: Sequence[str]) -> go.Figure:
@@ -36,8 +38,8 @@ def reliability(rows: Rows, kinds: Sequence[str]) -> go.Figure:
             marker={"color": NORMAL, "size": 10},
             error_y={"array": [b["high"] for b in bins] - accuracy, "arrayminus": accuracy - [b["low"] for b in bins]},
         )
-    figure.update_xaxes(title="stated probability of the chosen task", range=[-0.03, 1.06])
-    figure.update_yaxes(range=[-0.03, 1.06])
+    figure.update_xaxes(title="stated probability of the chosen task", range=[-0.03, 1.06], tickvals=_SHARES)
+    figure.update_yaxes(range=[-0.03, 1.06], tickvals=_SHARES)
     figure.update_yaxes(title="share routed right", col=1)
     return captioned(
         figure, "Does the router know how sure it may be?",
@@ -53,7 +55,7 @@ def unknown_products(rows: Rows, accept: float) -> go.Figure:
         ("false_alarm_normal", "false alarms, normal images", NORMAL, ""),
         ("false_alarm_defective", "known product refused, defective images", DEFECTIVE, ""),
         ("missed", "misses, unknown product", "#882255", ""),
-        ("false_alarm_trap", "false alarms, limit without held-out images (the trap)", "#b5bac1", "/"),
+        ("false_alarm_in_sample", "false alarms, limit without held-out images (in sample)", "#b5bac1", "/"),
     )
     figure = go.Figure()
     for key, label, colour, pattern in bars:
@@ -63,7 +65,7 @@ def unknown_products(rows: Rows, accept: float) -> go.Figure:
             textposition="outside",
         )
     figure.add_hline(y=1 - accept, line_dash="dot", line_color="#8b929a")
-    figure.update_yaxes(title="share of test images", range=[0, 1.12])
+    figure.update_yaxes(title="share of test images", range=[0, 1.08], tickvals=_SHARES)
     figure.update_xaxes(title="covariance estimate")
     figure.update_layout(legend={"orientation": "h", "y": -0.25})
     return captioned(
@@ -75,31 +77,34 @@ def unknown_products(rows: Rows, accept: float) -> go.Figure:
     )
 
 
-def close_call_sheet(evaluators: Sequence[TaskEvaluator], images: RouterImages, calls: Sequence[CloseCall]) -> go.Figure:
-    """The test images with the smallest margins, above a typical training image of their own and of the nearest other task."""
+def close_call_sheet(evaluators: Sequence[TaskEvaluator], images: RouterImages, calls: Sequence[CloseCall]) -> Sheet:
+    """The test images with the smallest margins beside a typical training image of their own and of the nearest other task."""
     if not calls:
-        return captioned(go.Figure(), "Expected failures", "With a single task no image can be sent to a wrong one.")
-    config = evaluators[0].config
-
-    def shown(record: Record) -> np.ndarray:
-        picture = load_image(record.image, _CELL, config.data.resize)
-        return outlined(picture, load_mask(record.mask, _CELL, config.data.resize)) if record.mask else picture
-
+        return Sheet(title="Expected failures", caption="With a single task no image can be sent to a wrong one.", rows=[])
     typical = [
-        shown(evaluator.task.train[int((x - x.mean(dim=0)).norm(dim=1).argmin())])
+        _pixels(evaluator.task.train[int((x - x.mean(dim=0)).norm(dim=1).argmin())], evaluator)
         for evaluator, x in zip(evaluators, images.train, strict=True)
     ]
-    rows = [
-        [shown(evaluators[call.task].task.test[call.image]) for call in calls],
-        [typical[call.task] for call in calls], [typical[call.rival] for call in calls],
-    ]
-    labels = [
-        f"{'WRONG' if call.wrong else 'right'}, {call.margin:.2f}<br>{images.names[call.task]}<br>→ {images.names[call.rival]}"
-        for call in calls
-    ]
-    figure = image_sheet(
-        rows, ["test image", "true task", "nearest other"], labels, "Expected failures: the smallest margins",
-        "Above each: whether it was routed right, margin (distance to the nearest other task over that to its own, wrong below "
-        "1), true task → nearest other task. Below: training images nearest to the two prototypes. Green: defect.", cell=_CELL,
+    cases = [_close_call(evaluators[call.task], images.names, typical, call) for call in calls]
+    return Sheet(
+        title="Expected failures: the smallest margins", rows=[("smallest margin first", cases)],
+        caption="Each test image beside the training images nearest to the prototypes of its own task and of the nearest other "
+        "one. Margin: distance to the nearest other task over that to its own, wrong below 1. Green: the outline of a defect.",
     )
-    return figure.update_layout(margin={"t": 130}, height=figure.layout.height + 50)
+
+
+def _close_call(evaluator: TaskEvaluator, names: Sequence[str], typical: Sequence[np.ndarray], call: CloseCall) -> Case:
+    record = evaluator.task.test[call.image]
+    image = _pixels(record, evaluator)
+    if record.mask:
+        image = outlined(image, load_mask(record.mask, _CELL, evaluator.config.data.resize))
+    own = names[call.task]
+    rival = names[call.rival]
+    tiles = [Tile(picture=image, label="test image"), Tile(picture=typical[call.task], label=f"its task: {own}"),
+             Tile(picture=typical[call.rival], label=f"nearest other: {rival}")]
+    verdict = f"sent to {rival}, WRONG" if call.wrong else "sent to its own task"
+    return Case(tiles=tiles, name=f"{verdict}, margin {call.margin:.2f}, {own}, {record.image.name}")
+
+
+def _pixels(record: Record, evaluator: TaskEvaluator) -> np.ndarray:
+    return load_image(record.image, _CELL, evaluator.config.data.resize)

@@ -1,10 +1,9 @@
-"""One look for every figure: template, colours that a task keeps in all notebooks, captions, image sheets."""
+"""One look for every figure: template, colours that a task keeps in all notebooks, captions, axes that can be."""
 
 from __future__ import annotations
 
-import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,8 +11,12 @@ from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 from scipy.ndimage import binary_erosion
 
+from moleflow_lib.reporting.escaping import plot_text
+from moleflow_lib.reporting.figures.drawn import Drawn, described, with_plain_labels
+
 __all__ = [
-    "DEFECTIVE", "NORMAL", "captioned", "composed", "heat_overlay", "image_sheet", "outlined", "png_bytes", "task_colour",
+    "DEFECTIVE", "NORMAL", "bounded", "captioned", "composed", "heat_colours", "heat_overlay", "log_ticks", "outlined",
+    "png_bytes", "task_colour",
 ]
 
 # Okabe & Ito 2008, then Tol's muted set: told apart with any colour vision, enough for 15 tasks.
@@ -43,9 +46,52 @@ def task_colour(index: int) -> str:
     return _TASK_COLOURS[index % len(_TASK_COLOURS)]
 
 
-def captioned(figure: go.Figure, title: str, caption: str, height: int = 420) -> go.Figure:
-    """Give a figure its title, the house template, and the caption that reports print below it."""
-    return figure.update_layout(template=_TEMPLATE, title_text=title, height=height, meta={"caption": caption})
+def captioned(figure: go.Figure, title: str, caption: str, height: int = 420) -> Drawn:
+    """Give a figure its title, the house template, its caption and its description, and make every label plain text."""
+    drawn = Drawn(with_plain_labels(figure))
+    meta = {"caption": caption, "alt": described(drawn, title)}
+    return drawn.update_layout(template=_TEMPLATE, title_text=plot_text(title), height=height, meta=meta)
+
+
+def bounded(values: Iterable[float | None], low: float = 0.0, high: float = 1.0) -> list[float]:
+    """Ends of an axis that holds the values and nothing that the quantity cannot be.
+
+    A small margin keeps marks at the very end whole.
+
+    >>> bounded([0.98, 1.0]), bounded([]), bounded([0.0, 0.5])
+    ([0.94, 1.01], [-0.02, 1.02], [-0.01, 0.55])
+    """
+    known = [value for value in values if value is not None and np.isfinite(value)]
+    if not known:
+        return [low - 0.02 * (high - low), high + 0.02 * (high - low)]
+    least = min(known)
+    most = max(known)
+    pad = max(0.1 * (most - least), 0.04 * (high - low))
+    edge = min(0.02 * (high - low), max(0.2 * pad, 0.01 * (high - low)))
+    return [round(max(least - pad, low - edge), 6), round(min(most + pad, high + edge), 6)]
+
+
+def log_ticks(values: Iterable[float | None], most: int = 6) -> list[float]:
+    """Values to label on a logarithmic axis: 1, 2 and 5 of each decade, fewer where they would touch.
+
+    >>> log_ticks([0.8, 30]), log_ticks([1, 10000])
+    ([1, 2, 5, 10, 20], [1, 10, 100, 1000, 10000])
+    """
+    known = [value for value in values if value is not None and value > 0 and np.isfinite(value)]
+    if not known:
+        return [1]
+    decades = range(int(np.floor(np.log10(min(known)))), int(np.ceil(np.log10(max(known)))) + 1)
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        found = [float(f"{k}e{d}") for d in decades for k in digits if min(known) / 1.3 <= k * 10.0**d <= max(known) * 1.3]
+        if len(found) <= most:
+            break
+    every = max(1, -(-len(found) // most))
+    return [int(v) if v >= 1 else v for v in found[::every]] or [round(min(known), 2)]
+
+
+def heat_colours(share: np.ndarray) -> np.ndarray:
+    """Colours (…, 3) uint8 of shares in 0 … 1, dark to bright."""
+    return (255 * _HEAT[(255 * np.clip(share, 0, 1)).astype(int)]).astype(np.uint8)
 
 
 def heat_overlay(image: np.ndarray, heat: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -70,35 +116,6 @@ def outlined(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] =
     result = image.copy()
     result[mask & ~binary_erosion(mask, iterations=2)] = colour
     return result
-
-
-def image_sheet(
-    rows: Sequence[Sequence[np.ndarray | None]], row_labels: Sequence[str], column_labels: Sequence[str],
-    title: str, caption: str, cell: int = 128,
-) -> go.Figure:
-    """Images in a labelled grid, as one PNG.
-
-    Args:
-        rows: images (S, S, 3) uint8; None leaves the place empty.
-        row_labels: one a row.
-        column_labels: one a column.
-        title: of the figure.
-        caption: what to look for.
-        cell: side of each picture in pixels.
-    """
-    sheet, pitch, centre = composed(rows, len(column_labels), cell), cell + _GAP, cell / 2
-    source = "data:image/png;base64," + base64.b64encode(png_bytes(sheet)).decode()
-    figure = go.Figure(go.Image(source=source, hoverinfo="skip"))
-    figure.update_xaxes(
-        tickvals=[c * pitch + centre for c in range(len(column_labels))], ticktext=list(column_labels),
-        side="top", showgrid=False, ticks="", zeroline=False,
-    )
-    figure.update_yaxes(
-        tickvals=[r * pitch + centre for r in range(len(rows))], ticktext=list(row_labels),
-        showgrid=False, ticks="", zeroline=False,
-    )
-    captioned(figure, title, caption, height=int(110 + sheet.shape[0] * min(1.0, 900 / sheet.shape[1])))
-    return figure.update_layout(margin={"t": 90, "b": 10, "l": 110})
 
 
 def composed(rows: Sequence[Sequence[np.ndarray | None]], columns: int, cell: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Figures of learning one task: curves, the latent, scores and heat maps."""
+"""Figures of learning one task: curves, the latent, scores."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from moleflow_lib.datasets import load_image
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
-from moleflow_lib.reporting.figures.style import DEFECTIVE, NORMAL, captioned, heat_overlay, image_sheet, outlined, task_colour
+from moleflow_lib.reporting.figures.heat_maps import heat_map_cases
+from moleflow_lib.reporting.figures.style import DEFECTIVE, NORMAL, captioned, task_colour
 from moleflow_lib.scoring.task_parts import TaskHistory
 from moleflow_lib.studies.features_and_latents import LatentReport
 
@@ -80,43 +80,3 @@ def score_histogram(evaluator: TaskEvaluator) -> go.Figure:
         figure, f"Scores of {evaluator.task.name}",
         "Test images under their own task's parts. What overlaps cannot be told apart by any threshold.",
     )
-
-
-def heat_map_cases(evaluators: Sequence[TaskEvaluator], routed: bool = False) -> go.Figure:
-    """Best, median and worst detected defect and the most suspicious normal image of each task."""
-    rows, labels = [], []
-    for evaluator in evaluators:
-        chosen = evaluator.detector.route(evaluator.image_means) if routed else evaluator.task.index
-        patch_scores = evaluator.patch_scores(chosen)
-        scores = evaluator.image_scores(chosen)
-        maps = evaluator.maps(patch_scores)
-        low, high = np.percentile(maps, [50, 99.5])
-        pictures: list = []
-        for index in _cases(scores, evaluator.labels):
-            pictures += _pair(evaluator, index, maps, low, high)
-        rows.append(pictures)
-        labels.append(evaluator.task.name)
-    return image_sheet(
-        rows, labels, ["best", "map", "median", "map", "worst", "map", "normal, highest", "map"],
-        "Heat maps: best, median and worst case",
-        "Defective test images with the highest, median and lowest image score, and the normal one with the highest; each "
-        f"{'under the task the router chose' if routed else 'under its own task'}. Green: mask; bright: anomalous, one "
-        "scale a row. The worst case shows what the method cannot see.", cell=116,
-    )
-
-
-def _cases(scores: np.ndarray, labels: np.ndarray) -> list[int | None]:
-    """Indices of the images shown; None where a task has no defective or no normal image."""
-    defective, normal = (np.flatnonzero(labels == label) for label in (1, 0))
-    order = defective[np.argsort(scores[defective])]
-    found = [order[-1], order[len(order) // 2], order[0]] if len(order) else [None] * 3
-    return [*found, normal[np.argmax(scores[normal])] if len(normal) else None]
-
-
-def _pair(evaluator: TaskEvaluator, index: int | None, maps: np.ndarray, low: float, high: float) -> list:
-    if index is None:
-        return [None, None]
-    config = evaluator.config
-    image = load_image(evaluator.task.test[index].image, config.score.eval_size, config.data.resize)
-    mask = evaluator.masks()[index]
-    return [outlined(image, mask) if mask.any() else image, heat_overlay(image, maps[index], low, high)]

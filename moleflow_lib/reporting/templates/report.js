@@ -1,19 +1,74 @@
 "use strict";
-for (const holder of document.querySelectorAll("script[type='application/vnd.plotly.v1+json']")) {
-  const figure = JSON.parse(holder.textContent);
-  Plotly.newPlot(holder.previousElementSibling, figure.data, figure.layout, { responsive: true, displaylogo: false });
+const night = matchMedia("(prefers-color-scheme: dark)");
+const LOOKS = {
+  light: { paper: "white", ink: "#1b1f24", grid: "#e6e8eb", line: "#8b929a" },
+  dark: { paper: "#14181d", ink: "#dde3ea", grid: "#2d343c", line: "#8b929a" },
+};
+
+function dressed(layout, look) {
+  const { paper, ink, grid, line } = LOOKS[look];
+  const axis = { gridcolor: grid, zerolinecolor: line, linecolor: line };
+  const base = layout.template?.layout ?? {};
+  const template = { ...layout.template, layout: {
+    ...base, paper_bgcolor: paper, plot_bgcolor: paper, font: { ...base.font, color: ink },
+    xaxis: { ...base.xaxis, ...axis }, yaxis: { ...base.yaxis, ...axis },
+  } };
+  return { ...layout, template, margin: { ...layout.margin, t: Math.min(layout.margin?.t ?? 60, 60) } };
 }
+
+function draw(holder, look) {
+  const figure = JSON.parse(holder.textContent);
+  const frame = holder.parentElement;
+  Plotly.react(frame.querySelector(".drawing"), figure.data, dressed(figure.layout, look), { responsive: true, displaylogo: false });
+  frame.querySelector(".static").hidden = true;
+}
+
+const holders = document.querySelectorAll("script[type='application/vnd.plotly.v1+json']");
+const drawAll = (look) => { for (const holder of holders) draw(holder, look); };
+if (typeof Plotly === "undefined") {
+  for (const empty of document.querySelectorAll(".drawing")) empty.hidden = true;
+} else {
+  const current = () => drawAll(night.matches ? "dark" : "light");
+  current();
+  night.addEventListener("change", current);
+  addEventListener("beforeprint", () => drawAll("light"));
+  addEventListener("afterprint", current);
+}
+
+function comparable(cell) {
+  if (cell.dataset.value !== undefined) return parseFloat(cell.dataset.value);
+  const text = cell.textContent.trim();
+  const leading = text.replace(/[\u2009\s]/g, "").replace(/^\u2212/, "-");
+  if (/^[-+]?[\d.]/.test(leading)) return parseFloat(leading);
+  return text;
+}
+
+function before(a, b) {
+  if (typeof a === "number" && typeof b === "number") return a - b;
+  if (typeof a === "number") return -1;
+  if (typeof b === "number") return 1;
+  return a.localeCompare(b);
+}
+
+function sort(head) {
+  const table = head.closest("table");
+  const body = table.tBodies[0];
+  const order = head.getAttribute("aria-sort") === "descending" ? "ascending" : "descending";
+  for (const other of table.tHead.querySelectorAll("th")) other.removeAttribute("aria-sort");
+  head.setAttribute("aria-sort", order);
+  const value = (row) => comparable(row.cells[head.cellIndex]);
+  const rank = (row) => (row.classList.contains("summary") ? 2 : value(row) === "–" ? 1 : 0);
+  const rows = [...body.rows].sort((a, b) =>
+    rank(a) - rank(b) || before(value(a), value(b)) * (order === "descending" ? -1 : 1));
+  body.append(...rows);
+}
+
 for (const head of document.querySelectorAll("table.sortable th")) {
-  head.addEventListener("click", (event) => {
-    if (event.target.closest("a")) return;
-    const column = head.cellIndex, body = head.closest("table").tBodies[0];
-    const down = head.dataset.order !== "down";
-    head.dataset.order = down ? "down" : "up";
-    const value = (row) => row.cells[column].textContent.replace(/[\u2009\s]/g, "");
-    const rows = [...body.rows].sort((a, b) => {
-      const x = value(a), y = value(b), numeric = !isNaN(parseFloat(x)) && !isNaN(parseFloat(y));
-      return (numeric ? parseFloat(x) - parseFloat(y) : x.localeCompare(y)) * (down ? -1 : 1);
-    });
-    body.append(...rows);
-  });
+  const button = document.createElement("button");
+  button.type = "button";
+  for (const node of [...head.childNodes]) if (!node.matches?.("a")) button.append(node);
+  button.innerHTML = button.innerHTML.replaceAll("_", "_<wbr>");
+  button.title = head.title || "sort";
+  head.prepend(button);
+  button.addEventListener("click", () => sort(head));
 }

@@ -11,6 +11,7 @@ from moleflow_lib.metrics import HEADLINES, METRICS
 from moleflow_lib.reporting.text.settings import setting_sentences
 from moleflow_lib.reporting.text.words import title
 from moleflow_lib.studies.ablation import (
+    PARTS,
     RECORD,
     agreement_rows,
     base_rows,
@@ -52,7 +53,7 @@ def ablation_sentences(rows: Sequence[Row], updates: Sequence[Row], config: Expe
         config: of the runs.
     """
     return [
-        _how_sure(rows, config), *_parts(rows), *_flow_and_memory(rows), *setting_sentences(rows, with_interval),
+        _how_sure(rows, config), *_parts(rows), *_score_parts(rows), *setting_sentences(rows, with_interval),
         *_lora(rows, updates), *_order(rows), *_tail(rows, config.score.unit), *_record(rows),
     ]
 
@@ -124,16 +125,11 @@ def _moves(rows: Sequence[Row], name: str) -> str:
     return ", ".join(f"{title(metric)} {with_interval(gap)}" for metric, gap in gaps.items())
 
 
-def _flow_and_memory(rows: Sequence[Row]) -> list[str]:
-    """What the flow and the stored patches are worth to each other, where both were taken out."""
-    alone = varied_as(rows, {"memory_size": 0})
-    without_flow = varied_as(rows, {"memory_weight": 1.0})
-    if not (alone and without_flow):
-        return []
-    return [
-        f"Without stored patches: {_moves(rows, alone)}; with stored patches and without the flow's score: "
-        f"{_moves(rows, without_flow)}."
-    ]
+def _score_parts(rows: Sequence[Row]) -> list[str]:
+    """What each part of the score is worth beside the others, where it was taken out."""
+    named = {part.name: varied_as(rows, part.without) for part in PARTS if "score_parts" in part.without}
+    found = [f"without {part} {_moves(rows, name)}" for part, name in named.items() if name]
+    return [f"Score parts, {'; '.join(found)}."] if found else []
 
 
 def _lora(rows: Sequence[Row], updates: Sequence[Row]) -> list[str]:

@@ -1,20 +1,19 @@
-"""Notebook 03: the method against plainer ones."""
+"""Notebook 03: the method beside the baselines."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from moleflow_lib.metrics import METRICS
+from moleflow_lib.metrics import HEADLINES, METRICS
 from moleflow_lib.reporting.tables import number
 from moleflow_lib.reporting.text.words import title, within
 from moleflow_lib.studies.baselines.comparison import METHOD, Comparison, Estimate
 
-__all__ = ["HEADLINES", "class_comparison_rows", "comparison_result", "comparison_rows", "comparison_sentences"]
+__all__ = ["class_comparison_rows", "comparison_result", "comparison_rows", "comparison_sentences", "tiles"]
 
-HEADLINES = ("image_auroc", "pixel_ap", "aupro")
 _WAYS = ("oracle", "routed")
-_ISOLATED = ("memory_bank", "padim", "separate", "adapter_only")
+_BARS = ("memory_bank", "gaussian")  # what a flow has to beat
 
 
 def comparison_rows(comparison: Comparison) -> list[dict[str, object]]:
@@ -25,7 +24,7 @@ def comparison_rows(comparison: Comparison) -> list[dict[str, object]]:
         rows.append({
             "method": title(name),
             **{title(metric): within(comparison.mean(name, metric)) for metric in HEADLINES},
-            "FM_max (told)": summary["oracle"]["fm_max"], "FM_max (routed)": summary["routed"]["fm_max"],
+            "FM_max (oracle)": summary["oracle"]["fm_max"], "FM_max (routed)": summary["routed"]["fm_max"],
             "k values a task": round(costs["values_per_task"] / 1e3), "MB a task": costs["bytes_per_task"] / 1e6,
             "k shared": round(costs["shared_values"] / 1e3), "s to learn": round(costs["learn_seconds"], 1),
             "ms an image": 1e3 * costs["score_seconds"],
@@ -52,7 +51,7 @@ def class_comparison_rows(comparison: Comparison) -> list[dict[str, object]]:
 
 
 def comparison_result(comparison: Comparison) -> dict[str, object]:
-    """What `03_continual_tasks.result.json` says of the plainer methods."""
+    """What `03_continual_tasks.result.json` says of the baselines."""
     summaries = {name: comparison.summary(name) for name in comparison.runs}
     for name, summary in summaries.items():
         for metric, ways in summary.items():
@@ -71,20 +70,42 @@ def comparison_result(comparison: Comparison) -> dict[str, object]:
 
 
 def comparison_sentences(comparison: Comparison) -> list[str]:
-    """What the comparison says, weak results of the method included."""
+    """Who is ahead, against what a flow has to beat, and what fine-tuning forgets; losses as losses."""
     if not comparison.others:
         return []
     if comparison.mean(METHOD, "image_auroc").value is None:
         return ["No task has normal and defective test images, so nothing can be compared."]
-    sentences = [_standing(comparison), *(_duel(comparison, name) for name in ("memory_bank",) if name in comparison.others)]
-    sentences += [_winners(comparison, metric) for metric in HEADLINES if comparison.mean(METHOD, metric).value is not None]
-    return [*sentences, *_forgetting(comparison), *_gaps(comparison), _certainty(comparison)]
+    return [_ranking(comparison), *(_duel(comparison, name) for name in _BARS if name in comparison.others), *_forgetting(comparison)]
 
 
-def _standing(comparison: Comparison) -> str:
+def tiles(comparison: Comparison) -> list[dict[str, object]]:
+    """The headline numbers of a report: each metric with its interval, and the best baseline beside it."""
+    found = []
+    for metric in HEADLINES:
+        own = comparison.mean(METHOD, metric)
+        if own.value is None:
+            continue
+        means = {name: comparison.mean(name, metric).value for name in comparison.others}
+        best = max((name for name in means if means[name] is not None), key=means.get, default=None)
+        against = f"{title(best)} {number(means[best])}" if best else "no baseline"
+        found.append({"label": title(metric), "value": own.value, "interval": own.interval, "against": against})
+    return found
+
+
+def _ranking(comparison: Comparison) -> str:
     ranked = sorted(comparison.runs, key=lambda name: -(comparison.mean(name, "image_auroc").value or 0))
-    listed = ", ".join(f"{title(name)} {within(comparison.mean(name, 'image_auroc'))}" for name in ranked)
-    return f"Mean image AUROC, routed where a method has parts for each task, best first: {listed}."
+    listed = ", ".join(f"{title(name)} {number(comparison.mean(name, 'image_auroc').value)}" for name in ranked)
+    wins = sum(METHOD in _best(values) for values in _by_task(comparison, "image_auroc"))
+    return (
+        f"Mean image AUROC, best first: {listed}; MoLE-Flow is highest on {wins} of {len(comparison.classes)} task(s)."
+    )
+
+
+def _by_task(comparison: Comparison, metric: str) -> list[dict[str, float | None]]:
+    """Each task's value of a metric under every method; tasks where it is undefined left out."""
+    finals = {name: comparison.final(name, metric) for name in comparison.runs}
+    columns = [{name: final[j] for name, final in finals.items()} for j in range(len(comparison.classes))]
+    return [values for values in columns if values[METHOD] is not None]
 
 
 def _duel(comparison: Comparison, name: str) -> str:
@@ -92,59 +113,19 @@ def _duel(comparison: Comparison, name: str) -> str:
     for metric in HEADLINES:
         gap = comparison.difference(name, metric)
         if gap.value is not None:
-            parts.append(f"{title(metric)} {number(comparison.mean(name, metric).value)} (MoLE-Flow {_verdict(gap)})")
-    return f"A {title(name)} for each product, chosen by the same router, scores {', '.join(parts)}."
+            parts.append(f"{title(metric)} {within(gap, sign='+')} ({_verdict(gap)})")
+    return f"MoLE-Flow minus {title(name)}: {', '.join(parts)}."
 
 
 def _verdict(gap: Estimate) -> str:
-    standing = ("better" if gap.value > 0 else "worse") if gap.decided() else "undecided"
-    return f"{within(gap, sign='+')}: {standing}"
-
-
-def _winners(comparison: Comparison, metric: str) -> str:
-    finals, wins = {name: comparison.final(name, metric) for name in comparison.runs}, {}
-    for j, task in enumerate(comparison.classes):
-        if finals[METHOD][j] is not None:
-            best = _best({name: final[j] for name, final in finals.items()})
-            wins.setdefault(" = ".join(title(name) for name in best), []).append(task)
-    listed = "; ".join(f"{who} on {', '.join(tasks)}" for who, tasks in wins.items())
-    return f"Highest {title(metric)}, decided or not: {listed}."
+    return ("better" if gap.value > 0 else "worse") if gap.decided() else "undecided"
 
 
 def _forgetting(comparison: Comparison) -> list[str]:
-    forgotten = {name: comparison.summary(name)["image_auroc"] for name in comparison.runs}
-    if forgotten[METHOD]["oracle"]["fm_max"] is None:
+    if "fine_tune" not in comparison.runs:
         return []
-    isolated = [name for name in (METHOD, *_ISOLATED) if name in forgotten]
-    listed = ", ".join(f"{title(name)} {number(forgotten[name]['routed']['fm_max'])}" for name in isolated)
-    sentences = [
-        "Told the task, every method with parts of its own for each task forgets exactly 0: scores of training images of each "
-        f"task were compared bit by bit. FM_max of image AUROC when routed: {listed}."
-    ]
-    if "fine_tune" in forgotten:
-        lost = forgotten["fine_tune"]["oracle"]
-        sentences.append(
-            f"Fine-tuning one flow from task to task forgets {number(lost['fm_max'])} image AUROC (FM_max: best earlier value − "
-            f"last value, mean over earlier tasks; FM_first, against the value when just learned: {number(lost['fm_first'])})."
-        )
-    return sentences
-
-
-def _gaps(comparison: Comparison) -> list[str]:
-    words = {"separate": "Against a separate flow for each task", "joint": "Against one flow trained on all tasks at once"}
-    return [
-        f"{text}{', both told the task' if way == 'oracle' else ''}, MoLE-Flow's image AUROC is "
-        f"{_verdict(comparison.difference(name, 'image_auroc', way))}."
-        for (name, text), way in zip(words.items(), ("oracle", "routed"), strict=True)
-        if name in comparison.others
-    ]
-
-
-def _certainty(comparison: Comparison) -> str:
-    drawn = "Brackets are 95 % bootstrap intervals; differences are taken on the same drawn images, undecided ones hold zero"
-    if len(comparison.seeds) == 1:
-        return f"{drawn}. With one training seed they say how sure the test images make us, and nothing about the luck of training."
-    return f"{drawn}; they combine test images with {len(comparison.seeds)} training seeds."
+    lost = comparison.summary("fine_tune")["image_auroc"]["oracle"]["fm_max"]
+    return [] if lost is None else [f"Fine-tuning one flow from task to task forgets {number(lost)} image AUROC (FM_max)."]
 
 
 def _nested(cells: dict[tuple[str, str], object]) -> dict[str, dict[str, object]]:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from moleflow_lib.evaluation.continual import ContinualResult
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.metrics import METRICS, mean_defined
+from moleflow_lib.metrics import HEADLINES, METRICS, mean_defined
 from moleflow_lib.reporting.tables import number
-from moleflow_lib.reporting.text.comparison import comparison_result, comparison_sentences
+from moleflow_lib.reporting.text.comparison import comparison_result, comparison_sentences, tiles
 from moleflow_lib.reporting.text.unlabelled import unlabelled_rows
-from moleflow_lib.reporting.text.words import percent
+from moleflow_lib.reporting.text.words import percent, title
 from moleflow_lib.studies.baselines.comparison import Comparison
 from moleflow_lib.studies.features_and_latents import reference_shift
 
@@ -31,12 +31,12 @@ def task_rows(experiment: Experiment) -> list[dict[str, object]]:
 
 
 def class_rows(evaluation: ContinualResult) -> list[dict[str, object]]:
-    """Metrics of each task after the last one, with the mean over the tasks where they are defined."""
-    columns = [(metric, way) for metric in METRICS for way in ("routed", "oracle")]
-    rows = [
-        {"task": name, **{f"{m} ({way})" if way == "oracle" else m: evaluation.final(m, way)[j] for m, way in columns}}
-        for j, name in enumerate(evaluation.classes)
-    ]
+    """Metrics of each task after the last one, oracle where it differs, and their means where they are defined."""
+    differ = [m for m in METRICS if evaluation.final(m, "oracle") != evaluation.final(m)]
+    columns = {**{title(m): evaluation.final(m) for m in METRICS},
+               **{f"{title(m)} (oracle)": evaluation.final(m, "oracle") for m in differ}}
+    rows = [{"task": name, **{head: values[j] for head, values in columns.items()}}
+            for j, name in enumerate(evaluation.classes)]
     means = {key: mean_defined([row[key] for row in rows]) for key in rows[0] if key != "task"}
     marked = len(evaluation.classes_with_masks())
     return [*rows, {"task": f"mean (pixel metrics over {marked} of {len(rows)})", **means}]
@@ -51,7 +51,7 @@ def continual_result(
         "classes_with_masks": evaluation.classes_with_masks(), "routing": evaluation.routing, "unchanged": unchanged,
         "routing_over_time": evaluation.routing_over_time,
         "unlabelled": unlabelled_rows(experiment),
-        **comparison_result(comparison),
+        **comparison_result(comparison), "tiles": tiles(comparison),
         "seconds": {history.name: history.seconds for history in experiment.trainer.histories},
         "control": None if control is None else {
             "backbone": experiment.config.study.control_backbone, "summary": control.summary(), "routing": control.routing,
@@ -63,69 +63,43 @@ def continual_result(
 def continual_sentences(
     experiment: Experiment, evaluation: ContinualResult, comparison: Comparison, control: ContinualResult | None
 ) -> list[str]:
-    """Summary of notebook 03."""
-    summary, names = evaluation.summary(), evaluation.classes
-    image, pixel = summary["image_auroc"], summary["pixel_ap"]
-    scores = dict(zip(names, evaluation.final("image_auroc"), strict=True))
-    weakest = min((n for n in names if scores[n] is not None), key=scores.get, default=None)
-    sentences = [
-        f"After {len(names)} task(s), not told the task: mean image AUROC {number(image['routed']['acc'])} "
-        f"(told: {number(image['oracle']['acc'])}), mean pixel AP {number(pixel['routed']['acc'])} (told: "
-        f"{number(pixel['oracle']['acc'])}) over the {len(evaluation.classes_with_masks())} task(s) with masks.",
-        *_score_words(experiment, summary["aupro"]["routed"]["acc"]),
-        _forgetting_words(image),
-        f"The router chose the right task for {percent(evaluation.routing['accuracy'])} of the test images.",
-    ]
-    if weakest:
-        sentences.append(f"Weakest product: {weakest} at image AUROC {scores[weakest]:.3f}.")
-    sentences += comparison_sentences(comparison)
-    unlabelled = int(sum((evaluator.labels == -1).sum() for evaluator in experiment.evaluators))
-    if unlabelled:
-        sentences.append(f"{unlabelled} unlabelled image(s) were scored and left out of every metric.")
-    if control and image["routed"]["acc"] is not None:
-        chance = control.summary()["image_auroc"]["routed"]["acc"]
-        sentences.append(
-            f"The control `{experiment.config.study.control_backbone}`, one draw trained with the same settings, reaches {chance:.3f}; "
-            f"the difference is {image['routed']['acc'] - chance:+.3f}."
-        )
-    return sentences
-
-
-def _score_words(experiment: Experiment, aupro: float | None) -> list[str]:
-    """Which AUPRO this is, and whether stored patches have a part in the scores."""
-    config, sentences = experiment.config, []
-    if aupro is not None:
-        sentences.append(
-            f"Mean AUPRO {aupro:.3f}, routed, is MVTec's own: 8-connected regions, every score a threshold, false positives over "
-            "all normal pixels up to 0.3, divided by 0.3."
-        )
-    if config.score.memory_size:
-        sentences.append(
-            f"Patch scores blend the flow ({1 - config.score.memory_weight:.2g}) with the mean distance to the "
-            f"{config.score.memory_neighbours} nearest of at most {config.score.memory_size} stored patches a task "
-            f"({config.score.memory_weight:.2g}), each in standard deviations of training patches; see notebook 05."
-        )
-    if config.score.compress_scores:
-        sentences.append("A patch score y above the mean of training patches becomes log(1 + y).")
-    if config.score.prototype_weight:
-        sentences.append(
-            f"{config.score.prototype_weight:.2g} of an image's score is the distance of its mean patch feature to the task's prototype, "
-            "the rest is made of its patches, each in standard deviations of training images."
-        )
-    if config.study.baselines and (config.score.scaled or config.score.prototype_weight):
-        sentences.append(
-            "Of the plainer methods, separate flows and adapters alone make their scores the same way, the joint flow without a "
-            "prototype, the fine-tuned flow by its likelihood alone, memory bank and PaDiM by their distances as they are. What is "
-            "left of the method without its flow is the variation `memory_weight=1` of notebook 05."
-        )
-    return sentences
-
-
-def _forgetting_words(image: Mapping[str, Mapping[str, float | None]]) -> str:
-    if image["oracle"]["fm_max"] is None:
-        return "Forgetting is undefined here: no earlier task has an image AUROC."
-    return (
-        f"Forgetting (FM_max of image AUROC): {image['oracle']['fm_max']:.3f} told, {image['routed']['fm_max']:.3f} routed. The "
-        "first is zero by construction and was verified bit by bit; the second is what routes lost to later tasks cost (wrong "
-        "routes that were wrong from the start lower the routed mean and count as no forgetting)."
+    """Summary of notebook 03: what is detected, who is ahead, what is lost, where it is weak."""
+    summary = evaluation.summary()
+    means = ", ".join(
+        f"{title(metric)} {number(summary[metric]['routed']['acc'])} (oracle {number(summary[metric]['oracle']['acc'])})"
+        for metric in HEADLINES
     )
+    return [
+        f"After {len(evaluation.classes)} task(s), routed: mean {means}.", *comparison_sentences(comparison),
+        f"{_forgetting(summary['image_auroc'])} The router sends {percent(evaluation.routing['accuracy'])} of the test "
+        "images to their task.", *_weakest(evaluation), *_control(experiment, summary, control),
+    ]
+
+
+def _forgetting(image: Mapping[str, Mapping[str, float | None]]) -> str:
+    if image["oracle"]["fm_max"] is None:
+        return "Forgetting is undefined: no earlier task has an image AUROC."
+    return (
+        f"Forgetting (FM_max of image AUROC) is {image['oracle']['fm_max']:.3f} oracle, verified bit by bit, and "
+        f"{image['routed']['fm_max']:.3f} routed."
+    )
+
+
+def _weakest(evaluation: ContinualResult) -> list[str]:
+    scores = dict(zip(evaluation.classes, evaluation.final("image_auroc"), strict=True))
+    known = {name: score for name, score in scores.items() if score is not None}
+    if not known:
+        return []
+    name = min(known, key=known.get)
+    return [f"Weakest task: {name} at image AUROC {known[name]:.3f}."]
+
+
+def _control(experiment: Experiment, summary: Mapping, control: ContinualResult | None) -> list[str]:
+    own = summary["image_auroc"]["routed"]["acc"]
+    if not control or own is None:
+        return []
+    chance = control.summary()["image_auroc"]["routed"]["acc"]
+    return [
+        f"The control `{experiment.config.study.control_backbone}`, one draw trained with the same settings, reaches image "
+        f"AUROC {chance:.3f}; the difference is {own - chance:+.3f}."
+    ]

@@ -10,24 +10,10 @@ from moleflow_lib.studies.routing.covariance_choice import preferred, weakest_ac
 __all__ = ["recommendation"]
 
 Rows = Sequence[Mapping[str, object]]
-_COST = {
-    "ridge": "one D×D covariance a task",
-    "ledoit_wolf": "one D×D covariance a task", "oas": "one D×D covariance a task",
-    "tied": "one D×D covariance for all tasks, which every new task moves a little, so that choices among older tasks can change",
-    "diagonal": "D variances a task", "euclidean": "nothing beyond the D values of each mean",
-}
-_FAILS = {
-    "ridge": "where one task has far fewer images than another: with n < D distances grow as n shrinks, and its images leave it",
-    "ledoit_wolf": "where one task is shrunk much more than another: the wider estimate draws in foreign images",
-    "oas": "where one task is shrunk much more than another: the wider estimate draws in foreign images",
-    "tied": "where products vary in quite different directions, or one so much that it makes up the whole pool",
-    "diagonal": "where features of a product vary together, so that each alone says little",
-    "euclidean": "where two products differ only in directions in which images hardly vary otherwise, or one scatters far more",
-}
 
 
 def recommendation(evidence: Rows, variants: Rows, used: str, tasks: int) -> dict[str, str]:
-    """The estimate that training images speak for, why, what it costs, when it would fail, and what test images say.
+    """The estimate that training images speak for, why, and what test images say.
 
     Args:
         evidence: `covariance_choice.covariance_evidence`; it alone decides.
@@ -42,8 +28,7 @@ def recommendation(evidence: Rows, variants: Rows, used: str, tasks: int) -> dic
         return {"covariance": used, "text": f"Stay with `{used}`: with a single task there is nothing to route."}
     kind = preferred(evidence, used)
     head = f"Stay with `{kind}`" if kind == used else f"Use `{kind}` instead of the preset's `{used}`"
-    text = f"{head}. {_why(evidence, kind, used)} It costs {_COST[kind]}. It would fail {_FAILS[kind]}. {_check(variants, kind)}"
-    return {"covariance": kind, "text": text}
+    return {"covariance": kind, "text": f"{head}. {_why(evidence, kind, used)} {_check(variants, kind)}"}
 
 
 def _why(evidence: Rows, kind: str, used: str) -> str:
@@ -62,12 +47,12 @@ def _why(evidence: Rows, kind: str, used: str) -> str:
             f"from prototypes of a few images, and {percent(row['one_small_task'])} of a task that alone has few; "
             f"`{worst['variant']}` falls to {percent(weakest_accuracy(worst))} in the worst of the three"
         )
-    rest = "; none of the equals has more reserve" if row["gap_needed"] is not None else ""
+    rest = "; none of the equals has more reserve" if row["min_separation"] is not None else ""
     others = [name for name in dict.fromkeys((used, "euclidean")) if name != kind]
-    told = ", ".join(f"`{name}` {_reserve(by_kind[name])}" for name in others)
+    others_text = ", ".join(f"`{name}` {_reserve(by_kind[name])}" for name in others)
     return (
         f"{first}{rest}: 99 % of the held-out images stay right while the gaps between tasks shrink to {_reserve(row)} of what "
-        f"they are ({told}). Its largest condition number is {row['condition_number']:.0f}."
+        f"they are ({others_text}). Its largest condition number is {row['condition_number']:.0f}."
     )
 
 
@@ -92,4 +77,4 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _reserve(row: Mapping[str, object]) -> str:
-    return "not even today" if row["gap_needed"] is None else f"{100 * row['gap_needed']:.0f} %"
+    return "not even today" if row["min_separation"] is None else f"{100 * row['min_separation']:.0f} %"

@@ -1,4 +1,4 @@
-"""Notebook 03: images whose truth nobody has told."""
+"""Notebook 03: images without labels."""
 
 from __future__ import annotations
 

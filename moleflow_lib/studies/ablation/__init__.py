@@ -3,7 +3,11 @@
 from moleflow_lib.studies.ablation.agreement import agreement_rows
 from moleflow_lib.studies.ablation.cost import part_costs
 from moleflow_lib.studies.ablation.departures import departure_rows
-from moleflow_lib.studies.ablation.differences import class_differences, metric_differences, paired_differences
+from moleflow_lib.studies.ablation.differences import (
+    class_differences,
+    metric_differences,
+    paired_differences,
+)
 from moleflow_lib.studies.ablation.grid import AblationRun, plan_rows, planned_runs
 from moleflow_lib.studies.ablation.lora_rank import learned_updates
 from moleflow_lib.studies.ablation.orders import base_rows, order_effect, order_rows

@@ -1,11 +1,13 @@
 """Runs on a Dask cluster. A worker that is lost costs the run it was at, which another worker then takes.
 
-Start a cluster with `dask scheduler` and, on each machine or GPU (`CUDA_VISIBLE_DEVICES` set for each),
-`dask worker tcp://host:port --nthreads 1`, in the same environment, under the same paths.
+Start a cluster with `dask scheduler --host 127.0.0.1` (or with TLS: whoever reaches the port of an open one runs code on
+the workers) and, on each machine or GPU (`CUDA_VISIBLE_DEVICES` set for each), `dask worker ADDRESS --nthreads 1`, in
+the same environment, under the same paths.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import sys
 import time
@@ -16,7 +18,7 @@ from types import ModuleType
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.studies.ablation.jobs import Job, carry_out
 
-__all__ = ["Cluster"]
+__all__ = ["Cluster", "is_exposed"]
 
 _ANSWER = 5  # seconds a scheduler has to answer
 _PATIENCE = 60.0  # seconds without any worker before the rest is given up
@@ -45,6 +47,12 @@ class Cluster:
                 f"scheduler: no Dask scheduler answers at {address} ({error}); start one with `dask scheduler` and give "
                 "its address as tcp://host:port"
             ) from error
+        if is_exposed(address):
+            print(
+                f"[moleflow] {address} is neither on this machine nor encrypted: a Dask scheduler runs whatever code reaches "
+                "its port; use TLS (tls://, dask scheduler --tls-ca-file …) or a network that nobody else is on",
+                file=sys.stderr, flush=True,
+            )
         threads = self._threads()
         if not threads:
             self.close()
@@ -84,6 +92,22 @@ class Cluster:
 
     def _threads(self) -> list[int]:
         return [worker["nthreads"] for worker in self.client.scheduler_info(n_workers=-1).get("workers", {}).values()]
+
+
+def is_exposed(address: str) -> bool:
+    """Whether a scheduler's address is plain TCP to another machine.
+
+    >>> is_exposed("tcp://10.0.0.7:8786"), is_exposed("tcp://127.0.0.1:8786"), is_exposed("tls://host:8786")
+    (True, False, False)
+    """
+    scheme, _, place = address.partition("://")
+    host = place.rpartition(":")[0].strip("[]")
+    if scheme != "tcp" or host == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return True
 
 
 def _outcome(job: Job, status: str, result: object) -> tuple[str, str]:

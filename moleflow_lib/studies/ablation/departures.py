@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.presets import REASONS
-from moleflow_lib.studies.ablation.variations import variation_name
+from moleflow_lib.studies.ablation.grid import AblationRun
 
 __all__ = ["departure_rows"]
 
 _GROUPS = ("features", "flow", "train", "score", "router")
 
 
-def departure_rows(config: ExperimentConfig, planned: Collection[str] = ()) -> list[dict[str, object]]:
+def departure_rows(config: ExperimentConfig, planned: Sequence[AblationRun] = ()) -> list[dict[str, object]]:
     """Every option in which a configuration differs from `v5_final`, with the reason where one is recorded.
 
     Backbone, image size and seed are the user's and are left out.
 
     Args:
         config: compared with the defaults.
-        planned: names of the variations that will be run.
+        planned: the runs of an ablation.
 
     Returns:
         `option`, `v5_final`, `here`, `put back by` (the variation whose row shows what it is worth; empty if none is
@@ -35,12 +35,16 @@ def departure_rows(config: ExperimentConfig, planned: Collection[str] = ()) -> l
     return [_row(name, published[name], here[name], planned) for name in changed]
 
 
-def _row(option: str, published: object, here: object, planned: Collection[str]) -> dict[str, object]:
-    undone = variation_name({option: published})
+def _row(option: str, published: object, here: object, planned: Sequence[AblationRun]) -> dict[str, object]:
+    undone = [run.variation for run in planned if option in run.changes and _plain(run.changes[option]) == published]
     return {
         "option": option, "v5_final": _shown(published), "here": _shown(here),
-        "put back by": undone if undone in planned else "", "why": REASONS.get(option, ""),
+        "put back by": undone[0] if undone else "", "why": REASONS.get(option, ""),
     }
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _shown(value: object) -> str:

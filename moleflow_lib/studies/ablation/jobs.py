@@ -1,4 +1,4 @@
-"""One run as a job for another process, and what a process does with it."""
+"""One run as a job for another process. Failures are isolated: reported, not raised."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def carry_out(job: Job, gpus: Sequence[str] = ()) -> tuple[str, str]:
         return job.key, ""
     except MoLEFlowError as error:
         return job.key, f"{type(error).__name__}: {error}"
-    except Exception as error:  # whatever a run dies of is its own affair
+    except Exception as error:  # a run's failure is reported, not raised
         traceback.print_exc(file=sys.stderr)
         return job.key, f"{type(error).__name__}: {error}"
 

@@ -32,7 +32,7 @@ class Published:
 
 PARTS = (
     Part(name="position code", without={"use_position": False}),
-    Part(name="whitening", without={"use_whitening": False}, counted=("whitening",)),
+    Part(name="whitening", without={"whitening": "off"}, counted=("whitening",)),
     Part(name="identity regulariser", without={"identity_weight": 0.0}),
     Part(name="mixer", without={"use_mixer": False}, counted=("mixer",), shared=True),
     Part(name="LoRA", without={"use_lora": False}, counted=("lora",)),
@@ -41,10 +41,10 @@ PARTS = (
     Part(name="coupling blocks", without={"coupling_layers": 0}, counted=("base",), shared=True),
     Part(name="tail loss", without={"tail_weight": 0.0}),
     Part(name="log-det penalty", without={"log_det_penalty": 0.0}),
-    Part(name="feature noise", without={"feature_noise": 0.0}),
-    Part(name="stored patches", without={"memory_size": 0}, counted=("stored_patches",)),
+    Part(name="stored patches", without={"score_parts": ("flow", "gaussian"), "image_parts": ()}, counted=("stored_patches",)),
+    Part(name="the Gaussian's score", without={"score_parts": ("flow", "memory")}),
     Part(
-        name="the flow's score", without={"memory_weight": 1.0}, counted=("lora", "task_bias", "whitening", "dia")
+        name="the flow's score", without={"score_parts": ("gaussian", "memory")}, counted=("lora", "task_bias", "dia")
     ),
     Part(name="prototype distance", without={"prototype_weight": 0.0}),
     Part(name="log-det in the score", without={"log_det_weight": 0.0}),
@@ -74,7 +74,7 @@ def _collapse(layers: int) -> Published:
 
 PUBLISHED = (
     _pixel({"use_position": False}, -1.8),
-    _pixel({"use_whitening": False}, -7.0),
+    _pixel({"whitening": "off"}, -7.0),
     _pixel({"use_mixer": False}, -2.9),
     _collapse(12),
     _collapse(16),
@@ -93,4 +93,5 @@ PUBLISHED = (
 
 def varied_as(rows: Sequence[Mapping[str, object]], changes: Mapping[str, object]) -> str | None:
     """The name under which rows of `run_ablation` hold a change; None where it was not run."""
-    return next((row["variation"] for row in rows if row["changes"] == changes), None)
+    wanted = {name: list(value) if isinstance(value, tuple) else value for name, value in changes.items()}
+    return next((row["variation"] for row in rows if row["changes"] == wanted), None)

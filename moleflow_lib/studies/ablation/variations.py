@@ -65,5 +65,5 @@ def _written(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (list, tuple)):
-        return ",".join(map(_written, value))
+        return ",".join(map(_written, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,1 +1,1 @@
-"""Plainer methods on the same features, tasks, router and metrics, one file an idea."""
+"""Baselines on the same features, tasks, router and metrics, one file an idea."""

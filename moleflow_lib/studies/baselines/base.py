@@ -37,9 +37,14 @@ class PatchScoreMixin:
 
     config: ExperimentConfig
 
-    def image_scores(self, patch_scores: torch.Tensor, image_means: torch.Tensor, task: int) -> torch.Tensor:
-        """(N, H, W) → (N,), the unit kept."""
-        return image_scores(patch_scores, self.config.score.score_mode, self.config.score.top_k)
+    def patch_scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
+        """Each method's own."""
+        raise NotImplementedError
+
+    def scores(self, patches: torch.Tensor, image_means: torch.Tensor, task: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Patch scores (N, H, W), and image scores (N,) made of the highest of them, the unit kept."""
+        of_patches = self.patch_scores(patches, task)
+        return of_patches, image_scores(of_patches, self.config.score.top_k)
 
 
 class Baseline(Scorer, Protocol):

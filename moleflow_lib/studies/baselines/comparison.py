@@ -1,4 +1,4 @@
-"""The method beside plainer ones: all of them learned and evaluated, over one seed or several, with intervals."""
+"""The method beside its baselines: all of them learned and evaluated, over one seed or several, with intervals."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Comparison:
         return [mean_defined(column) for column in zip(*rows, strict=True)]
 
     def alone(self) -> dict[str, list[float | None]] | None:
-        """Metric → what a separate model scores on each task, told the task; None if that was not learned."""
+        """Metric → what a separate model scores on each task, oracle; None if that was not learned."""
         return {metric: self.final("separate", metric, "oracle") for metric in METRICS} if "separate" in self.runs else None
 
     def summary(self, name: str) -> dict[str, dict[str, dict[str, float | None]]]:

@@ -38,9 +38,9 @@ class _WholeModels:
         """`ContinualDetector.patch_scores` (N, H, W) of patches (N, H, W, D) under one of the models."""
         return self.models[task].patch_scores(patches, 0)
 
-    def image_scores(self, patch_scores: torch.Tensor, image_means: torch.Tensor, task: int) -> torch.Tensor:
-        """`ContinualDetector.image_scores` (N,) of one of the models."""
-        return self.models[task].image_scores(patch_scores, image_means, 0)
+    def scores(self, patches: torch.Tensor, image_means: torch.Tensor, task: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """`ContinualDetector.scores` of one of the models."""
+        return self.models[task].scores(patches, image_means, 0)
 
     def footprint(self) -> Footprint:
         """One whole model for each, with its stored patches if it has any."""
@@ -77,7 +77,8 @@ class FineTunedFlow(_WholeModels):
     """
 
     def __init__(self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path) -> None:
-        plain = {"memory_size": 0, "compress_scores": False, "prototype_weight": 0.0}
+        plain = {"score_parts": ("flow",), "image_parts": (), "compress_scores": False, "prototype_weight": 0.0}
+        plain |= {"median_share": 0.0}
         super().__init__(dim, config.with_(**plain), identity, folder)
         self._key = ""
 
@@ -137,9 +138,9 @@ class AdapterOnly:
         """`ContinualDetector.patch_scores` (N, H, W) of patches (N, H, W, D) under a task's adapters."""
         return self.trainer.detector.patch_scores(patches, task)
 
-    def image_scores(self, patch_scores: torch.Tensor, image_means: torch.Tensor, task: int) -> torch.Tensor:
-        """`ContinualDetector.image_scores` (N,) under a task's adapters."""
-        return self.trainer.detector.image_scores(patch_scores, image_means, task)
+    def scores(self, patches: torch.Tensor, image_means: torch.Tensor, task: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """`ContinualDetector.scores` under a task's adapters."""
+        return self.trainer.detector.scores(patches, image_means, task)
 
     def footprint(self) -> Footprint:
         """The mixer once, the adapters of each task."""

@@ -18,6 +18,7 @@ from moleflow_lib.features.store import Features
 from moleflow_lib.metrics import METRICS
 from moleflow_lib.studies.baselines.base import Baseline, Footprint
 from moleflow_lib.studies.baselines.flows import AdapterOnly, FineTunedFlow, FreshFlows, joined
+from moleflow_lib.studies.baselines.gaussian import FullGaussians
 from moleflow_lib.studies.baselines.memory_bank import MemoryBanks
 from moleflow_lib.studies.baselines.padim import PositionGaussians
 
@@ -57,6 +58,7 @@ class _Plan:
 
 _PLANS: Mapping[str, _Plan] = MappingProxyType({
     "memory_bank": _Plan(make=MemoryBanks),
+    "gaussian": _Plan(make=FullGaussians),
     "padim": _Plan(make=PositionGaussians),
     "separate": _Plan(make=FreshFlows),
     "adapter_only": _Plan(make=AdapterOnly),
@@ -89,7 +91,8 @@ def run_baseline(experiment: Experiment, name: str) -> MethodRun:
     config = experiment.config
     count = len(experiment.tasks)
     if plan.at_once:  # one model of all tasks gets the steps and the stored patches that they have together, and no one prototype
-        config = config.with_(steps=config.train.steps * count, memory_size=config.score.memory_size * count, prototype_weight=0.0)
+        steps = config.train.steps * count
+        config = config.with_(steps=steps, memory_size=config.score.memory_size * count, prototype_weight=0.0)
     baseline = plan.make(experiment.detector.dim, config, experiment.store.identity, experiment.folder)
     training_sets = [(task.name, experiment.features(task, "train")) for task in experiment.tasks]
     states = None if plan.routed else list(range(len(training_sets)))
@@ -157,5 +160,5 @@ def _score_seconds(evaluators: Sequence[TaskEvaluator], parts: Sequence[int]) ->
 
 def _timed(scorer: Scorer, patches: torch.Tensor, image_means: torch.Tensor, part: int) -> float:
     start = time.perf_counter()
-    scorer.image_scores(scorer.patch_scores(patches, part), image_means, part)
+    scorer.scores(patches, image_means, part)
     return time.perf_counter() - start

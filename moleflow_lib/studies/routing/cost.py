@@ -29,7 +29,7 @@ def misrouted_cost(evaluators: Sequence[TaskEvaluator], kind: str) -> list[dict[
     """What the images that one router variant really sends elsewhere cost each task.
 
     Returns:
-        One row a task: `task`, labelled `images`, `misrouted` of them, and each metric's `_lost`, told the task minus routed,
+        One row a task: `task`, labelled `images`, `misrouted` of them, and each metric's `_lost`, oracle minus routed,
         with the ends of its 95 % interval over test images (`_lost_low`, `_lost_high`, paired bootstrap; None
         where nothing was misrouted, the loss is then exactly 0). Below zero: the wrong parts scored better.
         Undefined metrics are None.
@@ -38,13 +38,13 @@ def misrouted_cost(evaluators: Sequence[TaskEvaluator], kind: str) -> list[dict[
     rows = []
     for evaluator in evaluators:
         chosen = router.route(evaluator.image_means)
-        told_images = torch.from_numpy(evaluator.labels >= 0)
-        misrouted = int((chosen != evaluator.task.index)[told_images].sum())
-        told, routed = evaluator.metrics(evaluator.task.index), evaluator.metrics(chosen)
-        row = {"task": evaluator.task.name, "images": int(told_images.sum()), "misrouted": misrouted}
+        labelled = torch.from_numpy(evaluator.labels >= 0)
+        misrouted = int((chosen != evaluator.task.index)[labelled].sum())
+        oracle, routed = evaluator.metrics(evaluator.task.index), evaluator.metrics(chosen)
+        row = {"task": evaluator.task.name, "images": int(labelled.sum()), "misrouted": misrouted}
         ends = _intervals(evaluator, chosen) if misrouted else {}
         for metric in METRICS:
-            row[f"{metric}_lost"] = None if told[metric] is None or routed[metric] is None else told[metric] - routed[metric]
+            row[f"{metric}_lost"] = None if oracle[metric] is None or routed[metric] is None else oracle[metric] - routed[metric]
             row[f"{metric}_lost_low"], row[f"{metric}_lost_high"] = ends.get(metric) or (None, None)
         rows.append(row)
     return rows
@@ -52,6 +52,6 @@ def misrouted_cost(evaluators: Sequence[TaskEvaluator], kind: str) -> list[dict[
 
 def _intervals(evaluator: TaskEvaluator, chosen: torch.Tensor) -> dict[str, tuple[float, float] | None]:
     """Metric → interval of the loss, the same images drawn for both ways in each round."""
-    told, routed = evaluator.replicates(evaluator.task.index), evaluator.replicates(chosen)
-    defined = [metric for metric in METRICS if told[metric] is not None and routed[metric] is not None]
-    return {metric: interval((told[metric] - routed[metric]).round(12)) for metric in defined}
+    oracle, routed = evaluator.replicates(evaluator.task.index), evaluator.replicates(chosen)
+    defined = [metric for metric in METRICS if oracle[metric] is not None and routed[metric] is not None]
+    return {metric: interval((oracle[metric] - routed[metric]).round(12)) for metric in defined}

@@ -9,11 +9,11 @@ import torch
 from moleflow_lib.routing.covariances import COVARIANCES, Spectrum, spectra_distances
 from moleflow_lib.routing.held_out import held_out_folds
 from moleflow_lib.routing.router import PrototypeRouter, TaskPrototype
-from moleflow_lib.studies.routing.mean_shrinkage import gap_needed, joined, moved_distances
+from moleflow_lib.studies.routing.mean_shrinkage import joined, min_separation, shrunk_distances
 
 __all__ = ["RESERVE_LEVEL", "choose_covariance", "covariance_evidence", "preferred", "weakest_accuracy"]
 
-RESERVE_LEVEL = 0.99  # of the held-out images are routed right down to `gap_needed`
+RESERVE_LEVEL = 0.99  # of the held-out images are routed right down to `min_separation`
 _FEW, _DRAWS = 10, 3
 _NEAR = 0.005  # estimates whose weakest accuracy is this near to the best count as equal
 
@@ -48,7 +48,7 @@ def preferred(evidence: Sequence[Mapping[str, object]], used: str = "") -> str:
 
 
 def _rank(row: Mapping[str, object], used: str) -> tuple[float, bool, float]:
-    return round(_or(row["gap_needed"], 2.0), 2), row["variant"] != used, row["condition_number"]
+    return round(_or(row["min_separation"], 2.0), 2), row["variant"] != used, row["condition_number"]
 
 
 def weakest_accuracy(row: Mapping[str, object]) -> float:
@@ -62,18 +62,18 @@ def covariance_evidence(train: Sequence[torch.Tensor], ridge: float = 1e-5, seed
     Returns:
         One row a kind: `variant`; `held_out`, accuracy in 5-fold cross-validation; `few_images`, with every
         prototype made of 10 images (at most half); `one_small_task`, with one task so small and the others full,
-        the worst task; `gap_needed` (`moved_means`, at 99 %); `condition_number`, largest of any task. Accuracies
+        the worst task; `min_separation` (`moved_means`, at 99 %); `condition_number`, largest of any task. Accuracies
         are None where a task has no image to spare.
     """
     spectra = [Spectrum.of(x) for x in train]
-    folds = [moved_distances(*fold, ridge) for fold in held_out_folds(train, seed=seed)]
+    folds = [shrunk_distances(*fold, ridge) for fold in held_out_folds(train, seed=seed)]
     few, small = _few_images(train, ridge, seed), _one_small_task(train, spectra, ridge, seed)
     router, rows = _router(train, ridge), []
     for kind in COVARIANCES:
         curve = joined([fold[kind] for fold in folds]).curve()
         rows.append({
             "variant": kind, "held_out": _defined(curve[0]), "few_images": few[kind], "one_small_task": small[kind],
-            "gap_needed": gap_needed(curve, RESERVE_LEVEL), "condition_number": max(router.variant(kind).condition_numbers()),
+            "min_separation": min_separation(curve, RESERVE_LEVEL), "condition_number": max(router.variant(kind).condition_numbers()),
         })
     return rows
 

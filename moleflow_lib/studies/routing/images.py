@@ -10,10 +10,16 @@ import numpy as np
 import torch
 
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.routing.covariances import COVARIANCES, Spectrum, pooled_factor, spectra_distances, tied_distances
+from moleflow_lib.routing.covariances import (
+    COVARIANCES,
+    Spectrum,
+    pooled_factor,
+    spectra_distances,
+    tied_distances,
+)
 from moleflow_lib.routing.held_out import HeldOut, held_out_distances
 from moleflow_lib.studies.features_and_latents import mean_separation
-from moleflow_lib.studies.routing.mean_shrinkage import MovedDistances, moved_distances
+from moleflow_lib.studies.routing.mean_shrinkage import ShrunkDistances, shrunk_distances
 
 __all__ = ["RouterImages", "router_images", "share"]
 
@@ -43,10 +49,10 @@ class RouterImages:
         """From the features and labels of each task; images labelled -1 are left out."""
         label = torch.cat([torch.as_tensor(own) for own in labels])
         truth = torch.cat([torch.full((len(own),), task) for task, own in enumerate(labels)])
-        told = label >= 0
+        labelled = label >= 0
         return cls(
-            names=tuple(names), train=tuple(x.double() for x in train), test=torch.cat(list(test)).double()[told],
-            truth=truth[told], labels=label[told], ridge=ridge, seed=seed,
+            names=tuple(names), train=tuple(x.double() for x in train), test=torch.cat(list(test)).double()[labelled],
+            truth=truth[labelled], labels=label[labelled], ridge=ridge, seed=seed,
         )
 
     @cached_property
@@ -60,9 +66,9 @@ class RouterImages:
         return spectra_distances(self.spectra, self.test, self.ridge)
 
     @cached_property
-    def moved(self) -> dict[str, MovedDistances]:
+    def moved(self) -> dict[str, ShrunkDistances]:
         """Kind → distances of the test images while the gaps between the tasks shrink."""
-        return moved_distances(self.spectra, self.test, self.truth, self.ridge)
+        return shrunk_distances(self.spectra, self.test, self.truth, self.ridge)
 
     @cached_property
     def held_out(self) -> HeldOut:

@@ -1,4 +1,4 @@
-"""A stress test of the router: what if the products lay closer together than they do?
+"""Stress test of the router: between-task means shrunk, as if the products lay closer together than they do.
 
 The images of every task, and its prototype with them, are moved towards the tasks' common centre, so
 that every gap between two means shrinks to the share g of what it is while each task keeps its own
@@ -13,15 +13,21 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from moleflow_lib.routing.covariances import COVARIANCES, Spectrum, pooled_factor, spectra_distances, tied_distances
+from moleflow_lib.routing.covariances import (
+    COVARIANCES,
+    Spectrum,
+    pooled_factor,
+    spectra_distances,
+    tied_distances,
+)
 
-__all__ = ["GAPS", "MovedDistances", "gap_needed", "joined", "moved_distances"]
+__all__ = ["GAPS", "ShrunkDistances", "min_separation", "joined", "shrunk_distances"]
 
 GAPS = tuple(round(1 - step / 100, 2) for step in range(101))  # 1 as they are, … 0 all means the same
 
 
 @dataclass(frozen=True, kw_only=True)
-class MovedDistances:
+class ShrunkDistances:
     """Squared distances as functions of the share g of the gaps that is left.
 
     The gap of image x of task y to the mean of task t is (x − μ_y) + g·(μ_y − μ_t), so
@@ -45,23 +51,23 @@ class MovedDistances:
         """Accuracy at each of `GAPS`."""
         return np.array([self.accuracy(gap) for gap in GAPS])
 
-    def restricted(self, tasks: Sequence[int]) -> MovedDistances:
+    def restricted(self, tasks: Sequence[int]) -> ShrunkDistances:
         """The images of some tasks among these tasks only."""
         chosen = torch.as_tensor(tasks)
         rows = torch.isin(self.truth, chosen)
         own, between, full = (part[rows][:, chosen] for part in (self.own, self.between, self.full))
         truth = (self.truth[rows][:, None] == chosen).int().argmax(dim=1)
-        return MovedDistances(own=own, between=between, full=full, truth=truth)
+        return ShrunkDistances(own=own, between=between, full=full, truth=truth)
 
 
-def moved_distances(
+def shrunk_distances(
     spectra: Sequence[Spectrum], queries: torch.Tensor, truth: torch.Tensor, ridge: float, kinds: Sequence[str] = COVARIANCES
-) -> dict[str, MovedDistances]:
+) -> dict[str, ShrunkDistances]:
     """Distances of images (M, D) of known tasks (M,) while the gaps between the tasks shrink, under every estimate.
 
     >>> sides = [torch.tensor([[x - 1.0], [x + 1.0]]) for x in (0.0, 10.0)]
     >>> spectra = [Spectrum.of(x) for x in sides]
-    >>> moved = moved_distances(spectra, torch.tensor([[4.0]]), torch.tensor([0]), 0.0, ("euclidean",))["euclidean"]
+    >>> moved = shrunk_distances(spectra, torch.tensor([[4.0]]), torch.tensor([0]), 0.0, ("euclidean",))["euclidean"]
     >>> moved.accuracy(1.0), moved.accuracy(0.5)
     (1.0, 0.0)
     """
@@ -75,18 +81,18 @@ def moved_distances(
         origin = torch.zeros_like(means[:1])
         own["tied"] = tied_distances(origin, pooled_factor(spectra, ridge), inner).expand(-1, len(spectra))
     return {
-        kind: MovedDistances(own=own[kind], between=between[kind][truth], full=full[kind], truth=truth) for kind in kinds
+        kind: ShrunkDistances(own=own[kind], between=between[kind][truth], full=full[kind], truth=truth) for kind in kinds
     }
 
 
-def joined(parts: Sequence[MovedDistances]) -> MovedDistances:
+def joined(parts: Sequence[ShrunkDistances]) -> ShrunkDistances:
     """The images of several folds as one."""
-    return MovedDistances(**{
+    return ShrunkDistances(**{
         name: torch.cat([getattr(part, name) for part in parts]) for name in ("own", "between", "full", "truth")
     })
 
 
-def gap_needed(curve: np.ndarray, level: float) -> float | None:
+def min_separation(curve: np.ndarray, level: float) -> float | None:
     """The smallest share of the gaps down to which accuracy stays at `level` or above.
 
     Args:
@@ -96,7 +102,7 @@ def gap_needed(curve: np.ndarray, level: float) -> float | None:
     Returns:
         Small = much reserve; None where the level is not reached with the gaps as they are.
 
-    >>> gap_needed(np.array([1.0] * 60 + [0.5] * 41), 0.99)
+    >>> min_separation(np.array([1.0] * 60 + [0.5] * 41), 0.99)
     0.41
     """
     below = np.flatnonzero(curve < level)

@@ -8,7 +8,7 @@ import numpy as np
 
 from moleflow_lib.routing.covariances import COVARIANCES
 from moleflow_lib.studies.routing.images import RouterImages
-from moleflow_lib.studies.routing.mean_shrinkage import gap_needed
+from moleflow_lib.studies.routing.mean_shrinkage import min_separation
 
 __all__ = ["LEVELS", "pair_curves", "pair_rows", "reserve_rows"]
 
@@ -20,7 +20,7 @@ def pair_rows(images: RouterImages) -> list[dict[str, object]]:
 
     Returns:
         One row a pair, closest first: `tasks`, `separation` (`inspection.class_separation`), `error` →
-        kind → share of the two tasks' test images sent to the other one, `gap_needed` → kind → share of the
+        kind → share of the two tasks' test images sent to the other one, `min_separation` → kind → share of the
         gap at which 99 % are still right (a stress test on moved features).
     """
     rows = []
@@ -30,7 +30,7 @@ def pair_rows(images: RouterImages) -> list[dict[str, object]]:
         rows.append({
             "tasks": [images.names[i], images.names[j]], "separation": float(images.separation[i, j]),
             "error": {kind: float(1 - curve[0]) for kind, curve in own.items()},
-            "gap_needed": {kind: gap_needed(curve, LEVELS[0]) for kind, curve in own.items()},
+            "min_separation": {kind: min_separation(curve, LEVELS[0]) for kind, curve in own.items()},
         })
     return sorted(rows, key=lambda row: row["separation"])
 
@@ -46,11 +46,11 @@ def reserve_rows(images: RouterImages) -> list[dict[str, object]]:
     """How far all gaps between the tasks could shrink: a stress test on moved features, see `moved_means`.
 
     Returns:
-        One row a kind: `variant`, `gap_needed_99`, `_95`, `_90`: share of today's gaps down to which that many
+        One row a kind: `variant`, `min_separation_99`, `_95`, `_90`: share of today's gaps down to which that many
         per cent of the test images are routed right; None where they are not today. Empty with a single task.
     """
     rows = []
     for kind in COVARIANCES if len(images.test) and len(images.names) > 1 else ():
         curve = images.moved[kind].curve()
-        rows.append({"variant": kind, **{f"gap_needed_{100 * level:.0f}": gap_needed(curve, level) for level in LEVELS}})
+        rows.append({"variant": kind, **{f"min_separation_{100 * level:.0f}": min_separation(curve, level) for level in LEVELS}})
     return rows

@@ -24,7 +24,7 @@ def unknown_rows(images: RouterImages, accept: float) -> list[dict[str, object]]
 
     Returns:
         One row a kind: `variant`; `false_alarm_normal`, `false_alarm_defective`, share of the known
-        products' test images that are refused with all tasks known; `false_alarm_trap`, the former with limits from
+        products' test images that are refused with all tasks known; `false_alarm_in_sample`, the former with limits from
         training images that the prototypes saw; `missed`, share of the left-out products' test images
         that are accepted, mean over products; `missed_by_task`; `excess_defective`, `excess_unknown`: 95 % of the known
         products' defective images lie below, 95 % of the unknown products' images above that many times the limit.
@@ -43,7 +43,7 @@ def unknown_rows(images: RouterImages, accept: float) -> list[dict[str, object]]
         missed = {name: share(ratio <= 1) for name, ratio in zip(images.names, foreign, strict=True)}
         rows.append({
             "variant": kind, "false_alarm_normal": share(refused[normal]), "false_alarm_defective": share(refused[~normal]),
-            "false_alarm_trap": share(trapped[normal]), "missed": mean_defined(list(missed.values())),
+            "false_alarm_in_sample": share(trapped[normal]), "missed": mean_defined(list(missed.values())),
             "missed_by_task": missed, "excess_defective": _quantile(excess(distances, limits)[~normal], 0.95),
             "excess_unknown": _quantile(torch.cat(foreign), 0.05),
         })

@@ -64,16 +64,16 @@ def study_routers(evaluators: Sequence[TaskEvaluator], kinds: Sequence[str] = CO
 
 
 def routing_cases(evaluators: Sequence[TaskEvaluator], kind: str) -> RoutingCase:
-    """Choices and margins of one router variant; unlabelled images, whose task nobody has told, are left out."""
+    """Choices and margins of one router variant; unlabelled images are left out."""
     router = evaluators[0].detector.router.variant(kind)
-    told = [np.flatnonzero(evaluator.labels >= 0) for evaluator in evaluators]
-    distances = torch.cat([router.distances(e.image_means[own]) for e, own in zip(evaluators, told, strict=True)]).numpy()
-    truth = np.concatenate([np.full(len(own), j) for j, own in enumerate(told)])
+    labelled = [np.flatnonzero(evaluator.labels >= 0) for evaluator in evaluators]
+    distances = torch.cat([router.distances(e.image_means[own]) for e, own in zip(evaluators, labelled, strict=True)]).numpy()
+    truth = np.concatenate([np.full(len(own), j) for j, own in enumerate(labelled)])
     own = distances[np.arange(len(truth)), truth]
     others = distances.copy()
     others[np.arange(len(truth)), truth] = np.inf
     return RoutingCase(
-        image=np.concatenate(told), truth=truth,
+        image=np.concatenate(labelled), truth=truth,
         chosen=distances.argmin(axis=1), rival=others.argmin(axis=1), margin=others.min(axis=1) / own,
-        labels=np.concatenate([e.labels[own] for e, own in zip(evaluators, told, strict=True)]),
+        labels=np.concatenate([e.labels[own] for e, own in zip(evaluators, labelled, strict=True)]),
     )

@@ -16,7 +16,7 @@ from tests.studies.ablation.conftest import made_row
 
 _NAMES = {
     "no_DIA": "dia_blocks=0", "no_mixer": "use_mixer=false", "no_LoRA": "use_lora=false", "no_position": "use_position=false",
-    "no_tail_loss": "tail_weight=0", "no_stored_patches": "memory_size=0", "stored_patches_alone": "memory_weight=1",
+    "no_tail_loss": "tail_weight=0", "no_stored_patches": "score_parts=flow,gaussian, image_parts=none", "no_flow": "score_parts=gaussian,memory",
     "rank_4": "lora_rank=4", "rank_8": "lora_rank=8", "top_1": "top_k=1", "top_10": "top_k=10", "lr_3e_4": "lr=0.0003",
     "smoothing_8": "smoothing_sigma=8",
 }
@@ -122,8 +122,7 @@ def test_results_are_json_and_figures_hold_their_points() -> None:
     assert len(figures.record_beside_ours(agreement_rows(rows)).data[1].x) == 3
 
 
-def test_flow_and_stored_patches_are_weighed_where_both_were_taken_out() -> None:
-    rows = _rows(no_stored_patches=[-0.02, -0.04], stored_patches_alone=[0.0, 0.0])
-    words = _said(rows, "Without stored patches")
-    assert "Without stored patches: image AUROC -0.030" in words and "without the flow's score: image AUROC +0.000" in words
-    assert not any("stored patches" in text for text in ablation_sentences(_rows(no_DIA=[0.1, 0.1]), UPDATES, EIGHT))
+def test_score_parts_are_weighed_where_they_were_taken_out() -> None:
+    words = _said(_rows(no_stored_patches=[-0.02, -0.04], no_flow=[0.0, 0.0]), "Score parts")
+    assert "without stored patches image AUROC -0.030" in words and "without the flow's score image AUROC +0.000" in words
+    assert not any("Score parts" in text for text in ablation_sentences(_rows(no_DIA=[0.1, 0.1]), UPDATES, EIGHT))

@@ -18,7 +18,7 @@ def untimed(rows: list[dict]) -> list[dict]:
 def made_row(variation: str, seed: int, value: float, order: tuple[str, ...] = ("nut", "grid"), **other: object) -> dict[str, object]:
     """One row as `run_ablation` returns it: a variation, a seed, and the value that every metric takes."""
     changes = {"classes": list(order)} if variation.startswith("order") else {}
-    changes |= {name: value for one in parse_variations(variation if "=" in variation else "") for name, value in one.items()}
+    changes |= {name: list(value) if isinstance(value, tuple) else value for one in parse_variations(variation if "=" in variation else "") for name, value in one.items()}
     quantiles = {"50": 1.0, "95": 2.0, "99": 3.0, "99.9": 5.0}
     tail = {"train": quantiles, "normal": quantiles, "defects": 4.0, "width": 1.0, "reach": 4.0, "beyond": 0.25}
     return {

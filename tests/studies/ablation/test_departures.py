@@ -15,7 +15,7 @@ def test_the_published_preset_departs_from_nothing() -> None:
 
 
 def test_every_departure_has_a_reason_and_a_planned_variation_that_puts_it_back() -> None:
-    rows = departure_rows(RECOMMENDED, {run.variation for run in planned_runs(RECOMMENDED)})
+    rows = departure_rows(RECOMMENDED, planned_runs(RECOMMENDED))
     assert {row["option"] for row in rows} == set(REASONS)
     assert all(row["why"] and row["put back by"] for row in rows), [row["option"] for row in rows if not row["put back by"]]
 
@@ -27,6 +27,7 @@ def test_a_variation_that_is_not_planned_is_not_named() -> None:
 def test_a_task_keeps_at_most_three_point_two_million_values_at_768_channels() -> None:
     flow = MoLESpatialAwareNF(768, RECOMMENDED.flow)
     counts = flow.new_parts("task", first=True).counts()
+    assert counts["whitening"] == 2 * 768 + 768 + 768 * 769 // 2 + 1
     prototype = 768 + 768 * 769 // 2
     assert counts["per_task"] + RECOMMENDED.score.memory_size * 768 + prototype <= 3_200_000
 

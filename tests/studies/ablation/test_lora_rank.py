@@ -12,7 +12,13 @@ from moleflow_lib.config import FlowOptions
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.model.flow import MoLESpatialAwareNF
 from moleflow_lib.model.lora import LoRALinear
-from moleflow_lib.studies.ablation.lora_rank import effective_rank, lora_summary, lora_updates, singular_values, stable_rank
+from moleflow_lib.studies.ablation.lora_rank import (
+    effective_rank,
+    lora_summary,
+    lora_updates,
+    singular_values,
+    stable_rank,
+)
 
 
 def test_singular_values_of_a_product_never_formed() -> None:

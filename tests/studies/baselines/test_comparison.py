@@ -16,10 +16,9 @@ from moleflow_lib.errors import ConfigError, TrainingError
 from moleflow_lib.evaluation.continual import ContinualResult, evaluate_states
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.metrics import METRICS
+from moleflow_lib.metrics import HEADLINES, METRICS
 from moleflow_lib.reporting.figures.comparison import method_intervals
 from moleflow_lib.reporting.text.comparison import (
-    HEADLINES,
     class_comparison_rows,
     comparison_result,
     comparison_rows,
@@ -88,9 +87,9 @@ def test_the_gap_to_separate_is_theirs_told_minus_ours(drawn: Comparison) -> Non
 
 def test_sentences_say_who_wins_and_who_forgets(drawn: Comparison) -> None:
     text = " ".join(comparison_sentences(drawn))
-    assert "Highest image AUROC, decided or not: separate flows on a, b." in text
-    assert "memory bank for each product, chosen by the same router, scores image AUROC 0.725 (MoLE-Flow -0.025" in text
-    assert ": worse)" in text and "forgets 0.400 image AUROC (FM_max" in text and "With one training seed" in text
+    assert "best first: separate flows" in text and "MoLE-Flow is highest on 0 of 2 task(s)" in text
+    assert "MoLE-Flow minus memory bank: image AUROC -0.025" in text and "(worse)" in text
+    assert "forgets 0.400 image AUROC (FM_max)" in text
     assert comparison_sentences(Comparison(classes=("a",), seeds=(0,), runs={METHOD: drawn.runs[METHOD]})) == []
 
 
@@ -98,7 +97,7 @@ def test_what_is_undefined_is_not_talked_about() -> None:
     ends = {METHOD: 0.5, "memory_bank": 0.6, "fine_tune": 0.4}
     runs = {name: [_trial([None, end], np.zeros(9))] for name, end in ends.items()}
     text = " ".join(comparison_sentences(Comparison(classes=("a", "b"), seeds=(0,), runs=runs)))
-    assert "memory bank on b." in text and "forget" not in text and "–" not in text
+    assert "best first: memory bank 0.600" in text and "forget" not in text and "–" not in text
     nothing = {name: [_trial([None, None], np.zeros(9))] for name in runs}
     assert comparison_sentences(Comparison(classes=("a", "b"), seeds=(0,), runs=nothing)) == [
         "No task has normal and defective test images, so nothing can be compared."
@@ -161,7 +160,7 @@ def test_prototypes_are_counted_where_a_router_chooses(compared: Comparison, lea
 
 
 def test_tables_and_figure_show_every_method(compared: Comparison) -> None:
-    assert len(comparison_rows(compared)) == len(method_intervals(compared).data[0].x) == 7
+    assert len(comparison_rows(compared)) == len(method_intervals(compared).data[0].x) == 8
     assert len(class_comparison_rows(compared)) == 3 * len(HEADLINES)
     values = [row["MoLE-Flow"] for row in class_comparison_rows(compared) if row["metric"] == "pixel AP"]
     assert values == compared.final(METHOD, "pixel_ap")
@@ -222,13 +221,13 @@ def test_without_an_invertible_adapter_there_is_no_adapter_alone(learned: Experi
 
 def test_nothing_of_a_baseline_lands_outside_the_store(compared: Comparison, learned: Experiment) -> None:
     folders = {path.relative_to(learned.folder).parts[0] for path in Path(learned.folder).rglob("*.safetensors")}
-    assert {"memory_bank", "padim", "fine_tune", "tasks", "features"} == folders
+    assert {"memory_bank", "gaussian", "padim", "fine_tune", "tasks", "features"} == folders
 
 
 def test_one_model_of_all_tasks_gets_the_steps_and_patches_of_all(
     tiny_config: Callable[..., ExperimentConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    experiment = Experiment(tiny_config(classes=("leather", "nut"), steps=2, memory_size=5))
+    experiment = Experiment(tiny_config(classes=("leather", "nut"), steps=2, score_parts="flow,memory", memory_size=5))
     experiment.learn()
     seen, inner = [], FreshFlows.learn
     monkeypatch.setattr(FreshFlows, "learn", lambda self, name, train: seen.append(self.config) or inner(self, name, train))
@@ -238,7 +237,7 @@ def test_one_model_of_all_tasks_gets_the_steps_and_patches_of_all(
 
 def test_every_seed_keeps_as_much(tiny_config: Callable[..., ExperimentConfig]) -> None:
     """Costs are means over seeds, so a run that was not learned when it was counted would show."""
-    config = tiny_config(classes=("leather", "nut"), baselines=(), memory_size=5)
+    config = tiny_config(classes=("leather", "nut"), baselines=(), score_parts="flow,memory", memory_size=5)
     one, three = (compare(Experiment(config.with_(comparison_seeds=seeds))).costs(METHOD) for seeds in ((0,), (0, 1, 2)))
     for key in ("values_per_task", "bytes_per_task", "shared_values"):
         assert one[key] == three[key] > 0

@@ -75,7 +75,7 @@ def test_pairs_are_sorted_by_separation_and_near_ones_err_more(three: RouterImag
     rows = study.pair_rows(_images((0.0, 0.2, 3.0), (200, 200, 200)))
     assert [row["tasks"] for row in rows][0] == ["t0", "t1"] and np.diff([row["separation"] for row in rows]).min() > 0
     assert rows[0]["error"]["euclidean"] > 0.05 and rows[-1]["error"]["euclidean"] == 0
-    assert rows[0]["gap_needed"]["euclidean"] is None and rows[-1]["gap_needed"]["euclidean"] < 0.5
+    assert rows[0]["min_separation"]["euclidean"] is None and rows[-1]["min_separation"]["euclidean"] < 0.5
     assert {row["variant"] for row in study.reserve_rows(three)} == set(COVARIANCES)
 
 
@@ -85,7 +85,7 @@ def test_a_far_product_is_refused_and_a_twin_is_missed() -> None:
         missed = rows[kind]["missed_by_task"]
         assert missed["t2"] == 0 and missed["t0"] > 0.8 and missed["t1"] > 0.8
         assert rows[kind]["false_alarm_normal"] < 0.12 and rows[kind]["excess_unknown"] < rows[kind]["excess_defective"]
-    assert rows["ridge"]["false_alarm_trap"] > rows["ridge"]["false_alarm_normal"]
+    assert rows["ridge"]["false_alarm_in_sample"] > rows["ridge"]["false_alarm_normal"]
 
 
 def test_one_task_and_unlabelled_images() -> None:
@@ -159,7 +159,7 @@ def test_variants_carry_intervals_around_their_accuracies(learned: Experiment) -
 def test_no_test_image_decides_the_recommendation() -> None:
     evidence = [
         {"variant": kind, "held_out": 1.0, "few_images": 1.0, "one_small_task": 0.1 if kind == "ridge" else 1.0,
-         "gap_needed": 0.2 if kind == "tied" else 0.4, "condition_number": 10.0} for kind in COVARIANCES
+         "min_separation": 0.2 if kind == "tied" else 0.4, "condition_number": 10.0} for kind in COVARIANCES
     ]
     def tested(best: str) -> list[dict[str, object]]:
         return [{"variant": kind, "accuracy": float(kind == best), "accuracy_low": 0.8 * (kind == best),
@@ -170,7 +170,7 @@ def test_no_test_image_decides_the_recommendation() -> None:
         assert advice["covariance"] == "tied"
         assert ("no estimate does better" in advice["text"]) == (best == "tied")
     assert "Stay with `ridge`" in recommendation(evidence, tested("tied"), "ridge", 1)["text"]
-    equal = [{**row, "one_small_task": 1.0, "gap_needed": 0.3} for row in evidence]
+    equal = [{**row, "one_small_task": 1.0, "min_separation": 0.3} for row in evidence]
     assert "all 6 estimates route equally well" in recommendation(equal, tested("tied"), "ridge", 3)["text"]
 
 

@@ -1,0 +1,94 @@
+"""A figure that every viewer can show: data for plotly.js, an SVG picture for the rest, its caption beside both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from html import unescape
+
+import plotly.graph_objects as go
+from IPython.display import display
+
+from moleflow_lib.reporting.escaping import html_text, plot_text
+from moleflow_lib.reporting.figures.static import as_svg, numbers
+
+__all__ = ["Drawn", "described", "with_plain_labels"]
+
+_LABELS = ("name", "x", "y", "text", "hovertext", "legendgroup", "customdata")
+_KINDS = {
+    "scatter": "Points", "bar": "Bars", "heatmap": "Heat map", "box": "Box plot", "violin": "Violin plot",
+    "histogram": "Histogram",
+}
+
+
+class Drawn(go.Figure):
+    """A plotly figure with a caption, shown as two outputs: the figure and the caption.
+
+    JupyterLab draws the data, plain nbconvert and GitHub show the picture, and all show the caption,
+    which is an output of its own because a viewer shows one kind of each output only.
+    """
+
+    def _ipython_display_(self) -> None:
+        display(self._bundle(), raw=True)
+        caption = html_text((self.layout.meta or {}).get("caption", ""))
+        display(
+            {"text/html": f'<p class="caption"><em>{caption}</em></p>', "text/plain": unescape(caption)},
+            raw=True, metadata={"moleflow": "caption"},
+        )
+
+    def _bundle(self) -> dict[str, object]:
+        """The figure in every form a viewer may ask for."""
+        figure = json.loads(self.to_json())
+        title = unescape(str(self.layout.title.text or ""))
+        return {"application/vnd.plotly.v1+json": figure, "image/svg+xml": as_svg(self), "text/plain": f"Figure: {title}"}
+
+
+def with_plain_labels(figure: go.Figure) -> go.Figure:
+    """The figure with every label as text (plotly reads some HTML) and names as categories, never numbers or dates."""
+    for trace in figure.data:
+        _name_axes(figure, trace)
+        trace.update({key: _plain(trace[key]) for key in _LABELS if key in trace and _holds_text(trace[key])})
+    for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
+        known = {key: _plain(axis[key]) for key in ("ticktext", "categoryarray") if _holds_text(axis[key])}
+        axis.update(known)
+        if axis.title.text:
+            axis.title.text = plot_text(axis.title.text)
+    for note in figure.layout.annotations:
+        note.text = plot_text(note.text)
+    return figure
+
+
+def described(figure: go.Figure, title: str) -> str:
+    """What a figure shows, for who cannot see it: kind, series, and the range of its values."""
+    kinds = dict.fromkeys(_KINDS.get(trace.type, trace.type) for trace in figure.data)
+    names = list(dict.fromkeys(unescape(trace.name) for trace in figure.data if trace.name))
+    values = [v for trace in figure.data for v in numbers(trace.z if trace.type == "heatmap" else trace.y)]
+    axis = next((unescape(a.title.text) for a in figure.select_yaxes() if a.title.text), "values")
+    spread = f" {axis}: {min(values):.3g} to {max(values):.3g}." if values else ""
+    series = f" Series: {', '.join(names[:12])}{' …' if len(names) > 12 else ''}." if names else ""
+    return f"{title}. {', '.join(kinds)}.{series}{spread}"
+
+
+def _name_axes(figure: go.Figure, trace: go.Figure) -> None:
+    """Axes along which names stand become axes of categories."""
+    for letter in _named_axes(trace):
+        axis = figure.layout[f"{letter}axis{(trace[f'{letter}axis'] or letter)[1:]}"]
+        axis.type = axis.type or "category"
+
+
+def _named_axes(trace: go.Figure) -> Iterator[str]:
+    if trace.type in ("box", "violin") and trace.x is None:
+        yield "x"
+    yield from (letter for letter in "xy" if letter in trace and not isinstance(trace[letter], str) and _holds_text(trace[letter]))
+
+
+def _holds_text(value: object) -> bool:
+    if isinstance(value, str):
+        return True
+    return value is not None and hasattr(value, "__iter__") and any(isinstance(item, str) for item in value)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, str):
+        return plot_text(value)
+    return [plot_text(item) if isinstance(item, str) else item for item in value]

@@ -1,0 +1,178 @@
+"""Heat maps for judging: image, mask outline beside it, and a map on the scale of false alarms among normal images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from scipy.ndimage import binary_erosion
+
+from moleflow_lib.datasets import load_image
+from moleflow_lib.evaluation.evaluator import TaskEvaluator
+from moleflow_lib.features.store import Features
+from moleflow_lib.reporting.figures.sheets import Case, Sheet, Tile
+from moleflow_lib.reporting.figures.style import heat_colours, outlined
+
+__all__ = ["FalseAlarmScale", "heat_map_cases"]
+
+TILE = 224  # pixels of a tile
+_SAMPLE = 32  # training images that the scale rests on
+_CONTOUR = 1e-3  # the false-alarm rate at whose score the contour runs
+
+
+@dataclass(frozen=True)
+class FalseAlarmScale:
+    """How rare a map's value is among the pixels of normal training images, smoothed as test maps are.
+
+    Attributes:
+        normal: sorted values of such pixels.
+        rarest: the smallest rate that they can tell, one patch in all of those seen.
+    """
+
+    normal: np.ndarray
+    rarest: float
+
+    @classmethod
+    def of(cls, evaluator: TaskEvaluator, features: Features, task: int) -> FalseAlarmScale:
+        """From training images of the task whose parts score.
+
+        Args:
+            evaluator: gives the detector and the smoothing.
+            features: of the task's training images.
+            task: the task.
+        """
+        count = len(features.patches)
+        images = np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(int)).tolist()
+        scores = evaluator.detector.scorer(task).training_patch_scores(features.patches, images)
+        return cls(np.sort(evaluator.maps(scores), axis=None), 1 / scores.numel())
+
+    def rate(self, values: np.ndarray) -> np.ndarray:
+        """The share of normal pixels that score at least as high as each value, in [rarest, 1].
+
+        >>> FalseAlarmScale(np.array([1.0, 2.0, 3.0, 4.0]), 0.1).rate(np.array([0.0, 3.5, 9.0])).tolist()
+        [1.0, 0.25, 0.1]
+        """
+        above = len(self.normal) - np.searchsorted(self.normal, values, side="left")
+        return np.clip(above / len(self.normal), self.rarest, 1.0)
+
+    def brightness(self, values: np.ndarray) -> np.ndarray:
+        """0 for what is usual, 1 for what no normal pixel reaches: the logarithm of the rate."""
+        return np.log10(self.rate(values)) / np.log10(self.rarest)
+
+    def threshold(self) -> float:
+        """The value whose false-alarm rate is that of the contour."""
+        return float(np.quantile(self.normal, 1 - max(_CONTOUR, self.rarest)))
+
+
+@dataclass(frozen=True)
+class _LinearScale:
+    """Where nothing is known of training images: the median dark, the highest value of the task bright."""
+
+    low: float
+    high: float
+
+    def brightness(self, values: np.ndarray) -> np.ndarray:
+        return np.clip((values - self.low) / max(self.high - self.low, 1e-12), 0, 1)
+
+    def threshold(self) -> float:
+        return self.low + 0.5 * (self.high - self.low)
+
+
+def heat_map_cases(
+    evaluators: Sequence[TaskEvaluator], routed: bool = False, training: Sequence[Features] | None = None
+) -> Sheet:
+    """Best, median and worst detected defect and the most suspicious normal image of each task.
+
+    Args:
+        evaluators: one a task.
+        routed: score each image under the task that the router chose, not under its own.
+        training: features of every learned task's training images, in the tasks' order: the scale of the maps is then the
+            false-alarm rate among their pixels. Without them each task's maps share a linear scale.
+    """
+    known: dict[int, FalseAlarmScale] = {}
+    rows = [(e.task.name, list(_cases(e, routed, training, known))) for e in evaluators]
+    calibrated = training is not None
+    rarest = min((scale.rarest for scale in known.values()), default=0.0)
+    ends = ("every normal pixel reaches it", f"fewer than 1 in {1 / rarest:,.0f}") if known else ("median", "highest of the task")
+    scale = (
+        f"Colour: how many pixels of normal training images score as high (logarithmic, {_SAMPLE} images a task at most; the "
+        f"flow has seen them, so new images give more). Light blue: the contour at {100 * _CONTOUR:g} %."
+        if calibrated else "Colour: the score, linear from the task's median to its highest. Light blue: the contour half-way."
+    )
+    return Sheet(
+        title="Heat maps: best, median and worst case", rows=rows, scale=heat_colours(np.linspace(0, 1, TILE))[None], ends=ends,
+        caption="Defective test images with the highest, median and lowest image score, and the normal one with the highest, each "
+        f"under {'the task the router chose' if routed else 'its own task'}. {scale} Green: the mask's outline. The worst case "
+        "shows what the method cannot see. Rank 1 is the highest score of the task's test images; click a picture to enlarge it.",
+    )
+
+
+def _cases(
+    evaluator: TaskEvaluator, routed: bool, training: Sequence[Features] | None, known: dict[int, FalseAlarmScale]
+) -> Iterator[Case]:
+    """The chosen images of one task, each with its map."""
+    own = torch.full((len(evaluator.labels),), evaluator.task.index)
+    chosen = evaluator.detector.route(evaluator.image_means) if routed else own
+    scores = evaluator.image_scores(chosen)
+    patch_scores = evaluator.patch_scores(chosen)
+    rank = 1 + np.argsort(np.argsort(-scores))
+    for name, index in _chosen_images(scores, evaluator.labels).items():
+        task = int(chosen[index])
+        values = evaluator.maps(patch_scores[index : index + 1])[0]
+        scale = _scale(evaluator, patch_scores, task, training, known)
+        record = evaluator.task.test[index]
+        words = [name, record.defect if record.label == 1 else "", f"score {scores[index]:.3g}"]
+        words += [f"rank {rank[index]} of {len(rank)}"]
+        words += ["routed to another task"] if task != evaluator.task.index else []
+        yield Case(tiles=_tiles(evaluator, index, values, scale), name=", ".join(filter(None, [*words, record.image.name])))
+
+
+def _scale(
+    evaluator: TaskEvaluator, patch_scores: torch.Tensor, task: int, training: Sequence[Features] | None,
+    known: dict[int, FalseAlarmScale],
+) -> FalseAlarmScale | _LinearScale:
+    """The scale of maps scored under a task, made once."""
+    if training is None:
+        return _LinearScale(float(patch_scores.median()), float(patch_scores.max()))
+    if task not in known:
+        known[task] = FalseAlarmScale.of(evaluator, training[task], task)
+    return known[task]
+
+
+def _tiles(
+    evaluator: TaskEvaluator, index: int, values: np.ndarray, scale: FalseAlarmScale | _LinearScale
+) -> list[Tile]:
+    """The image as it is, the outline of its mask, and its map with the contour."""
+    size = evaluator.config.score.eval_size
+    image = load_image(evaluator.task.test[index].image, size, evaluator.config.data.resize)
+    mask = evaluator.mask(index)
+    heat = heat_colours(scale.brightness(values))
+    over = values > scale.threshold()
+    contour = over & ~binary_erosion(over)
+    tiles = [Tile(picture=_enlarged(image), label="image")]
+    if mask.any():
+        tiles.append(Tile(picture=outlined(_enlarged(image), _enlarged(mask)), label="mask"))
+    heat[contour] = (120, 220, 255)
+    return [*tiles, Tile(picture=_enlarged(heat), label="map")]
+
+
+def _enlarged(picture: np.ndarray) -> np.ndarray:
+    """A picture or a mask (S, S, …) at the size of a tile."""
+    way = Image.Resampling.NEAREST if picture.dtype == bool else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(picture).resize((TILE, TILE), way))
+
+
+def _chosen_images(scores: np.ndarray, labels: np.ndarray) -> Mapping[str, int]:
+    """Indices of the images shown, by what they are examples of; what a task has no images for is left out."""
+    defective = np.flatnonzero(labels == 1)
+    normal = np.flatnonzero(labels == 0)
+    order = defective[np.argsort(scores[defective])]
+    found = {}
+    if len(order):
+        found = {"best": int(order[-1]), "median": int(order[len(order) // 2]), "worst": int(order[0])}
+    if len(normal):
+        found["highest normal"] = int(normal[np.argmax(scores[normal])])
+    return found

@@ -1,0 +1,304 @@
+"""A plotly figure as an SVG picture without a browser: what a viewer shows that has no plotly.js.
+
+It draws what our figures hold (points, lines, bars, histograms, boxes, heat maps, straight lines across a panel)
+and nothing else; plotly.js stays the reference.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from html import escape, unescape
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
+
+__all__ = ["as_svg", "numbers"]
+
+_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 900, 110, 30, 60, 90
+_INK, _GRID, _BLUE = "#1b1f24", "#e6e8eb", "#0072B2"
+
+
+@dataclass
+class _Panel:
+    """One pair of axes: where it lies on the picture and what its ends are."""
+
+    box: tuple[float, float, float, float]  # left, top, width, height, pixels
+    axes: dict[str, go.Figure]
+    names: dict[str, list[str]] = field(default_factory=dict)
+    ends: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def place(self, letter: str, value: object) -> float:
+        """Pixels of a value or a name along an axis."""
+        low, high = self.ends[letter]
+        share = (self.number(letter, value) - low) / ((high - low) or 1)
+        left, top, width, height = self.box
+        return left + share * width if letter == "x" else top + (1 - share) * height
+
+    def number(self, letter: str, value: object) -> float:
+        """A value on the scale of its axis: the place of a name, the logarithm where the axis has one."""
+        if letter in self.names:
+            known = self.names[letter]
+            return float(known.index(str(value))) if str(value) in known else float("nan")
+        number = float("nan") if value is None else float(value)
+        if self.axes[letter].type == "log":
+            return math.log10(number) if number > 0 else float("nan")
+        return number
+
+
+def numbers(values: object) -> list[float]:
+    """The finite numbers of a trace's values, however they are nested."""
+    if values is None:
+        return []
+    flat = [item for row in values for item in (row if hasattr(row, "__iter__") and not isinstance(row, str) else [row])]
+    return [float(v) for v in flat if isinstance(v, (int, float, np.number)) and math.isfinite(v)]
+
+
+def as_svg(figure: go.Figure) -> str:
+    """The figure as an SVG picture 900 pixels wide, its labels as text."""
+    height = int(figure.layout.height or 420)
+    parts = [_text(12, 24, figure.layout.title.text or "", size=16)]
+    panels = {(xid, yid): _panel(figure, xid, yid, height) for xid, yid in _pairs(figure)}
+    for key, panel in panels.items():
+        own = [trace for trace in figure.data if _axes_of(trace) == key]
+        parts += _frame(panel)
+        for place, trace in enumerate(own):
+            drawer = _DRAWERS.get(trace.type)
+            parts += drawer(panel, trace, place, own) if drawer else []
+        parts += _lines_across(figure, panel, key)
+    parts += [_note(note, height) for note in figure.layout.annotations if note.xref == "paper" and note.yref == "paper"]
+    parts += _legend(figure, height)
+    shape = f'viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}"'
+    body = "".join(parts)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {shape} font-family="sans-serif" font-size="12">'
+        f'<rect width="100%" height="100%" fill="white"/>{body}</svg>'
+    )
+
+
+def _axes_of(trace: go.Figure) -> tuple[str, str]:
+    return (trace.xaxis or "x", trace.yaxis or "y")
+
+
+def _pairs(figure: go.Figure) -> list[tuple[str, str]]:
+    drawn = [trace for trace in figure.data if trace.type in _DRAWERS]
+    return list(dict.fromkeys(_axes_of(trace) for trace in drawn))
+
+
+def _panel(figure: go.Figure, xid: str, yid: str, height: int) -> _Panel:
+    axes = {"x": figure.layout[f"xaxis{xid[1:]}"], "y": figure.layout[f"yaxis{yid[1:]}"]}
+    own = [trace for trace in figure.data if _axes_of(trace) == (xid, yid)]
+    (left, right), (low, high) = ((axis.domain or (0, 1)) for axis in axes.values())
+    wide, tall = _WIDTH - _LEFT - _RIGHT, height - _TOP - _BOTTOM
+    panel = _Panel((_LEFT + left * wide, _TOP + (1 - high) * tall, (right - left) * wide, (high - low) * tall), axes)
+    for letter in "xy":
+        values = _along(own, letter)
+        if any(isinstance(value, str) for value in values):
+            panel.names[letter] = list(dict.fromkeys(str(value) for value in values))
+        panel.ends[letter] = _ends(panel, letter, values)
+    return panel
+
+
+def _along(traces: list, letter: str) -> list:
+    """All values of the traces along an axis, as they come."""
+    found = []
+    for trace in traces:
+        if trace.type == "histogram" and letter == "y":
+            found += [0, max(_counts(trace)[0], default=0)]
+        elif trace.type in ("box", "violin") and letter == "x":
+            found.append(str(trace.name))
+        else:
+            found += list(trace[letter] if trace[letter] is not None else [])
+            found += [0] if trace.type == "bar" and letter == "y" else []
+    return found
+
+
+def _ends(panel: _Panel, letter: str, values: list) -> tuple[float, float]:
+    axis = panel.axes[letter]
+    if axis.range and letter not in panel.names:
+        return float(axis.range[0]), float(axis.range[1])
+    known = [n for n in (panel.number(letter, value) for value in values) if math.isfinite(n)]
+    low, high = (min(known), max(known)) if known else (0.0, 1.0)
+    pad = 0.5 if letter in panel.names else 0.05 * (high - low) or 0.5
+    ends = (low - pad, high + pad)
+    return ends[::-1] if axis.autorange == "reversed" else ends
+
+
+def _frame(panel: _Panel) -> Iterator[str]:
+    """The panel's border, its grid, what stands along it, and the names of its axes."""
+    left, top, width, height = panel.box
+    yield f'<rect x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}" fill="none" stroke="#8b929a"/>'
+    for value, label in _ticks(panel, "x"):
+        yield _text(panel.place("x", value), top + height + 16, label, anchor="middle", size=11)
+    for value, label in _ticks(panel, "y"):
+        y = panel.place("y", value)
+        yield f'<path d="M{left:.1f} {y:.1f}h{width:.1f}" stroke="{_GRID}"/>'
+        yield _text(left - 6, y + 4, label, anchor="end", size=11)
+    yield _text(left + width / 2, top + height + 36, panel.axes["x"].title.text or "", anchor="middle")
+    yield _text(left, top - 8, panel.axes["y"].title.text or "", size=11)
+
+
+def _ticks(panel: _Panel, letter: str) -> list[tuple[object, str]]:
+    axis = panel.axes[letter]
+    if axis.tickvals is not None:
+        return list(zip(axis.tickvals, axis.ticktext or [f"{v:g}" for v in axis.tickvals], strict=False))
+    if letter in panel.names:
+        return [(name, name) for name in panel.names[letter]]
+    low, high = sorted(panel.ends[letter])
+    if axis.type == "log":
+        return [(10.0**d, f"{10.0**d:g}") for d in range(math.ceil(low), math.floor(high) + 1)]
+    step = 10.0 ** math.floor(math.log10((high - low) or 1))
+    step *= next(k for k in (0.1, 0.2, 0.5, 1, 2) if (high - low) / (k * step) <= 7)
+    return [(n * step, f"{n * step:g}") for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _scatter(panel: _Panel, trace: go.Figure, _place: int, _own: list) -> Iterator[str]:
+    points = [(panel.place("x", x), panel.place("y", y)) for x, y in zip(_values(trace.x), _values(trace.y), strict=False)]
+    colour, mode = _colour(trace), trace.mode or "lines+markers"
+    known = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
+    if "lines" in mode and known:
+        path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in known)
+        dash = ' stroke-dasharray="5 4"' if trace.line.dash not in (None, "solid") else ""
+        yield f'<path d="{path}" fill="none" stroke="{colour(0)}" stroke-width="2"{dash}/>'
+    if "markers" in mode:
+        for index, (x, y) in enumerate(points):
+            if math.isfinite(x) and math.isfinite(y):
+                yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour(index)}"/>'
+    for letter in "xy":
+        yield from _reach(panel, trace, letter)
+
+
+def _reach(panel: _Panel, trace: go.Figure, letter: str) -> Iterator[str]:
+    """Error bars."""
+    bars = trace[f"error_{letter}"]
+    if bars.array is None:
+        return
+    below = bars.array if bars.arrayminus is None else bars.arrayminus
+    for x, y, up, down in zip(_values(trace.x), _values(trace.y), bars.array, below, strict=False):
+        middle = {"x": x, "y": y}[letter]
+        if not all(isinstance(v, (int, float, np.number)) for v in (middle, up, down)):
+            continue
+        ends = [panel.place(letter, middle - down), panel.place(letter, middle + up)]
+        if letter == "x":
+            yield f'<path d="M{ends[0]:.1f} {panel.place("y", y):.1f}H{ends[1]:.1f}" stroke="{_INK}"/>'
+        else:
+            yield f'<path d="M{panel.place("x", x):.1f} {ends[0]:.1f}V{ends[1]:.1f}" stroke="{_INK}"/>'
+
+
+def _bar(panel: _Panel, trace: go.Figure, _place: int, own: list) -> Iterator[str]:
+    bars = [other for other in own if other.type == "bar"]
+    pitch = 0.8 * abs(panel.place("x", trace.x[0]) - panel.place("x", trace.x[-1])) / max(1, len(set(trace.x)) - 1)
+    wide = (pitch or 0.5 * panel.box[2]) / len(bars)
+    shift = (bars.index(trace) - len(bars) / 2) * wide
+    colour = _colour(trace)
+    for index, (x, y) in enumerate(zip(trace.x, _values(trace.y), strict=False)):
+        if y is not None and math.isfinite(y):
+            ends = sorted((panel.place("y", 0), panel.place("y", y)))
+            yield _rect(panel.place("x", x) + shift, ends[0], wide * 0.95, ends[1] - ends[0], colour(index))
+    yield from _reach(panel, trace, "y") if len(bars) == 1 else ()
+
+
+def _histogram(panel: _Panel, trace: go.Figure, _place: int, _own: list) -> Iterator[str]:
+    heights, edges = _counts(trace)
+    for count, start, end in zip(heights, edges[:-1], edges[1:], strict=True):
+        left, top = panel.place("x", start), panel.place("y", count)
+        yield _rect(left, top, panel.place("x", end) - left, panel.place("y", 0) - top, _colour(trace)(0), opacity=0.6)
+
+
+def _box(panel: _Panel, trace: go.Figure, _place: int, _own: list) -> Iterator[str]:
+    values = [panel.number("y", v) for v in numbers(trace.y)]
+    if not values or trace.name not in panel.names.get("x", []):
+        return
+    low, lower, middle, upper, high = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
+    back = (lambda v: 10.0**v) if panel.axes["y"].type == "log" else float
+    low, lower, middle, upper, high = (panel.place("y", back(v)) for v in (low, lower, middle, upper, high))
+    x, wide = panel.place("x", trace.name), 0.3 * panel.box[2] / max(1, len(panel.names["x"]))
+    yield f'<path d="M{x:.1f} {low:.1f}V{high:.1f}" stroke="{_INK}"/>'
+    yield _rect(x - wide, upper, 2 * wide, lower - upper, _colour(trace)(0))
+    yield f'<path d="M{x - wide:.1f} {middle:.1f}h{2 * wide:.1f}" stroke="white" stroke-width="2"/>'
+
+
+def _heatmap(panel: _Panel, trace: go.Figure, _place: int, _own: list) -> Iterator[str]:
+    rows = [[_finite(v) for v in row] for row in trace.z]
+    known = [v for row in rows for v in row if v is not None]
+    low, high = (min(known), max(known)) if known else (0, 1)
+    wide, tall = panel.box[2] / max(1, len(rows[0])), panel.box[3] / max(1, len(rows))
+    for r, row in enumerate(rows):
+        for c, value in enumerate(row):
+            if value is None:
+                continue
+            share = (value - low) / ((high - low) or 1)
+            x, y = panel.place("x", trace.x[c]), panel.place("y", trace.y[r])
+            yield _rect(x - wide / 2, y - tall / 2, wide, tall, sample_colorscale("Viridis", [share])[0])
+            shown = f"{value:.3g}" if trace.text is None else str(trace.text[r][c])
+            yield _text(x, y + 4, shown, anchor="middle", colour="black" if share > 0.6 else "white")
+
+
+def _lines_across(figure: go.Figure, panel: _Panel, key: tuple[str, str]) -> Iterator[str]:
+    """Straight lines over the whole panel, as `add_hline` and `add_vline` draw them."""
+    left, top, width, height = panel.box
+    for shape in figure.layout.shapes:
+        style = f'stroke="{shape.line.color or _INK}" stroke-dasharray="5 4"'
+        if (shape.yref or "") == key[1] and shape.y0 == shape.y1:
+            yield f'<path d="M{left:.1f} {panel.place("y", shape.y0):.1f}h{width:.1f}" {style}/>'
+        elif (shape.xref or "") == key[0] and shape.x0 == shape.x1:
+            yield f'<path d="M{panel.place("x", shape.x0):.1f} {top:.1f}v{height:.1f}" {style}/>'
+
+
+def _note(note: go.Figure, height: int) -> str:
+    x = _LEFT + note.x * (_WIDTH - _LEFT - _RIGHT)
+    return _text(x, _TOP + (1 - note.y) * (height - _TOP - _BOTTOM) - 22, note.text, anchor="middle")
+
+
+def _legend(figure: go.Figure, height: int) -> Iterator[str]:
+    shown = {trace.name: _colour(trace)(0) for trace in figure.data if trace.name and trace.showlegend is not False}
+    x = 12.0
+    for name, colour in shown.items() if len(shown) > 1 else ():
+        yield _rect(x, height - 20, 10, 10, colour) + _text(x + 14, height - 11, name, size=11)
+        x += 30 + 6.5 * len(unescape(name))
+
+
+def _counts(trace: go.Figure) -> tuple[list[float], list[float]]:
+    """A histogram's heights and edges."""
+    values = numbers(trace.x)
+    edges = 40
+    if trace.xbins.size:
+        edges = np.arange(trace.xbins.start, trace.xbins.end + trace.xbins.size, trace.xbins.size)
+    heights, ends = np.histogram(values, bins=edges) if values else (np.zeros(1), np.array([0.0, 1.0]))
+    return heights.tolist(), ends.tolist()
+
+
+def _colour(trace: go.Figure) -> Callable[[int], str]:
+    """The colour of a trace's n-th mark."""
+    line = trace.line.color if "line" in trace else None
+    chosen = (trace.marker.color if "marker" in trace else None) or line or _BLUE
+    return lambda n: escape(str(chosen if isinstance(chosen, str) else chosen[n % len(chosen)]), quote=True)
+
+
+def _finite(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float, np.number)) and math.isfinite(value) else None
+
+
+def _values(values: object) -> list:
+    return [] if values is None else list(values)
+
+
+def _rect(x: float, y: float, width: float, height: float, colour: str, opacity: float = 1.0) -> str:
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{max(height, 0):.1f}" fill="{colour}" '
+        f'opacity="{opacity}"/>'
+    )
+
+
+def _text(x: float, y: float, text: str, anchor: str = "start", size: int = 12, colour: str = _INK) -> str:
+    if not text or not math.isfinite(x) or not math.isfinite(y):
+        return ""
+    plain = escape(unescape(str(text).replace("<br>", " ")), quote=True)
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="{colour}">{plain}</text>'
+
+
+_DRAWERS: Mapping[str, Callable[[_Panel, go.Figure, int, list], Iterator[str]]] = {
+    "scatter": _scatter, "bar": _bar, "histogram": _histogram, "box": _box, "violin": _box, "heatmap": _heatmap,
+}

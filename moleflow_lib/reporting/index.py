@@ -1,0 +1,97 @@
+"""The first page of a run: whether it went well, one sentence of answer a notebook, its numbers, and the rest folded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from moleflow_lib.artifacts import read_json, write_bytes
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.reporting.escaping import html_text, sentence_html
+from moleflow_lib.reporting.notebook import provenance_table
+from moleflow_lib.reporting.report import TEMPLATES, page_css
+from moleflow_lib.runtime import resolve_device
+
+__all__ = ["Entry", "write_index"]
+
+
+@dataclass(kw_only=True)
+class Entry:
+    """One notebook of a run, as the index shows it."""
+
+    source: Path
+    title: str
+    question: str
+    state: str = "waiting"  # waiting, running, done, failed
+    seconds: float = 0.0
+    error: str = ""
+    summary: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The notebook's name without suffix."""
+        return self.source.stem
+
+
+def write_index(out: Path, config: ExperimentConfig, tasks: Sequence[str], entries: Sequence[Entry]) -> None:
+    """Write `index.html` into a run's folder, as things stand.
+
+    Args:
+        out: the folder.
+        config: of the run.
+        tasks: their names, in order of arrival.
+        entries: one a notebook, in order.
+    """
+    failed = [entry.name for entry in entries if entry.state == "failed"]
+    finished = all(entry.state in ("done", "failed") for entry in entries)
+    own = {f"{entry.name}.html" for entry in entries}
+    page = _environment().get_template("run_index.html.j2").render(
+        config=config, tasks=tasks, failed=failed, entries=[_row(entry, out) for entry in entries],
+        state="failed" if failed else "done" if finished else "running", css=Markup(page_css()),
+        earlier=sorted(path.name for path in out.glob("[0-9][0-9]_*.html") if path.name not in own),
+        device=str(resolve_device(config.run.device)), provenance_html=Markup(provenance_table(config)._repr_html_()),
+    )
+    write_bytes(out / "index.html", page.encode(errors="backslashreplace"))
+
+
+def _environment() -> jinja2.Environment:
+    """Templates that escape whatever they are given, control characters included."""
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    return jinja2.Environment(loader=loader, autoescape=True, finalize=_finalized)
+
+
+def _finalized(value: object) -> object:
+    return value if isinstance(value, Markup) else Markup(html_text(value))
+
+
+def _row(entry: Entry, out: Path) -> dict[str, object]:
+    report = f"{entry.name}.html"
+    answer, *rest = [Markup(sentence_html(text)) for text in entry.summary] or [""]
+    return {
+        "title": entry.title, "question": entry.question, "state": entry.state, "error": entry.error,
+        "seconds": f"{entry.seconds:.0f}", "answer": answer, "rest": rest, "tiles": _tiles(out, entry),
+        "report": report if (out / report).is_file() else "",
+        "result": f"{entry.name}.result.json", "notebook": f"executed/{entry.name}.ipynb",
+    }
+
+
+def _tiles(out: Path, entry: Entry) -> list[dict[str, object]]:
+    """The headline numbers that a notebook's result file lists: label, value, interval, against."""
+    path = out / f"{entry.name}.result.json"
+    if entry.state != "done" or not path.is_file():
+        return []
+    tiles = read_json(path).get("tiles") or []
+    return [{key: _shown(tile.get(key)) for key in ("label", "value", "interval", "against")} for tile in tiles]
+
+
+def _shown(value: object) -> str:
+    """A number or an interval as readers expect it; text as it is."""
+    if isinstance(value, (list, tuple)):
+        return " … ".join(_shown(end) for end in value)
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return "" if value is None else str(value)

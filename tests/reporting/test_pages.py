@@ -1,0 +1,169 @@
+"""What a reader does with a page: follow its links, sort its tables, read it on a phone, on paper and at night."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from html import unescape
+from pathlib import Path
+
+import nbformat
+import plotly.graph_objects as go
+import pytest
+from nbformat import v4
+
+from moleflow_lib.cli import main
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.reporting.figures.style import captioned
+from moleflow_lib.reporting.index import Entry, write_index
+from moleflow_lib.reporting.report import render_report
+from moleflow_lib.reporting.tables import Table
+from tests.reporting.test_report import BROWSER, _code, _dom, _scripted
+
+COLUMNS = [f"column_{n}_of_a_wide_table" for n in range(18)]
+NOTE = "document.documentElement.dataset.seen = JSON.stringify(seen);"
+
+
+def _output(data: dict) -> nbformat.NotebookNode:
+    return v4.new_output("display_data", data=data)
+
+
+def _page(folder: Path, *cells: nbformat.NotebookNode, **options: object) -> str:
+    wide = Table([{"task": name, **{c: n / 7 for n, c in enumerate(COLUMNS)}} for name in ("nut", "grid")], "A wide table.")
+    scores = [("b", 2.0), ("a", 10.0), ("c", None), ("mean of all", 6.0)]
+    narrow = Table([{"task": name, "score": value, "note": "-"} for name, value in scores], "A narrow table.")
+    figure = captioned(go.Figure(go.Scatter(x=["nut", "grid"], y=[1, 2], name="s")), "Points", "Look.")
+    book = v4.new_notebook(cells=[
+        v4.new_markdown_cell("# T\n\nWords. [to the errors](#Errors)"), v4.new_markdown_cell("## Twice & more\n\nA."),
+        _code("w", _output({"text/html": wide._repr_html_()})), v4.new_markdown_cell("## Twice & more\n\n### `code` in a head"),
+        _code("n", _output({"text/html": narrow._repr_html_()}), _output(figure._bundle())), *cells,
+    ])
+    nbformat.write(book, folder / "t.ipynb")
+    render_report(folder / "t.ipynb", folder / "t.html", **options)
+    return (folder / "t.html").read_text()
+
+
+def _seen(html: str, folder: Path, script: str) -> object:
+    """What a script of ours, run in the page, leaves in `seen`."""
+    (folder / "scripted.html").write_text(_scripted(html, f"{{{script};{NOTE}}}"))
+    dom = _dom(folder / "scripted.html", folder)
+    return json.loads(unescape(re.search(r'data-seen="([^"]*)"', dom).group(1)))
+
+
+def test_every_link_inside_a_report_leads_somewhere(tmp_path: Path) -> None:
+    html = _page(tmp_path)
+    seen = _seen(html, tmp_path, """
+      const seen = [...document.querySelectorAll('a[href^="#"]')].map((link) => {
+        location.hash = ""; link.click();
+        return [link.textContent, document.querySelectorAll('#' + CSS.escape(decodeURIComponent(link.hash.slice(1)))).length,
+                document.querySelector(':target') !== null];
+      })""")
+    assert len(seen) >= 5 and [link for link in seen if link[1] != 1 or not link[2]] == []
+    heads = re.findall(r'<h2 id="([^"]+)"', html)
+    assert len(heads) == len(set(heads)) and heads[:2] == ["section-twice-more", "section-twice-more-2"]
+
+
+def test_tables_sort_by_keyboard_and_the_mean_stays_last(tmp_path: Path) -> None:
+    seen = _seen(_page(tmp_path), tmp_path, """
+      const table = [...document.querySelectorAll('table.sortable')].find((t) => t.textContent.includes('mean of all'));
+      const names = () => [...table.tBodies[0].rows].map((row) => row.cells[0].textContent);
+      const [task, score] = table.querySelectorAll('th button');
+      const seen = [];
+      const look = (button) => { button.focus(); button.click();
+        seen.push([document.activeElement === button, button.closest('th').getAttribute('aria-sort'), names()]); };
+      look(score); look(score); look(task); look(task);
+      seen.push([...table.querySelectorAll('[aria-sort]')].length)""")
+    assert seen[:2] == [[True, "descending", ["a", "b", "c", "mean of all"]], [True, "ascending", ["b", "a", "c", "mean of all"]]]
+    assert [row[2] for row in seen[2:4]] == [["c", "b", "a", "mean of all"], ["a", "b", "c", "mean of all"]] and seen[4] == 1
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_nothing_is_wider_than_the_page(width: int, tmp_path: Path) -> None:
+    html = _page(tmp_path, single_file=True)
+    script = """const frame = document.querySelector("iframe"); frame.onload = () => {
+      const page = frame.contentDocument, root = page.documentElement;
+      const inside = (e) => e.closest(".scroll") && getComputedStyle(e.closest(".scroll")).overflowX === "auto";
+      const out = [...page.querySelectorAll("main *")].filter((e) => e.getBoundingClientRect().right > root.clientWidth + 1)
+        .filter((e) => !inside(e) && !e.closest("svg")).map((e) => e.tagName + "." + e.className);
+      document.documentElement.dataset.seen = JSON.stringify([root.clientWidth, root.scrollWidth, out]); };"""
+    (tmp_path / "frame.html").write_text(
+        f"<iframe style='width:{width}px;height:900px;border:0'></iframe><script>{script}"
+        f"frame.srcdoc = {json.dumps(html).replace('</', chr(60) + chr(92) + '/')};</script>"
+    )
+    dom = _dom(tmp_path / "frame.html", tmp_path)
+    client, scroll, out = json.loads(unescape(re.search(r'data-seen="([^"]*)"', dom).group(1)))
+    assert width - 20 < client <= width and scroll <= client and out == []
+
+
+def test_on_paper_no_column_is_cut(tmp_path: Path) -> None:
+    """The widest table needs no more than the page that it is printed on: 277 mm of a sheet turned sideways."""
+    html = _page(tmp_path).replace("@media print", "@media all")
+    seen = _seen(html, tmp_path, """
+      document.querySelector('main').style.width = '1047px';
+      const seen = [...document.querySelectorAll('.scroll table')].map((t) => t.getBoundingClientRect().width)""")
+    assert len(seen) == 2 and max(seen) <= 1048
+    if BROWSER:
+        target = tmp_path / "t.pdf"
+        subprocess.run([BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+                        f"--user-data-dir={tmp_path / 'p'}", f"--print-to-pdf={target}", (tmp_path / "t.html").as_uri()],
+                       check=True, capture_output=True, timeout=120)
+        boxes = {tuple(map(float, box)) for box in re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", target.read_bytes())}
+        assert any(wide > high for wide, high in boxes), "the wide table's page is turned"
+
+
+def test_pages_have_a_look_for_the_night_and_for_paper(tmp_path: Path) -> None:
+    html = _page(tmp_path)
+    seen = _seen(html.replace("(prefers-color-scheme: dark)", "all"), tmp_path, """
+      const seen = [getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color,
+        getComputedStyle(document.querySelector('.main-svg')).background]""")
+    assert seen[0] == "rgb(20, 24, 29)" and seen[1] != seen[0] and "20, 24, 29" in seen[2]
+    assert "@media print" in html
+
+
+def test_what_a_figure_shows_is_told_and_drawn_without_plotly(tmp_path: Path) -> None:
+    html = _page(tmp_path)
+    labels = [unescape(label) for label in re.findall(r'aria-label="([^"]*)"[^>]*role="img"|role="img"[^>]*aria-label="([^"]*)"', html)[0]]
+    assert any("Points" in label and "Series: s" in label and "1 to 2" in label for label in labels)
+    assert "data:image/svg+xml;base64," in html
+
+
+def test_a_failed_report_opens_with_the_failure_and_not_with_papermills_banner(tmp_path: Path) -> None:
+    tagged = {"tags": ["papermill-error-cell-tag"]}
+    banners = [v4.new_markdown_cell("<span>An Exception was encountered</span>", metadata=tagged) for _ in range(2)]
+    error = v4.new_output("error", ename="ValueError", evalue="bad", traceback=["ValueError: bad <x>"])
+    book = v4.new_notebook(cells=[
+        banners[0], v4.new_markdown_cell("# T"), v4.new_markdown_cell("## S"), banners[1],
+        _code("f()", error), _code("s()", tags=("summary",)),
+    ])
+    nbformat.write(book, tmp_path / "f.ipynb")
+    render_report(tmp_path / "f.ipynb", tmp_path / "f.html")
+    html = (tmp_path / "f.html").read_text()
+    assert "An Exception was encountered" not in html and "<title>T</title>" in html
+    body = html[html.index("<main>") :]
+    assert body.index("This run FAILED") < body.index("ValueError: bad &lt;x&gt;") < body.index("<h1")
+    assert '<section class="summary"' not in html and "No summary" in html
+
+
+def test_the_report_command_renders_what_a_researcher_ran(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    _page(tmp_path)
+    assert main(["report", str(tmp_path / "t.ipynb"), "--into", str(tmp_path / "sub" / "x.html"), "--single-file"]) == 0
+    assert "plotly.js v" in (tmp_path / "sub" / "x.html").read_text() and not (tmp_path / "sub" / "plotly.min.js").exists()
+    assert capsys.readouterr().out.strip().endswith("x.html")
+    (tmp_path / "t.html").unlink()
+    assert main(["report", str(tmp_path / "t.ipynb")]) == 0 and (tmp_path / "t.html").is_file()
+    assert main(["report", str(tmp_path / "missing.ipynb")]) == 2
+    assert "no file" in capsys.readouterr().err
+
+
+def test_the_index_says_the_verdict_first_and_folds_the_rest(tmp_path: Path) -> None:
+    config = ExperimentConfig.from_params({"preset": "demo", "out_dir": str(tmp_path), "device": "cpu"})
+    tiles = [{"label": "image AUROC", "value": 0.8604, "interval": [0.797, 0.905], "against": "memory bank 0.897"}]
+    (tmp_path / "01_a.result.json").write_text(json.dumps({"tiles": tiles}))
+    entries = [Entry(source=Path("01_a.ipynb"), title="A", question="Why?", state="done", summary=["It detects.", "More `x`."]),
+               Entry(source=Path("02_b.ipynb"), title="B", question="How?")]
+    write_index(tmp_path, config, ["nut", "grid"], entries)
+    html = (tmp_path / "index.html").read_text()
+    places = [html.index(text) for text in ("not finished", "nut → grid", "It detects.", "0.860", "0.797 … 0.905",
+                                            "memory bank 0.897", "<details>", "More <code>x</code>.", "Provenance")]
+    assert places == sorted(places) and "script" not in re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL).replace("nonce", "")
