@@ -37,7 +37,7 @@ class TaskCalibration:
 
     Attributes:
         image_means: (N, D) float32 mean patch feature of each, what the router sees.
-        scores: (P,) float32 ascending, their image scores.
+        scores: (N,) float32 ascending, their image scores.
         map_range: (2,) float32, median and maximum over their pixel maps: a colour scale that no test image
             moves.
         folds: of how many parts each was left out in turn while everything was learned anew, see
@@ -170,12 +170,6 @@ def kept_calibration(
 
 def _map_range(scorer: TaskScorer, train: Features) -> torch.Tensor:
     """(2,) median and maximum over the pixel maps of the calibration subset."""
-    bank = scorer.task.bank
-    chosen = [
-        image
-        for image in calibration_subset(len(train.patches))
-        if bank is None or (bank.owner != image).any()
-    ]
-    patch_scores = scorer.training_patch_scores(train.patches, chosen)
+    patch_scores = scorer.training_patch_scores(train.patches, calibration_subset(len(train.patches)))
     maps = pixel_maps(patch_scores, scorer.options.eval_size, scorer.options.smoothing_sigma)
     return torch.stack([maps.median(), maps.max()])

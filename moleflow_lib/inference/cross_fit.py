@@ -73,20 +73,15 @@ def cross_fitted_scores(
 
 
 def seen_scores(scorer: TaskScorer, patches: torch.Tensor) -> torch.Tensor:
-    """Image scores (P,) of a task's own training images (N, H, W, D), without what they left behind.
-
-    Where all stored patches are of one image, it is left out.
-    """
-    bank = scorer.task.bank
-    images = [image for image in range(len(patches)) if bank is None or (bank.owner != image).any()]
-    chunks = [images[start : start + _IMAGES] for start in range(0, len(images), _IMAGES)]
-    return torch.cat([scorer.training_image_scores(patches, chunk) for chunk in chunks])
+    """Image scores (N,) of a task's own training images (N, H, W, D), without what they left behind."""
+    chunks = torch.arange(len(patches)).split(_IMAGES)
+    return torch.cat([scorer.training_image_scores(patches, chunk.tolist()) for chunk in chunks])
 
 
 def _standard_scores(scorer: TaskScorer, seen: torch.Tensor, held_out: torch.Tensor) -> torch.Tensor:
     """Scores of held-out images (M, H, W, D) in standard deviations of those of seen ones (N, H, W, D)."""
     mean, std = _spread(seen_scores(scorer, seen))
-    scores = scorer.image_scores(scorer.patch_scores(held_out), held_out.float().mean(dim=(1, 2)))
+    _, scores = scorer.scores(held_out, held_out.float().mean(dim=(1, 2)))
     return (scores - mean) / std
 
 

@@ -20,6 +20,7 @@ from moleflow_lib.errors import ConfigError
 from moleflow_lib.inference import DECISIONS, LearnedDetector, ScoredImage
 from moleflow_lib.inference.folder import writing
 from moleflow_lib.inference.images import Images
+from moleflow_lib.reporting.escaping import visible
 from moleflow_lib.reporting.figures.style import composed, heat_overlay, png_bytes
 from moleflow_lib.reporting.report import TEMPLATES
 from moleflow_lib.reporting.tables import Table, number
@@ -39,8 +40,7 @@ def write_scores(
     task: str | None = None,
     false_alarm_rate: float = 0.01,
 ) -> Counter[str]:
-    """Score images and write `scores.csv`, `scores.json`, `scores.html` and one heat map an image into
-    `maps`.
+    """Score images and write `scores.csv`, `scores.json`, `scores.html`, and a heat map an image to `maps`.
 
     A heat map is the image beside itself under its map. Its colours run from the median of the chosen task's
     maps of normal training images to twice as far as their maximum, so a colour means the same on every image
@@ -72,7 +72,8 @@ def write_scores(
         if heat_map:
             with writing(out / heat_map):
                 write_bytes(out / heat_map, png_bytes(_picture(learned, image)))
-        rows.append({**image.row(), "heat_map": heat_map})
+        told = {"name": visible(image.name), "error": visible(image.error)}
+        rows.append({**image.row(), **told, "heat_map": heat_map})
     with writing(out):
         _write_tables(learned, rows, out, false_alarm_rate)
     return Counter("failed" if row["error"] else row["decision"] for row in rows)
