@@ -1,16 +1,17 @@
 """What a task's own normal training images say about new ones: acceptance limits, ranks and thresholds.
 
-No test image takes part. The scores are cross-fitted as far as closed forms go: an image's own stored patches
-are left out, and its distance is to a prototype made of others. The flow itself was trained on these images,
-so they score somewhat lower than new normal ones; `calibration_rows` says what a rate turned out to be on
-normal test images.
+No test image takes part. Unless folds are asked for, the scores are cross-fitted as far as closed forms go:
+an image's own stored patches are left out, and its distance is to a prototype made of others. The flow itself
+was trained on these images, so they score lower than new normal ones, and more new ones are flagged than the
+rate says. With folds (`cross_fit`) nothing that scores an image has seen it. `calibration_rows` says what a
+rate turned out to be on normal test images.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,15 +20,15 @@ from moleflow_lib.artifacts import kept_artifact
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.features.store import Features
+from moleflow_lib.inference.cross_fit import cross_fitted_scores, seen_scores
 from moleflow_lib.routing.held_out import held_out_distances
 from moleflow_lib.routing.open_set import acceptance_limits
 from moleflow_lib.scoring.aggregation import pixel_maps
+from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.scoring.memory_bank import calibration_subset
 from moleflow_lib.scoring.task_scorer import TaskScorer
 
 __all__ = ["Calibration", "TaskCalibration", "kept_calibration"]
-
-_IMAGES = 64  # scored at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,30 +37,35 @@ class TaskCalibration:
 
     Attributes:
         image_means: (N, D) float32 mean patch feature of each, what the router sees.
-        scores: (P,) float32 ascending, their cross-fitted image scores.
+        scores: (N,) float32 ascending, their image scores.
         map_range: (2,) float32, median and maximum over their pixel maps: a colour scale that no test image
             moves.
+        folds: of how many parts each was left out in turn while everything was learned anew, see
+            `cross_fitted_scores`; 0: the scores are by the flow that was trained on the images.
     """
 
     image_means: torch.Tensor
     scores: torch.Tensor
     map_range: torch.Tensor
+    folds: int = 0
 
     @classmethod
     def measured(cls, scorer: TaskScorer, train: Features) -> TaskCalibration:
         """Take it from the features of a task's training images."""
-        usable = [image for image in range(len(train.patches)) if _leaves_others(scorer, image)]
-        chunks = [usable[start : start + _IMAGES] for start in range(0, len(usable), _IMAGES)]
-        scores = torch.cat([scorer.training_image_scores(train.patches, chunk) for chunk in chunks])
+        scores = seen_scores(scorer, train.patches)
         return cls(
-            image_means=train.image_means(),
-            scores=scores.sort().values,
-            map_range=_map_range(scorer, train, usable),
+            image_means=train.image_means(), scores=scores.sort().values, map_range=_map_range(scorer, train)
         )
 
     def state(self) -> dict[str, torch.Tensor]:
         """Tensors to store."""
-        return {"image_means": self.image_means, "scores": self.scores, "map_range": self.map_range}
+        tensors = {"image_means": self.image_means, "scores": self.scores, "map_range": self.map_range}
+        return {**tensors, "folds": torch.tensor(self.folds)}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, torch.Tensor]) -> TaskCalibration:
+        """The calibration that `state` was taken from."""
+        return cls(**{**state, "folds": int(state.get("folds", 0))})  # the first detectors had none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,34 +132,44 @@ class Calibration:
         return distance <= limit if math.isfinite(limit) else None
 
 
-def kept_calibration(scorer: TaskScorer, train: Features, store: Path) -> TaskCalibration:
+def kept_calibration(
+    detector: ContinualDetector,
+    task: int,
+    train: Features,
+    identity: Mapping[str, object],
+    store: Path,
+    folds: int = 0,
+) -> TaskCalibration:
     """A task's calibration, from disk if it was measured before.
 
     Args:
-        scorer: of the task.
+        detector: what knows the task.
+        task: which one.
         train: features of its training images.
-        store: folder that keeps `calibrations`.
+        identity: what decides the features (`FeatureStore.identity`).
+        store: folder that keeps `calibrations` and `folds`.
+        folds: 0, or into how many parts the images are divided so that each is scored by what never saw it.
 
     Raises:
         ArtifactError: what is stored is damaged.
+        ConfigError: there are too few images for the folds.
     """
 
     def make() -> tuple[Mapping[str, torch.Tensor], Mapping[str, object]]:
-        return TaskCalibration.measured(scorer, train).state(), {"kind": "calibration"}
+        own = TaskCalibration.measured(detector.scorer(task), train)
+        if folds:
+            scores = cross_fitted_scores(detector, task, train, identity, folds, store)
+            own = replace(own, scores=scores.sort().values, folds=folds)
+        return own.state(), {"kind": "calibration"}
 
-    made_from = [scorer.task.key, vars(scorer.options)]
-    tensors, _ = kept_artifact(store / "calibrations", scorer.task.name, made_from, make)
-    return TaskCalibration(**tensors)
+    kept = detector.tasks[task]
+    made_from = [kept.key, detector.config.group("score"), folds]
+    tensors, _ = kept_artifact(store / "calibrations", kept.name, made_from, make)
+    return TaskCalibration.from_state(tensors)
 
 
-def _leaves_others(scorer: TaskScorer, image: int) -> bool:
-    """Whether stored patches of other images are left when an image's own are left out."""
-    bank = scorer.task.bank
-    return bank is None or bool((bank.owner != image).any())
-
-
-def _map_range(scorer: TaskScorer, train: Features, usable: Sequence[int]) -> torch.Tensor:
-    chosen = [usable[position] for position in calibration_subset(len(usable))]
-    patch_scores = scorer.training_patch_scores(train.patches, chosen)
+def _map_range(scorer: TaskScorer, train: Features) -> torch.Tensor:
+    """(2,) median and maximum over the pixel maps of the calibration subset."""
+    patch_scores = scorer.training_patch_scores(train.patches, calibration_subset(len(train.patches)))
     maps = pixel_maps(patch_scores, scorer.options.eval_size, scorer.options.smoothing_sigma)
     return torch.stack([maps.median(), maps.max()])

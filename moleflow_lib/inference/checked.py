@@ -19,8 +19,9 @@ def calibration_rows(
     """False alarms on normal test images and defects caught, each image under the task that the router chose.
 
     An image counts as flagged where its score is above the threshold of that task, or where no task accepts
-    it. No test image has set a threshold; the rate that was asked for may be missed since the flow was
-    trained on the images that did, and since a task of n images can promise no rate below 1/(n + 1).
+    it. No test image has set a threshold; the rate that was asked for may be missed since without folds the
+    flow was trained on the images that did, and since a task of n images can promise no rate below
+    1/(n + 1).
 
     Args:
         evaluators: one a task.
@@ -28,7 +29,7 @@ def calibration_rows(
         false_alarm_rate: share of normal images that may be flagged by their score.
 
     Returns:
-        One row a task and one for all: `task`, `training images` (that set the threshold), `threshold`,
+        One row a task and one for all: `task`, `folds` and `training images` of its calibration, `threshold`,
         `asked` and `promised` rate; `normal` and `defective` test images; `false alarms` and `caught` with
         their 95 % Wilson intervals (`… low`, `… high`), None without images; `refused normal`, `refused
         defective`: those among them that no task accepts.
@@ -42,6 +43,7 @@ def calibration_rows(
         rows.append(
             {
                 "task": evaluator.task.name,
+                "folds": learned.calibration.tasks[index].folds,
                 "training images": len(learned.calibration.tasks[index].scores),
                 "threshold": learned.calibration.threshold(index, false_alarm_rate),
                 "asked": false_alarm_rate,

@@ -26,9 +26,9 @@ def learn_further(
 ) -> LearnedDetector:
     """Learn further tasks on top of those a detector knows; no test image is needed.
 
-    What the earlier tasks keep stays as it is, so their scores stay the same to the bit. The router takes the
-    new prototypes in, and the limits of all tasks are measured anew: under the `tied` covariance they depend
-    on all tasks.
+    They are calibrated with as many folds as the earlier ones. What the earlier tasks keep stays as it is, so
+    their scores stay the same to the bit. The router takes the new prototypes in, and the limits of all tasks
+    are measured anew: under the `tied` covariance they depend on all tasks.
 
     Args:
         learned: what is known; it stays as it was.
@@ -98,11 +98,13 @@ def _learned(known: LearnedDetector, tasks: Sequence[Task], folder: Path) -> Lea
     store = FeatureStore(folder / "features", known.extractor, known.config.data.resize)
     trainer = MoLEContinualTrainer(known.detector, store.identity, folder / "tasks")
     calibrations = list(known.calibration.tasks)
+    folds = max(calibration.folds for calibration in calibrations)
     for task in tasks:
         train = store.features(task.train, f"{task.name}-train")
         trainer.learn(task.name, train)
-        scorer = trainer.detector.scorer(len(calibrations))
-        calibrations.append(kept_calibration(scorer, train, folder))
+        position = len(calibrations)
+        own = kept_calibration(trainer.detector, position, train, store.identity, folder, folds)
+        calibrations.append(own)
     found = trainer.detector
     config = known.config.with_(classes=tuple(task.name for task in found.tasks))
     detector = ContinualDetector(found.flow, config, found.tasks, found.reference)

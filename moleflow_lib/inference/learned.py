@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -216,20 +215,26 @@ class LearnedDetector:
         return ScoredImage(name=image.name, **verdict, map=own, pixels=image.pixels)
 
 
-def learned_detector(experiment: Experiment) -> LearnedDetector:
+def learned_detector(experiment: Experiment, calibration_folds: int = 0) -> LearnedDetector:
     """The detector of an experiment, all tasks learned, with its calibration.
 
     Args:
         experiment: what is measured on its training images is kept in its store.
+        calibration_folds: 0: thresholds from images that the flow has seen, at no cost and too low; 2 or
+            more: from images that nothing has seen, at the cost of as many further trainings, see
+            `cross_fit`.
+
+    Raises:
+        ConfigError: a task has too few images for the folds.
     """
     experiment.learn()
     detector = experiment.detector
-    tasks = [
-        kept_calibration(
-            detector.scorer(task.index), experiment.features(task, "train"), Path(experiment.folder)
-        )
-        for task in experiment.tasks
-    ]
+    identity = experiment.store.identity
+    tasks = []
+    for task in experiment.tasks:
+        train = experiment.features(task, "train")
+        own = kept_calibration(detector, task.index, train, identity, experiment.folder, calibration_folds)
+        tasks.append(own)
     return LearnedDetector(detector, experiment.store.extractor, Calibration.of(tasks, experiment.config))
 
 

@@ -47,12 +47,15 @@ _STORED = (
 )  # `run` names paths and changes no number
 
 
-def save_detector(learned: Experiment | LearnedDetector, folder: str | Path = "") -> Path:
+def save_detector(
+    learned: Experiment | LearnedDetector, folder: str | Path = "", calibration_folds: int = 0
+) -> Path:
     """Write a learned detector as one folder that can be moved; saving again adds files for new tasks only.
 
     Args:
         learned: an experiment, whose tasks are learned if they are not yet, or a detector.
         folder: where to; empty: `detector` in the experiment's `out_dir`.
+        calibration_folds: of an experiment's calibration, see `learned_detector`.
 
     Returns:
         The folder.
@@ -67,7 +70,8 @@ def save_detector(learned: Experiment | LearnedDetector, folder: str | Path = ""
             "e.g. save_detector(detector, 'runs/mine')"
         )
     target = Path(folder or Path(learned.config.run.out_dir) / DETECTOR)
-    detector = learned_detector(learned) if isinstance(learned, Experiment) else learned
+    given = isinstance(learned, LearnedDetector)
+    detector = learned if given else learned_detector(learned, calibration_folds)
     if not detector.tasks:
         raise ConfigError("this detector knows no task yet; learn one before saving it")
     base = write_tensors(target, "base", base_tensors(detector.detector))
@@ -113,6 +117,7 @@ def _task_entries(detector: LearnedDetector, target: Path) -> list[dict[str, obj
                 "limit": limit if math.isfinite(limit) else None,
                 "calibration_images": len(calibration.scores),
                 "smallest_false_alarm_rate": smallest,
+                "calibration_folds": calibration.folds,
             }
         )
     return entries

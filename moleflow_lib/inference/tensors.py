@@ -102,7 +102,7 @@ def task_from_tensors(
         patch_scale=here.get("scale/patch"),
         image_scale=ImageScale(**image_scale) if image_scale else None,
     )
-    return task, TaskCalibration(**_group(tensors, "calibration"))
+    return task, TaskCalibration.from_state(_group(tensors, "calibration"))
 
 
 def _joined(groups: Mapping[str, Tensors]) -> dict[str, torch.Tensor]:

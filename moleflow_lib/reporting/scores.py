@@ -20,6 +20,7 @@ from moleflow_lib.errors import ConfigError
 from moleflow_lib.inference import DECISIONS, LearnedDetector, ScoredImage
 from moleflow_lib.inference.folder import writing
 from moleflow_lib.inference.images import Images
+from moleflow_lib.reporting.escaping import visible
 from moleflow_lib.reporting.figures.style import composed, heat_overlay, png_bytes
 from moleflow_lib.reporting.report import TEMPLATES
 from moleflow_lib.reporting.tables import Table, number
@@ -39,8 +40,7 @@ def write_scores(
     task: str | None = None,
     false_alarm_rate: float = 0.01,
 ) -> Counter[str]:
-    """Score images and write `scores.csv`, `scores.json`, `scores.html` and one heat map an image into
-    `maps`.
+    """Score images and write `scores.csv`, `scores.json`, `scores.html`, and a heat map an image to `maps`.
 
     A heat map is the image beside itself under its map. Its colours run from the median of the chosen task's
     maps of normal training images to twice as far as their maximum, so a colour means the same on every image
@@ -72,7 +72,8 @@ def write_scores(
         if heat_map:
             with writing(out / heat_map):
                 write_bytes(out / heat_map, png_bytes(_picture(learned, image)))
-        rows.append({**image.row(), "heat_map": heat_map})
+        told = {"name": visible(image.name), "error": visible(image.error)}
+        rows.append({**image.row(), **told, "heat_map": heat_map})
     with writing(out):
         _write_tables(learned, rows, out, false_alarm_rate)
     return Counter("failed" if row["error"] else row["decision"] for row in rows)
@@ -94,32 +95,35 @@ def _write_tables(learned: LearnedDetector, rows: list[dict[str, object]], out: 
 
 
 def _page(learned: LearnedDetector, rows: Sequence[dict[str, object]], out: Path, rate: float) -> str:
-    """The gallery, most suspicious images first: by the rate at which each would be flagged, which tasks share."""
+    """The gallery, most suspicious first: by the rate at which each image would be flagged."""
     good = sorted((row for row in rows if not row["error"]), key=_suspicion)
     shown = [
         _shown(row, _thumbnail(out / row["heat_map"]) if place < _PICTURES else "")
         for place, row in enumerate(good[:_ROWS])
     ]
-    script = (TEMPLATES / "scores.js").read_text()
-    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
-    counts = Counter(row["decision"] for row in good)
-    return environment.get_template("scores.html.j2").render(
+    return _rendered(
         rows=shown,
         errors=[row for row in rows if row["error"]],
         tasks=learned.tasks,
         decisions=DECISIONS,
-        counts=counts,
+        counts=Counter(row["decision"] for row in good),
         total=len(rows),
         rate=number(100 * rate, 1),
         limits=_limits(learned, rate),
         unit=learned.config.score.image_unit,
         pictures=min(_PICTURES, len(shown)),
-        css=Markup((TEMPLATES / "style.css").read_text()),
-        script=Markup(script),
-        script_sha256=allowed,
         hidden=len(good) - len(shown),
     )
+
+
+def _rendered(**facts: object) -> str:
+    """The page's template filled in, its one script allowed by hash."""
+    script = (TEMPLATES / "scores.js").read_text()
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
+    css = Markup((TEMPLATES / "style.css").read_text())
+    template = environment.get_template("scores.html.j2")
+    return template.render(css=css, script=Markup(script), script_sha256=allowed, **facts)
 
 
 def _limits(learned: LearnedDetector, rate: float) -> list[dict[str, object]]:
@@ -130,6 +134,7 @@ def _limits(learned: LearnedDetector, rate: float) -> list[dict[str, object]]:
             "task": name,
             "threshold": number(threshold),
             "images": len(calibration.tasks[index].scores),
+            "folds": calibration.tasks[index].folds,
             "promised": number(100 * max(rate, calibration.smallest_rate(index)), 1),
         }
         for index, (name, threshold) in enumerate(learned.thresholds(rate).items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -126,6 +127,15 @@ def _seen(page: Path, profile: Path) -> str:
         timeout=120,
         check=True,
     ).stdout
+
+
+def test_a_name_that_no_text_can_hold_is_written_out(saved: Path, photos: Path, tmp_path: Path) -> None:
+    odd = os.fsdecode(b"\xff\x1b[31m.png")
+    shutil.copy(photos / "nut1.png", tmp_path / odd)
+    assert _score(saved, tmp_path / "out", tmp_path / odd) == 0
+    told = json.loads((tmp_path / "out" / "scores.json").read_text())["images"][0]["name"]
+    assert "\\x1b[31m" in told and told.isprintable()
+    assert told in (tmp_path / "out" / "scores.html").read_text()
 
 
 def test_bad_images_are_listed_and_the_exit_code_says_so(

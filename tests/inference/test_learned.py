@@ -49,7 +49,14 @@ def test_scores_and_maps_are_those_of_the_evaluators(
 def test_every_part_of_a_score_is_the_evaluators(
     tiny_config: Callable[..., ExperimentConfig], tmp_path: Path
 ) -> None:
-    options = {"whitening": "full", "score_parts": "flow,gaussian,memory", "image_parts": "memory", "memory_size": 64, "compress_scores": True, "prototype_weight": 0.3}
+    options = {
+        "whitening": "full",
+        "score_parts": "flow,gaussian,memory",
+        "image_parts": "memory",
+        "memory_size": 64,
+        "compress_scores": True,
+        "prototype_weight": 0.3,
+    }
     config = tiny_config(
         classes=("leather", "nut"), router_covariance="tied", block_norm=True, epochs=1, **options
     )

@@ -52,7 +52,13 @@ def test_every_field_of_a_task_is_stored(
     tiny_config: Callable[..., ExperimentConfig], tmp_path: Path
 ) -> None:
     config = tiny_config(
-        classes=("leather", "nut"), whitening="full", score_parts="flow,gaussian,memory", memory_size=32, prototype_weight=0.3, compress_scores=True, epochs=1
+        classes=("leather", "nut"),
+        whitening="full",
+        score_parts="flow,gaussian,memory",
+        memory_size=32,
+        prototype_weight=0.3,
+        compress_scores=True,
+        epochs=1,
     )
     experiment = Experiment(config)
     loaded = load_detector(save_detector(experiment, tmp_path / "saved"), "cpu").detector

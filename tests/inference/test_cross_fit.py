@@ -1,0 +1,83 @@
+"""With folds no image is scored by what saw it, and the promise is kept where seen images break it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.errors import ConfigError
+from moleflow_lib.experiment import Experiment
+from moleflow_lib.inference import (
+    LearnedDetector,
+    TaskCalibration,
+    cross_fit,
+    learn_further,
+    learned_detector,
+    load_detector,
+    save_detector,
+)
+from moleflow_lib.training.trainer import MoLEContinualTrainer
+
+Configs = Callable[..., ExperimentConfig]
+
+
+def test_held_out_images_look_stranger_than_seen_ones(tiny_config: Configs) -> None:
+    experiment = Experiment(tiny_config(classes=("leather", "nut"), epochs=60, lr=3e-3))
+    seen = learned_detector(experiment).calibration
+    held_out = learned_detector(experiment, calibration_folds=6).calibration
+    for ours, theirs in zip(held_out.tasks, seen.tasks, strict=True):
+        assert (ours.folds, theirs.folds) == (6, 0) and len(ours.scores) == len(theirs.scores) == 6
+        assert ours.scores.mean() > theirs.scores.mean() and torch.equal(
+            ours.scores, ours.scores.sort().values
+        )
+    assert torch.equal(held_out.limits, seen.limits)
+
+
+def test_every_fold_is_learned_without_its_images(
+    tiny_config: Configs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = Experiment(tiny_config(classes=("nut",)))
+    experiment.learn()
+    images = [record.image for record in experiment.tasks[0].train]
+    lessons = []
+
+    class Watched(MoLEContinualTrainer):
+        def learn(self, name: str, train: object) -> object:
+            lessons.append([record.image for record in train.records])
+            assert self.detector.config.train.steps == experiment.trainer.histories[0].steps
+            return super().learn(name, train)
+
+    monkeypatch.setattr(cross_fit, "MoLEContinualTrainer", Watched)
+    learned_detector(experiment, calibration_folds=6)
+    assert len(lessons) == 6 and all(len(lesson) == 5 for lesson in lessons)
+    left_out = [image for lesson in lessons for image in images if image not in lesson]
+    assert sorted(left_out) == sorted(images), "each image is held out once"
+    learned_detector(experiment, calibration_folds=6)
+    assert len(lessons) == 6, "the second time nothing is learned"
+
+
+def test_folds_are_kept_and_used_for_a_further_task(
+    tiny_config: Configs, tiny_data: Path, tmp_path: Path
+) -> None:
+    config = tiny_config(classes=("leather",), epochs=1)
+    loaded = load_detector(save_detector(Experiment(config), tmp_path / "saved", calibration_folds=6), "cpu")
+    assert loaded.calibration.tasks[0].folds == 6
+    grown = learn_further(loaded, tiny_data, ["nut"])
+    assert [task.folds for task in grown.calibration.tasks] == [6, 6]
+
+
+@pytest.mark.parametrize("folds", [1, 2])
+def test_too_few_images_for_the_folds_are_refused(folds: int, tiny_config: Configs) -> None:
+    experiment = Experiment(tiny_config(classes=("nut",), epochs=1))
+    with pytest.raises(ConfigError, match=f"got {folds} folds of the 6 images of nut"):
+        learned_detector(experiment, calibration_folds=folds)
+
+
+def test_a_calibration_from_before_there_were_folds_is_read(loaded: LearnedDetector) -> None:
+    state = loaded.calibration.tasks[0].state()
+    state.pop("folds")
+    assert TaskCalibration.from_state(state).folds == 0
