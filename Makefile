@@ -33,7 +33,7 @@ lint: $(READY)  ## style, types, notebooks without outputs, generated pages up t
 docs: $(READY)  ## generated pages, then the documentation as a site in site/
 	$(BIN)/python docs/generate.py
 	$(BIN)/python -m pip install --quiet -e '.[docs]'
-	$(BIN)/python -m mkdocs build --strict
+	$(BIN)/python -m mkdocs build
 
 lab: $(READY)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=.

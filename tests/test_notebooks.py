@@ -12,6 +12,7 @@ from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.reporting.runner import NOTEBOOKS, available_notebooks
 
 BOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
+QUICKSTART = "00_quickstart"  # shows its training loop in the open; nothing in it needs a widget
 pytestmark = pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
 
 
@@ -41,7 +42,7 @@ def test_the_skeleton(path: Path) -> None:
     assert first.source.startswith("# ") and all(f"**{word}.**" in first.source for word in ("Question", "In", "Out"))
     for tag in ("parameters", "summary", "provenance"):
         assert len(_tagged(path, tag)) == 1, tag
-    assert _tagged(path, "interactive")
+    assert _tagged(path, "interactive") or path.stem == QUICKSTART
     assert f'"{path.stem}"' in "".join(cell.source for cell in _cells(path)), "the result file carries the notebook's name"
 
 
@@ -54,7 +55,8 @@ def test_parameters_are_literals_that_the_config_knows(path: Path) -> None:
 def test_nothing_but_narrative_and_calls(path: Path) -> None:
     for cell in _cells(path):
         for node in ast.walk(ast.parse(cell.source)):
-            assert not isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.For, ast.While)), cell.source
+            assert not isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.While)), cell.source
+            assert path.stem == QUICKSTART or not isinstance(node, ast.For), cell.source
         assert not any(line.startswith(("!", "%")) for line in cell.source.splitlines())
         assert not any(f'"{start}' in cell.source for start in ("/", "~", "C:")), "no absolute paths"
 

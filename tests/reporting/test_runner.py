@@ -37,7 +37,7 @@ def params(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 @pytest.fixture(scope="module")
 def run(params: dict[str, object]) -> Path:
-    """All five notebooks once; the folder they left."""
+    """All notebooks once; the folder they left."""
     assert run_notebooks(_plain(params), available_notebooks()) == 0
     return Path(str(params["out_dir"]))
 
@@ -58,6 +58,13 @@ def test_every_notebook_leaves_report_result_and_executed_copy(run: Path) -> Non
         assert result["schema"] == 1 and result["summary_text"] and result["config"]["preset"] == "demo"
         assert result["provenance"]["torch"] and result["provenance"]["device"] == "cpu"
     assert "All notebooks of this run finished" in (run / "index.html").read_text()
+
+
+def test_documented_keys_of_00(run: Path) -> None:
+    result = _result(run, "00_quickstart")
+    assert (result["task"], result["second_task"]) == ("leather", "board")
+    assert result["unchanged"] is True and len(result["loss"]) == 2 and len(result["routed_right"]) == 2
+    assert set(result["library"]) == set(METRICS)
 
 
 def test_documented_keys_of_01(run: Path) -> None:
