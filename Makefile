@@ -36,7 +36,7 @@ docs: $(READY)  ## generated pages, then the documentation as a site in site/
 	$(BIN)/python -m mkdocs build
 
 lab: $(READY)  ## open JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir=.
+	$(BIN)/jupyter lab --notebook-dir=. notebooks/00_quickstart.ipynb
 
 bench: $(READY)  ## compare against literal references, as ratios
 	$(BIN)/python -m benchmarks
