@@ -221,6 +221,7 @@ def test_without_an_invertible_adapter_there_is_no_adapter_alone(learned: Experi
 
 def test_nothing_of_a_baseline_lands_outside_the_store(compared: Comparison, learned: Experiment) -> None:
     folders = {path.relative_to(learned.folder).parts[0] for path in Path(learned.folder).rglob("*.safetensors")}
+    folders -= {"calibrations"}  # of the detector's thresholds: tests that share this store may have asked for them
     assert {"memory_bank", "gaussian", "padim", "fine_tune", "tasks", "features"} == folders
 
 
