@@ -24,6 +24,7 @@ __all__ = [
     "ImageFault",
     "grey_values",
     "image_size",
+    "opaque_rgb",
     "read_header",
     "read_image",
     "read_mask",
@@ -45,7 +46,20 @@ def read_image(path: Path) -> Image.Image:
             values would be clipped), transparent (its hidden colours would show), or in colours of
             ink or Lab (viewers do not agree on them).
     """
-    image, header = _decoded(path, mask=False)
+    image, _ = _decoded(path, mask=False)
+    return opaque_rgb(image, path)
+
+
+def opaque_rgb(image: Image.Image, path: Path) -> Image.Image:
+    """A decoded image as RGB.
+
+    Args:
+        image: upright, 8 bits a channel.
+        path: its file or its name, for the message.
+
+    Raises:
+        ImageFault: transparent pixels, or colours that Pillow cannot turn into RGB.
+    """
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema()[0] < 255:
@@ -53,7 +67,7 @@ def read_image(path: Path) -> Image.Image:
     try:
         return image.convert("RGB")
     except ValueError as error:
-        raise _no_rgb(path, header) from error
+        raise _no_rgb(path, image.mode) from error
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -149,13 +163,13 @@ def _decoded(path: Path, *, mask: bool) -> tuple[Image.Image, Header]:
 def _refuse(path: Path, header: Header, *, mask: bool) -> None:
     header.require_single(path)
     if header.mode in ("LAB", "HSV") or (header.mode == "CMYK" and header.profile):
-        raise _no_rgb(path, header)
+        raise _no_rgb(path, header.mode)
     if not mask:
         header.require_8_bit(path)
 
 
-def _no_rgb(path: Path, header: Header) -> ImageFault:
-    what = f"has the colour mode {header.mode}, which viewers show in different ways"
+def _no_rgb(path: Path, mode: str) -> ImageFault:
+    what = f"has the colour mode {mode}, which viewers show in different ways"
     return ImageFault(path, "mode", what, "save it as 8-bit RGB")
 
 

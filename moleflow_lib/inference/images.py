@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 
 from moleflow_lib.datasets import IMAGE_SUFFIXES, load_image
 from moleflow_lib.datasets.geometry import fit_square
+from moleflow_lib.datasets.images import opaque_rgb
 from moleflow_lib.errors import DataError
 from moleflow_lib.runtime import progress
 
@@ -142,17 +143,19 @@ def _files(folder: Path) -> list[Path]:
 
 def _read(image: NamedImage, geometry: Geometry) -> ReadImage:
     try:
-        return ReadImage(name=image.name, pixels=_square(image.source, geometry))
+        return ReadImage(name=image.name, pixels=_square(image, geometry))
     except Exception as error:  # Pillow's plugins raise a dozen kinds; one bad image must not stop the rest
         return ReadImage(name=image.name, error=str(error) or type(error).__name__)
 
 
-def _square(source: ImageLike, geometry: Geometry) -> np.ndarray:
+def _square(image: NamedImage, geometry: Geometry) -> np.ndarray:
+    source = image.source
     if isinstance(source, Path):
         return load_image(source, geometry.size, geometry.resize, geometry.interpolation)
-    picture = _rgb(source if isinstance(source, Image.Image) else _picture(source))
+    picture = _upright(source if isinstance(source, Image.Image) else _picture(source))
     resampling = Image.Resampling[geometry.interpolation.upper()]
-    return np.asarray(fit_square(picture, geometry.size, geometry.resize, resampling))
+    opaque = opaque_rgb(picture, Path(image.name))
+    return np.asarray(fit_square(opaque, geometry.size, geometry.resize, resampling))
 
 
 def _picture(pixels: object) -> Image.Image:
@@ -167,15 +170,10 @@ def _picture(pixels: object) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels))
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
-    """A Pillow image as a file of it would be read: turned as its EXIF says, 8 bits, nothing transparent."""
+def _upright(picture: Image.Image) -> Image.Image:
+    """A Pillow image turned as its EXIF says."""
     if picture.mode[0] in "IF":
         raise DataError(
             f"has more than 8 bits a channel (mode {picture.mode}); convert it to 8 bits a channel"
         )
-    turned = ImageOps.exif_transpose(picture)
-    if turned.has_transparency_data:
-        turned = turned.convert("RGBA")
-        if turned.getchannel("A").getextrema()[0] < 255:
-            raise DataError("has transparent pixels, which have no colour; save it without transparency")
-    return turned.convert("RGB")
+    return ImageOps.exif_transpose(picture)

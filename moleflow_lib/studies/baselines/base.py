@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -10,9 +12,10 @@ import torch
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.evaluation.evaluator import Scorer
 from moleflow_lib.features.store import Features
+from moleflow_lib.runtime import resolve_device
 from moleflow_lib.scoring.aggregation import image_scores
 
-__all__ = ["Baseline", "Footprint", "PatchScoreMixin"]
+__all__ = ["Baseline", "Footprint", "PatchBaseline", "PatchScoreMixin"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,24 @@ class PatchScoreMixin:
         """Patch scores (N, H, W), and image scores (N,) made of the highest of them, the unit kept."""
         of_patches = self.patch_scores(patches, task)
         return of_patches, image_scores(of_patches, self.config.score.top_k)
+
+
+class PatchBaseline(PatchScoreMixin):
+    """A method that scores patches by what it keeps of each task.
+
+    Args:
+        dim: feature width D.
+        config: of the run.
+        identity: what decides the features (`FeatureStore.identity`).
+        folder: where what it learned is kept.
+    """
+
+    def __init__(self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path) -> None:
+        self.dim = dim
+        self.config = config
+        self.identity = dict(identity)
+        self.folder = folder
+        self.device = resolve_device(config.run.device)
 
 
 class Baseline(Scorer, Protocol):

@@ -13,15 +13,14 @@ from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.features.store import Features
 from moleflow_lib.model.whitening import WhiteningAdapter
 from moleflow_lib.routing.moments import RunningMoments
-from moleflow_lib.runtime import resolve_device
-from moleflow_lib.studies.baselines.base import Footprint, PatchScoreMixin
+from moleflow_lib.studies.baselines.base import Footprint, PatchBaseline
 
 __all__ = ["FullGaussians"]
 
 _VERSION = 1  # raise it when the same inputs give another Gaussian
 
 
-class FullGaussians(PatchScoreMixin):
+class FullGaussians(PatchBaseline):
     """Mean and full covariance of a task's training patches, in closed form; a patch scores ½‖W(x − μ)‖².
 
     The same whitening as `whitening=full`, without anything trained behind it and without position.
@@ -34,11 +33,7 @@ class FullGaussians(PatchScoreMixin):
     """
 
     def __init__(self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path) -> None:
-        self.dim = dim
-        self.config = config
-        self.identity = dict(identity)
-        self.folder = folder
-        self.device = resolve_device(config.run.device)
+        super().__init__(dim, config, identity, folder)
         self.gaussians: list[WhiteningAdapter] = []
 
     def learn(self, name: str, train: Features) -> float:

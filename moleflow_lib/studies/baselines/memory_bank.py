@@ -12,16 +12,16 @@ import torch
 from moleflow_lib.artifacts import kept_artifact
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.features.store import Features
-from moleflow_lib.runtime import derive_seed, resolve_device
+from moleflow_lib.runtime import derive_seed
 from moleflow_lib.scoring.memory_bank import MemoryBank, build_memory_bank
-from moleflow_lib.studies.baselines.base import Footprint, PatchScoreMixin
+from moleflow_lib.studies.baselines.base import Footprint, PatchBaseline
 
 __all__ = ["MemoryBanks"]
 
 _VERSION = 2  # raise it when the same inputs give another bank
 
 
-class MemoryBanks(PatchScoreMixin):
+class MemoryBanks(PatchBaseline):
     """One bank of patches a task, chosen as a greedy coreset.
 
     Patches are taken as they are: PatchCore's mean over 3×3 neighbours is left out, because on a 14×14
@@ -35,11 +35,7 @@ class MemoryBanks(PatchScoreMixin):
     """
 
     def __init__(self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path) -> None:
-        self.dim = dim
-        self.config = config
-        self.identity = dict(identity)
-        self.folder = folder
-        self.device = resolve_device(config.run.device)
+        super().__init__(dim, config, identity, folder)
         self.banks: list[MemoryBank] = []
 
     def learn(self, name: str, train: Features) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -10,8 +11,8 @@ import torch
 from moleflow_lib.artifacts import kept_artifact
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.features.store import Features
-from moleflow_lib.runtime import derive_seed, resolve_device
-from moleflow_lib.studies.baselines.base import Footprint, PatchScoreMixin
+from moleflow_lib.runtime import derive_seed
+from moleflow_lib.studies.baselines.base import Footprint, PatchBaseline
 
 __all__ = ["PositionGaussians", "fit_gaussians"]
 
@@ -20,7 +21,7 @@ _CHANNELS = 100  # drawn at random from D, the paper's number for ResNet-18
 _RIDGE = 0.01  # the paper's
 
 
-class PositionGaussians(PatchScoreMixin):
+class PositionGaussians(PatchBaseline):
     """One Gaussian a task and position; a patch's score is its Mahalanobis distance.
 
     Args:
@@ -30,11 +31,8 @@ class PositionGaussians(PatchScoreMixin):
         folder: where Gaussians are kept.
     """
 
-    def __init__(self, dim: int, config: ExperimentConfig, identity: dict[str, object], folder: Path) -> None:
-        self.config = config
-        self.identity = identity
-        self.folder = folder
-        self.device = resolve_device(config.run.device)
+    def __init__(self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path) -> None:
+        super().__init__(dim, config, identity, folder)
         draw = torch.randperm(dim, generator=torch.Generator().manual_seed(derive_seed(config.train.seed, "padim")))
         self.channels = draw[:_CHANNELS].sort().values
         self.gaussians: list[dict[str, torch.Tensor]] = []  # mean (P, d) and packed factor (P, d(d+1)/2), float32
