@@ -25,6 +25,7 @@ test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest
 
 lint: $(READY)  ## style, types, notebooks without outputs, generated pages up to date
+	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb

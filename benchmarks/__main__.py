@@ -46,15 +46,23 @@ def main() -> None:
     """Run every comparison."""
     ours, literal = _flows()
     x = torch.randn(PATCHES, DIM)
-    _report(f"training step of the coupling flow, D={DIM}, {PATCHES} patches", lambda: _step(ours, x), lambda: _step(literal, x))
+    _report(
+        f"training step of the coupling flow, D={DIM}, {PATCHES} patches",
+        lambda: _step(ours, x),
+        lambda: _step(literal, x),
+    )
     with torch.inference_mode():
         _report("forward pass of the coupling flow", lambda: ours(x), lambda: literal(x))
     scores = torch.rand(83, 14, 14)
     _report("pixel maps, 83 images at 224", lambda: pixel_maps(scores, 224), lambda: _literal_maps(scores))
     maps, masks = _marked_maps(20)
     _report(
-        "all pixel metrics against AUROC and AP alone, 1 million pixels", lambda: pixel_metrics([(maps, masks)]),
-        lambda: (roc_auc_score(masks.ravel(), maps.ravel()), average_precision_score(masks.ravel(), maps.ravel())),
+        "all pixel metrics against AUROC and AP alone, 1 million pixels",
+        lambda: pixel_metrics([(maps, masks)]),
+        lambda: (
+            roc_auc_score(masks.ravel(), maps.ravel()),
+            average_precision_score(masks.ravel(), maps.ravel()),
+        ),
     )
     few = maps[:1].round(3), masks[:1]
     _report("AUPRO, 1 image, 1000 thresholds", lambda: pixel_metrics([few]), lambda: _literal_aupro(*few))
@@ -92,8 +100,11 @@ def _flows() -> tuple[SequenceINN, SequenceINN]:
     literal = SequenceINN(DIM)
     for _ in range(8):
         literal.append(
-            AllInOneBlock, subnet_constructor=lambda i, o: LiteralSubnet(i, o, **lora), affine_clamping=1.9,
-            global_affine_type="SOFTPLUS", permute_soft=False,
+            AllInOneBlock,
+            subnet_constructor=lambda i, o: LiteralSubnet(i, o, **lora),
+            affine_clamping=1.9,
+            global_affine_type="SOFTPLUS",
+            permute_soft=False,
         )
     for flow in (ours, literal):
         for layer in flow.modules():
@@ -119,7 +130,11 @@ def _report(what: str, ours: Callable[[], object], literal: Callable[[], object]
         times = [_seconds(call) for call in (ours, literal)]
         if round_:  # the first pair warms up
             ratios.append(times[1] / times[0])
-    print(f"{what}: {statistics.median(ratios):.2f}x (min {min(ratios):.2f}, max {max(ratios):.2f}, {PAIRS} pairs)", flush=True)
+    print(
+        f"{what}: {statistics.median(ratios):.2f}x (min {min(ratios):.2f}, max {max(ratios):.2f}, {PAIRS} "
+        "pairs)",
+        flush=True,
+    )
 
 
 def _seconds(call: Callable[[], object]) -> float:

@@ -1,9 +1,13 @@
-"""`python -m benchmarks.accuracy`: presets and their memory banks side by side, over task orders and seeds, as tables.
+"""`python -m benchmarks.accuracy`: presets and their memory banks side by side, over task orders and seeds,
+as tables.
 
-Presets are compared and varied in the language of the ablations: `recommended; recommended, score_parts=gaussian,memory` is
-`recommended` as it is and with that option set. A variation gets no baselines of its own unless it names them.
+Presets are compared and varied in the language of the ablations: `recommended; recommended,
+    score_parts=gaussian,memory` is
+`recommended` as it is and with that option set. A variation gets no baselines of its own unless it names
+them.
 
-Every number is routed (nobody tells the task), after the last task. Finished tasks are read back from `--out`.
+Every number is routed (nobody tells the task), after the last task. Finished tasks are read back from
+`--out`.
 """
 
 from __future__ import annotations
@@ -25,7 +29,17 @@ from moleflow_lib.studies.baselines.comparison import METHOD, Estimate, compare
 from moleflow_lib.studies.baselines.run import MethodRun
 
 SHOWN = {metric: title(metric) for metric in HEADLINES}
-_OWN = ("preset", "seed", "comparison_seeds", "classes", "dataset_root", "out_dir", "backbone", "backbone_weights", "device")
+_OWN = (
+    "preset",
+    "seed",
+    "comparison_seeds",
+    "classes",
+    "dataset_root",
+    "out_dir",
+    "backbone",
+    "backbone_weights",
+    "device",
+)
 Runs = Sequence[Sequence[MethodRun]]  # one row an order, one trial a seed
 MethodRuns = Mapping[tuple[str, str], Runs]  # (preset, method) → its runs
 
@@ -39,7 +53,11 @@ def main() -> None:
         sys.exit(f"--orders: expected the same products in every order, got {options.orders}")
     try:
         seeds = ExperimentConfig.from_params({"comparison_seeds": options.seeds}).study.comparison_seeds
-        planned = [(preset, Experiment(_config(options, preset, order, seeds))) for preset in presets for order in orders]
+        planned = [
+            (preset, Experiment(_config(options, preset, order, seeds)))
+            for preset in presets
+            for order in orders
+        ]
         _report(planned, orders, options.seeds)
     except MoLEFlowError as error:
         sys.exit(f"benchmarks.accuracy: {error}")
@@ -51,8 +69,10 @@ def _report(planned: Sequence[tuple[str, Experiment]], orders: Sequence[str], se
     for preset, experiment in planned:
         for name, runs in compare(experiment).runs.items():
             trials.setdefault((preset, name), []).append(list(runs))
-    print(f"Orders: {', '.join(orders)}; seeds {seeds}. Routed, means over orders and seeds; in brackets the 95 % interval over "
-          "test images and seeds, orders averaged.\n")
+    print(
+        f"Orders: {', '.join(orders)}; seeds {seeds}. Routed, means over orders and seeds; in brackets the "
+        "95 % interval over test images and seeds, orders averaged.\n"
+    )
     _print_means(trials)
     _print_differences(trials)
     _print_costs(trials)
@@ -61,11 +81,21 @@ def _report(planned: Sequence[tuple[str, Experiment]], orders: Sequence[str], se
 def _config(options: argparse.Namespace, preset: str, order: str, seeds: Sequence[int]) -> ExperimentConfig:
     name, _, text = (part.strip() for part in preset.partition(","))
     varied = _changes(text)
-    return ExperimentConfig.from_params({
-        "preset": name, "dataset_root": options.dataset_root, "backbone": options.backbone, "device": options.device,
-        "backbone_weights": options.backbone_weights, "classes": order.replace(">", ","), "baselines": "none" if varied else "memory_bank,gaussian",
-        "comparison_seeds": list(seeds), "seed": seeds[0], "out_dir": options.out, **varied,
-    })
+    return ExperimentConfig.from_params(
+        {
+            "preset": name,
+            "dataset_root": options.dataset_root,
+            "backbone": options.backbone,
+            "device": options.device,
+            "backbone_weights": options.backbone_weights,
+            "classes": order.replace(">", ","),
+            "baselines": "none" if varied else "memory_bank,gaussian",
+            "comparison_seeds": list(seeds),
+            "seed": seeds[0],
+            "out_dir": options.out,
+            **varied,
+        }
+    )
 
 
 def _changes(text: str) -> dict[str, object]:
@@ -74,7 +104,8 @@ def _changes(text: str) -> dict[str, object]:
     own = [name for changes in found for name in changes if name in _OWN]
     if len(found) > 1 or own:
         raise ConfigError(
-            f"--presets: expected one value an option and none of {', '.join(_OWN)}, got {text!r}; name a variation each"
+            f"--presets: expected one value an option and none of {', '.join(_OWN)}, got {text!r}; name a "
+            "variation each"
         )
     return found[0] if found else {}
 
@@ -85,31 +116,54 @@ def _print_means(trials: MethodRuns) -> None:
     print("|---|---|---|" + "---|" * (len(classes) + 1))
     for (preset, name), runs in trials.items():
         for metric, shown in SHOWN.items():
-            values = [mean_defined([_of_class(run, metric, one) for row in runs for run in row]) for one in classes]
-            print(f"| {preset} | {name} | {shown} | {' | '.join(map(_number, values))} | {_words(_mean(runs, metric))} |")
+            values = [
+                mean_defined([_of_class(run, metric, one) for row in runs for run in row]) for one in classes
+            ]
+            print(
+                f"| {preset} | {name} | {shown} | {' | '.join(map(_number, values))} | "
+                f"{_words(_mean(runs, metric))} |"
+            )
 
 
 def _print_differences(trials: MethodRuns) -> None:
-    (first, *others), last = list(trials), [key for key in trials if key[1] == METHOD][-1]  # the last preset against all else
+    (first, *others), last = (
+        list(trials),
+        [key for key in trials if key[1] == METHOD][-1],
+    )  # the last preset against all else
     if not others:
         return
     print(f"\n| {last[0]} minus | " + " | ".join(SHOWN.values()) + " |\n|---|" + "---|" * len(SHOWN))
     for other in [first, *others]:
         if other != last:
-            print(f"| {other[0]}, {other[1]} | " + " | ".join(_words(_gap(trials, last, other, m), "+") for m in SHOWN) + " |")
+            print(
+                f"| {other[0]}, {other[1]} | "
+                + " | ".join(_words(_gap(trials, last, other, m), "+") for m in SHOWN)
+                + " |"
+            )
 
 
 def _print_costs(trials: MethodRuns) -> None:
-    """What is kept and how long it takes, means over orders, seeds and tasks; a task keeps its prototype too."""
-    print("\nA variation is charged for all that it trains, also where its weight is 0; ms without backbone and router.\n")
-    print("| preset | method | k values a task | MB a task | k values shared | s to learn a task | ms to score an image |")
+    """What is kept and how long it takes, as means; a task keeps its prototype too."""
+    print(
+        "\nA variation is charged for all that it trains, also where its weight is 0; ms without backbone "
+        "and router.\n"
+    )
+    print(
+        "| preset | method | k values a task | MB a task | k values shared | s to learn a task | ms to score "
+        "an image |"
+    )
     print("|---|---|---|---|---|---|---|")
     for (preset, name), runs in trials.items():
         costs, tasks = [run.costs for row in runs for run in row], len(runs[0][0].result.classes)
         kept = [mean(c.values_per_task for c in costs) / 1e3, mean(c.bytes_per_task for c in costs) / 1e6]
-        shared, seconds = mean(c.shared_values for c in costs) / 1e3, mean(c.learn_seconds for c in costs) / tasks
-        print(f"| {preset} | {name} | {kept[0]:,.0f} | {kept[1]:.1f} | {shared:,.0f} | {seconds:.1f} | "
-              f"{1e3 * mean(c.score_seconds for c in costs):.2f} |")
+        shared, seconds = (
+            mean(c.shared_values for c in costs) / 1e3,
+            mean(c.learn_seconds for c in costs) / tasks,
+        )
+        print(
+            f"| {preset} | {name} | {kept[0]:,.0f} | {kept[1]:.1f} | {shared:,.0f} | {seconds:.1f} | "
+            f"{1e3 * mean(c.score_seconds for c in costs):.2f} |"
+        )
 
 
 def _gap(trials: MethodRuns, one: tuple[str, str], other: tuple[str, str], metric: str) -> Estimate:
@@ -130,7 +184,9 @@ def _pooled(runs: Runs, metric: str) -> np.ndarray | None:
 
     Draws of one product are the same in every order and for every method, so differences are paired.
     """
-    seeds = [[average(run.replicates[metric]["routed"]) for run in column] for column in zip(*runs, strict=True)]
+    seeds = [
+        [average(run.replicates[metric]["routed"]) for run in column] for column in zip(*runs, strict=True)
+    ]
     return None if seeds[0][0] is None else over_seeds([np.mean(column, axis=0) for column in seeds])
 
 
@@ -154,8 +210,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset-root", required=True)
     parser.add_argument("--orders", required=True, help="task orders, e.g. 'bottle>cable|cable>bottle'")
     parser.add_argument(
-        "--presets", default="v5_final; recommended, score_parts=gaussian,memory; recommended",
-        help="separated by semicolons; each may be varied, as in recommended, score_parts=gaussian,memory; the last one is compared with all others",
+        "--presets",
+        default="v5_final; recommended, score_parts=gaussian,memory; recommended",
+        help="separated by semicolons; each may be varied, as in recommended, score_parts=gaussian,memory; "
+        "the last one is compared with all others",
     )
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--backbone", default="")

@@ -1,4 +1,6 @@
-"""What scoring adds to the frozen backbone: routing, the flow with its parts, stored patches, image scores and pixel maps."""
+"""What scoring adds to the frozen backbone: routing, the flow with its parts, stored patches, image scores
+and pixel maps.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +29,17 @@ def report_overheads() -> None:
     """Print, for each preset and backbone size, the seconds of scoring as a share of the backbone's own."""
     for tag in ("vit_tiny_patch16_224", "vit_base_patch16_224"):
         for preset in ("v5_final", "recommended"):
-            config = ExperimentConfig.from_params({"preset": preset, "backbone": f"random:{tag}", "device": "cpu"})
+            config = ExperimentConfig.from_params(
+                {"preset": preset, "backbone": f"random:{tag}", "device": "cpu"}
+            )
             extractor = build_extractor(config.features, device="cpu")
             detector = _detector(extractor, config)
             shares = [_share(extractor, detector) for _ in range(ROUNDS + 1)][1:]  # the first round warms up
             print(
                 f"scoring beside the backbone {tag}, {preset}: +{100 * statistics.median(shares):.1f} % "
-                f"(min {100 * min(shares):.1f}, max {100 * max(shares):.1f}, {ROUNDS} rounds of {IMAGES} images)", flush=True,
+                f"(min {100 * min(shares):.1f}, max {100 * max(shares):.1f}, {ROUNDS} rounds of {IMAGES} "
+                "images)",
+                flush=True,
             )
 
 
@@ -53,12 +59,22 @@ def _untrained_task(detector: ContinualDetector, name: str) -> TaskParts:
     parts_used = score.used_parts
     stored = torch.randn(score.memory_size, dim).half()
     parts = detector.flow.new_parts(name, first=not detector.tasks).requires_grad_(False)
-    history = TaskHistory(name=name, curves={}, steps=0, seconds=0.0, state_sha256="", base_sha256="", resumed=False)
+    history = TaskHistory(
+        name=name, curves={}, steps=0, seconds=0.0, state_sha256="", base_sha256="", resumed=False
+    )
     return TaskParts(
-        name=name, key=name, flow=parts, prototype=TaskPrototype.of(torch.randn(50, dim)), history=history,
-        bank=MemoryBank(stored, torch.zeros(len(stored), dtype=torch.long)) if "memory" in parts_used else None,
+        name=name,
+        key=name,
+        flow=parts,
+        prototype=TaskPrototype.of(torch.randn(50, dim)),
+        history=history,
+        bank=MemoryBank(stored, torch.zeros(len(stored), dtype=torch.long))
+        if "memory" in parts_used
+        else None,
         patch_scale=torch.tensor([[0.0, 1.0]] * len(parts_used)) if score.scaled else None,
-        image_scale=ImageScale(torch.tensor([[0.0, 1.0]] * 2).double(), torch.empty(0)) if score.prototype_weight else None,
+        image_scale=ImageScale(torch.tensor([[0.0, 1.0]] * 2).double(), torch.empty(0))
+        if score.prototype_weight
+        else None,
     )
 
 

@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_get(commands, formatter) -> None:
+def _add_get(commands: argparse._SubParsersAction, formatter: type) -> None:
     table = "\n".join(
         f"  {name:<6} {p.title:<9} {p.size / 1e9:.1f} GB  {p.licence}; "
         f"{'downloaded' if p.url else 'fetched by hand'}"
@@ -111,7 +111,7 @@ def _add_get(commands, formatter) -> None:
     get.set_defaults(run=_get)
 
 
-def _add_convert(commands, formatter) -> None:
+def _add_convert(commands: argparse._SubParsersAction, formatter: type) -> None:
     convert = commands.add_parser(
         "convert",
         help="raw VisA to MVTec AD's layout",
@@ -129,13 +129,12 @@ def _add_convert(commands, formatter) -> None:
     convert.set_defaults(run=_convert)
 
 
-def _add_check(commands, formatter) -> None:
+def _add_check(commands: argparse._SubParsersAction, formatter: type) -> None:
     check = commands.add_parser(
         "check",
         help="find every problem of a dataset folder",
         description="Read every name, image and mask of a dataset and print one table of what is "
-        "wrong and what\n"
-        "to do. Errors make the data fail or lie; notes are worth knowing and need no hand.",
+        "wrong and what\nto do. Errors make the data fail or lie; notes are worth knowing and need no hand.",
         epilog=f"{_LAYOUTS}\nexit codes: 0 no error (notes allowed), 1 errors, 2 no such folder",
         formatter_class=formatter,
     )
@@ -148,7 +147,7 @@ def _add_check(commands, formatter) -> None:
     check.set_defaults(run=_check)
 
 
-def _add_draw(commands, formatter) -> None:
+def _add_draw(commands: argparse._SubParsersAction, formatter: type) -> None:
     draw = commands.add_parser(
         "draw",
         help="draw the procedural demo set",
@@ -174,7 +173,7 @@ def _add_draw(commands, formatter) -> None:
     draw.set_defaults(run=_draw)
 
 
-def _add_summary(commands, formatter) -> None:
+def _add_summary(commands: argparse._SubParsersAction, formatter: type) -> None:
     summary = commands.add_parser(
         "summary",
         help="table and contact sheet of a dataset",

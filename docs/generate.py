@@ -1,7 +1,7 @@
 """Writes the pages that follow from the library: `metrics.md` from definitions, `options.md` from options.
 
-    python docs/generate.py           write them
-    python docs/generate.py --check   exit status 1 if a committed page is out of date
+python docs/generate.py           write them
+python docs/generate.py --check   exit status 1 if a committed page is out of date
 """
 
 from __future__ import annotations

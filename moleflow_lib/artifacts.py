@@ -97,7 +97,11 @@ def file_stem(name: str, longest: int = 120) -> str:
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes (64 hex digits)."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(file)
+        return (
+            hashlib.file_digest(file, "sha256").hexdigest()
+            if hasattr(hashlib, "file_digest")
+            else _sha256(file)
+        )
 
 
 def tensors_sha256(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -129,7 +133,9 @@ def artifact_exists(path: Path) -> bool:
     return _manifest_file(path).is_file() and _tensor_file(path).is_file()
 
 
-def load_artifact(path: Path, *, expect: Mapping[str, object] | None = None) -> tuple[dict[str, torch.Tensor], dict]:
+def load_artifact(
+    path: Path, *, expect: Mapping[str, object] | None = None
+) -> tuple[dict[str, torch.Tensor], dict]:
     """Load an artifact, memory-mapped, after checking that it is intact and the one expected.
 
     Args:
@@ -144,13 +150,22 @@ def load_artifact(path: Path, *, expect: Mapping[str, object] | None = None) -> 
     """
     manifest = read_json(_manifest_file(path))
     if manifest.get("schema") != SCHEMA_VERSION:
-        raise ArtifactError(f"{path} has schema {manifest.get('schema')}, expected {SCHEMA_VERSION}; delete it and run again")
-    wrong = [f"{key}: expected {value!r}, found {manifest.get(key)!r}" for key, value in (expect or {}).items()
-             if manifest.get(key) != value]
+        raise ArtifactError(
+            f"{path} has schema {manifest.get('schema')}, expected {SCHEMA_VERSION}; delete it and run again"
+        )
+    wrong = [
+        f"{key}: expected {value!r}, found {manifest.get(key)!r}"
+        for key, value in (expect or {}).items()
+        if manifest.get(key) != value
+    ]
     if wrong:
-        raise ArtifactError(f"{path} was made for something else: {'; '.join(wrong)}; use another --out or delete it")
+        raise ArtifactError(
+            f"{path} was made for something else: {'; '.join(wrong)}; use another --out or delete it"
+        )
     if file_sha256(_tensor_file(path)) != manifest["tensors_file_sha256"]:
-        raise ArtifactError(f"{_tensor_file(path)} is damaged: its SHA-256 is not the recorded one; delete it and run again")
+        raise ArtifactError(
+            f"{_tensor_file(path)} is damaged: its SHA-256 is not the recorded one; delete it and run again"
+        )
     try:
         with safe_open(_tensor_file(path), framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, manifest
@@ -159,7 +174,10 @@ def load_artifact(path: Path, *, expect: Mapping[str, object] | None = None) -> 
 
 
 def kept_artifact(
-    folder: Path, name: str, made_from: object, make: Callable[[], tuple[Mapping[str, torch.Tensor], Mapping[str, object]]]
+    folder: Path,
+    name: str,
+    made_from: object,
+    make: Callable[[], tuple[Mapping[str, torch.Tensor], Mapping[str, object]]],
 ) -> tuple[dict[str, torch.Tensor], dict]:
     """Read an artifact back if it was stored before, else make and store it first.
 

@@ -58,7 +58,9 @@ def _score(options: argparse.Namespace) -> int:
     for name in learned.tasks:
         smallest = learned.calibration.smallest_rate(learned.task_index(name))
         if options.false_alarm_rate < smallest:
-            _say(f"task {name} has too few training images to promise a false-alarm rate below {smallest:.2g}")
+            _say(
+                f"task {name} has too few training images to promise a false-alarm rate below {smallest:.2g}"
+            )
     out = Path(options.out)
     counts = write_scores(learned, photos, out, options.task or None, options.false_alarm_rate)
     decided = ", ".join(f"{counts[decision]} {decision}" for decision in DECISIONS)
@@ -91,7 +93,9 @@ def _show_params(options: argparse.Namespace) -> int:
 def _meaning(spec: Field) -> str:
     """What an option decides and what it may be."""
     facts = spec.metadata
-    bounds = [f"{sign} {facts[end]:g}" for end, sign in (("low", "≥"), ("high", "≤")) if math.isfinite(facts[end])]
+    bounds = [
+        f"{sign} {facts[end]:g}" for end, sign in (("low", "≥"), ("high", "≤")) if math.isfinite(facts[end])
+    ]
     allowed = " | ".join(facts["choices"]) or ", ".join(bounds)
     return facts["what"] + (f" ({allowed})" if allowed else "")
 
@@ -120,22 +124,31 @@ def _params(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m moleflow_lib", description="Continual visual anomaly detection in notebooks.")
+    parser = argparse.ArgumentParser(
+        prog="python -m moleflow_lib", description="Continual visual anomaly detection in notebooks."
+    )
     commands = parser.add_subparsers(required=True, metavar="command")
     run = commands.add_parser("run", help="run notebooks in order and render their reports")
     run.add_argument("--preset", default="v5_final", help=f"named configuration: {', '.join(PRESETS)}")
     run.add_argument("--dataset-root", required=True, help="folder that holds one folder a product")
-    order = "products in order of arrival, e.g. bottle,cable+capsule,screw (cable and capsule arrive together); all if left out"
+    order = (
+        "products in order of arrival, e.g. bottle,cable+capsule,screw (cable and capsule arrive "
+        "together); all if left out"
+    )
     run.add_argument("--classes", default="", help=order)
     run.add_argument("--task-order", default="", metavar="FILE", help="the same from a file, one task a line")
     run.add_argument("--backbone", default="", help="timm tag, filterbank, or random:<tag>")
     run.add_argument("--backbone-weights", default="", metavar="FILE", help="local weights of that tag")
-    run.add_argument("--out", required=True, help="folder for reports, results and everything kept for resuming")
+    run.add_argument(
+        "--out", required=True, help="folder for reports, results and everything kept for resuming"
+    )
     run.add_argument("--notebooks", default="", help="which ones, e.g. 01,02,03; all if left out")
     run.add_argument("--device", default="auto", help="auto, cpu or cuda")
     cluster = "a Dask scheduler, whose workers carry the ablation runs instead of this machine"
     run.add_argument("--scheduler", default="", metavar="tcp://HOST:PORT", help=cluster)
-    run.add_argument("-p", action="append", default=[], metavar="name=value", help="any other option, see `params`")
+    run.add_argument(
+        "-p", action="append", default=[], metavar="name=value", help="any other option, see `params`"
+    )
     alone = "hold plotly.js in each report, so that it can be sent alone, instead of once beside them"
     run.add_argument("--single-file", action="store_true", help=alone)
     run.set_defaults(act=_run)
@@ -147,7 +160,9 @@ def _parser() -> argparse.ArgumentParser:
     report.set_defaults(act=_report)
     _add_score(commands)
     _add_learn(commands)
-    params = commands.add_parser("params", help="list every option with its value in a preset, its meaning and its bounds")
+    params = commands.add_parser(
+        "params", help="list every option with its value in a preset, its meaning and its bounds"
+    )
     params.add_argument("--preset", default="v5_final", help=f"one of {', '.join(PRESETS)}")
     params.set_defaults(act=_show_params)
     return parser
@@ -175,4 +190,6 @@ def _add_learn(commands: argparse._SubParsersAction) -> None:
 def _add_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--run", required=True, help="folder of the run, or its detector folder")
     command.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    command.add_argument("--backbone-weights", default="", metavar="FILE", help="the backbone's local weights")
+    command.add_argument(
+        "--backbone-weights", default="", metavar="FILE", help="the backbone's local weights"
+    )

@@ -107,8 +107,8 @@ class Experiment:
     def training_image_scores(self, task: Task) -> torch.Tensor:
         """Image scores (P,) of at most 64 of a task's training images, a guide to how new ones score.
 
-        What such an image left behind, its stored patches and its share of the prototype, is taken out first; the
-        flow was trained on it all the same.
+        What such an image left behind, its stored patches and its share of the prototype, is taken out first;
+        the flow was trained on it all the same.
         """
         return self.detector.scorer(task.index).training_image_scores(self.features(task, "train").patches)
 
@@ -116,18 +116,25 @@ class Experiment:
         """What the results rest on: backbone weights, the base, and what each task keeps (SHA-256)."""
         known = self.detector.tasks
         base = {"shared base (SHA-256)": known[0].history.base_sha256} if known else {}
-        kept = {f"{what} of {task.name} (SHA-256)": value for task in known for what, value in task.hashes().items()}
+        kept = {
+            f"{what} of {task.name} (SHA-256)": value
+            for task in known
+            for what, value in task.hashes().items()
+        }
         return {"backbone weights (SHA-256)": self.store.extractor.weights_sha256, **base, **kept}
 
     def _check_images(self) -> None:
         """Refuse tasks that cannot be learned or tested, all problems at once."""
         problems = [
             f"{task.name}: expected images in test/good, test/<defect> or test/unlabelled, found none"
-            for task in self.tasks if not task.test
+            for task in self.tasks
+            if not task.test
         ]
         problems += training_problems(self.tasks, self.config.score.prototype_weight)
         if problems:
-            raise DataError(problem_list(f"{self.config.run.dataset_root} cannot be used as it is:", problems))
+            raise DataError(
+                problem_list(f"{self.config.run.dataset_root} cannot be used as it is:", problems)
+            )
 
     def _probe(self, task: Task) -> torch.Tensor:
         """Patch scores, then image scores, of a task's first training images."""
@@ -147,5 +154,6 @@ def training_problems(tasks: Sequence[Task], prototype_weight: float) -> list[st
     remedy = "; add some or set prototype_weight to 0" if prototype_weight else ""
     return [
         f"{task.name}: {what} needs at least {fewest} training images, found {len(task.train)}{remedy}"
-        for task in tasks if len(task.train) < fewest
+        for task in tasks
+        if len(task.train) < fewest
     ]

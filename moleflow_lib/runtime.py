@@ -24,7 +24,18 @@ from moleflow_lib.errors import ConfigError
 __all__ = ["derive_seed", "progress", "quiet", "provenance", "resolve_device", "seed_everything", "seeded"]
 
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
-_PACKAGES = ("torch", "torchvision", "timm", "FrEIA", "numpy", "scipy", "scikit-learn", "plotly", "papermill", "nbconvert")
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "FrEIA",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "plotly",
+    "papermill",
+    "nbconvert",
+)
 
 
 def seed_everything(seed: int) -> None:

@@ -12,9 +12,18 @@ from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.experiment import Experiment
 
 TINY = {
-    "preset": "demo", "image_size": 56, "eval_size": 56, "epochs": 2, "coupling_layers": 2, "lora_rank": 4,
-    "control_backbone": "", "device": "cpu", "classes": ("leather", "nut", "board"),
-    "ablation_classes": ("leather", "nut"), "ablations": "dia_blocks=0; top_k=1", "ablation_seeds": (0, 1),
+    "preset": "demo",
+    "image_size": 56,
+    "eval_size": 56,
+    "epochs": 2,
+    "coupling_layers": 2,
+    "lora_rank": 4,
+    "control_backbone": "",
+    "device": "cpu",
+    "classes": ("leather", "nut", "board"),
+    "ablation_classes": ("leather", "nut"),
+    "ablations": "dia_blocks=0; top_k=1",
+    "ablation_seeds": (0, 1),
     "ablation_epochs": 1,
 }
 
@@ -28,8 +37,11 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny_config(tiny_data: Path, tmp_path: Path) -> Callable[..., ExperimentConfig]:
     """Makes configs for the tiny data; results go to the test's own folder unless told otherwise."""
+
     def make(**changes: object) -> ExperimentConfig:
-        return ExperimentConfig.from_params({**TINY, "dataset_root": str(tiny_data), "out_dir": str(tmp_path / "out"), **changes})
+        return ExperimentConfig.from_params(
+            {**TINY, "dataset_root": str(tiny_data), "out_dir": str(tmp_path / "out"), **changes}
+        )
 
     return make
 
@@ -38,6 +50,8 @@ def tiny_config(tiny_data: Path, tmp_path: Path) -> Callable[..., ExperimentConf
 def learned(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     """Three tiny tasks, learned once; tests must not change it."""
     out = tmp_path_factory.mktemp("learned")
-    experiment = Experiment(ExperimentConfig.from_params({**TINY, "dataset_root": str(tiny_data), "out_dir": str(out)}))
+    experiment = Experiment(
+        ExperimentConfig.from_params({**TINY, "dataset_root": str(tiny_data), "out_dir": str(out)})
+    )
     experiment.learn()
     return experiment

@@ -65,7 +65,12 @@ def test_an_artifact_of_something_else_is_refused(stored: Path) -> None:
 
 def test_hash_sees_value_name_shape_and_type() -> None:
     base = {"a": torch.zeros(2, 3)}
-    others = [{"b": torch.zeros(2, 3)}, {"a": torch.zeros(3, 2)}, {"a": torch.zeros(2, 3).half()}, {"a": torch.ones(2, 3)}]
+    others = [
+        {"b": torch.zeros(2, 3)},
+        {"a": torch.zeros(3, 2)},
+        {"a": torch.zeros(2, 3).half()},
+        {"a": torch.ones(2, 3)},
+    ]
     hashes = {artifacts.tensors_sha256(tensors) for tensors in [base, *others]}
     assert len(hashes) == 5 and artifacts.tensors_sha256({"a": torch.zeros(2, 3)}) in hashes
 
@@ -87,4 +92,7 @@ def test_kept_results_are_made_once_and_anew_when_what_they_rest_on_changes(tmp_
         assert manifest["kind"] == "number"
         return float(tensors["a"])
 
-    assert [keep(1, "x"), keep(1, "x"), keep(2, "x"), keep(1, "x")] == [1.0, 1.0, 2.0, 1.0] and made == [(1, "x"), (2, "x")]
+    assert [keep(1, "x"), keep(1, "x"), keep(2, "x"), keep(1, "x")] == [1.0, 1.0, 2.0, 1.0] and made == [
+        (1, "x"),
+        (2, "x"),
+    ]

@@ -11,10 +11,29 @@ from moleflow_lib.errors import ConfigError
 
 def test_v5_final_is_the_published_configuration() -> None:
     config = ExperimentConfig.from_params({"preset": "v5_final"})
-    assert (config.train.lr, config.train.weight_decay, config.train.epochs, config.train.batch_size) == (1e-4, 1e-5, 40, 16)
-    assert (config.flow.coupling_layers, config.flow.lora_rank, config.flow.lora_alpha, config.flow.dia_blocks) == (8, 64, 1.0, 2)
-    assert (config.train.tail_weight, config.train.tail_ratio, config.train.tail_scope, config.score.top_k) == (0.3, 0.05, "batch", 3)
-    assert (config.train.schedule, config.train.clip_norm, config.flow.count_adapter_volume) == ("constant", 0.0, False)
+    assert (config.train.lr, config.train.weight_decay, config.train.epochs, config.train.batch_size) == (
+        1e-4,
+        1e-5,
+        40,
+        16,
+    )
+    assert (
+        config.flow.coupling_layers,
+        config.flow.lora_rank,
+        config.flow.lora_alpha,
+        config.flow.dia_blocks,
+    ) == (8, 64, 1.0, 2)
+    assert (
+        config.train.tail_weight,
+        config.train.tail_ratio,
+        config.train.tail_scope,
+        config.score.top_k,
+    ) == (0.3, 0.05, "batch", 3)
+    assert (config.train.schedule, config.train.clip_norm, config.flow.count_adapter_volume) == (
+        "constant",
+        0.0,
+        False,
+    )
     assert config.features.blocks == (1, 3, 5, 11)
 
 
@@ -52,8 +71,16 @@ def test_all_problems_come_in_one_message() -> None:
 
 
 def test_text_from_a_command_line_is_read_as_what_the_field_is() -> None:
-    config = ExperimentConfig.from_params({"lr": "1e-3", "classes": "a, b", "use_lora": "false", "blocks": "1,2", "seed": "3"})
-    assert (config.train.lr, config.data.classes, config.flow.use_lora, config.features.blocks, config.train.seed) == (1e-3, ("a", "b"), False, (1, 2), 3)
+    config = ExperimentConfig.from_params(
+        {"lr": "1e-3", "classes": "a, b", "use_lora": "false", "blocks": "1,2", "seed": "3"}
+    )
+    assert (
+        config.train.lr,
+        config.data.classes,
+        config.flow.use_lora,
+        config.features.blocks,
+        config.train.seed,
+    ) == (1e-3, ("a", "b"), False, (1, 2), 3)
 
 
 def test_empty_text_means_as_the_preset_says() -> None:

@@ -38,7 +38,9 @@ def _imported(source: str) -> Iterator[str]:
             parts = node.module.split(".")
             yield from [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
         elif isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("moleflow_lib."))
+            yield from (
+                alias.name.split(".")[1] for alias in node.names if alias.name.startswith("moleflow_lib.")
+            )
 
 
 def _upward(path: Path) -> list[str]:
@@ -46,7 +48,9 @@ def _upward(path: Path) -> list[str]:
     return [name for name in _imported(path.read_text()) if name != own and LEVEL[name] >= LEVEL[own]]
 
 
-@pytest.mark.parametrize("path", sorted(LIBRARY.rglob("*.py")), ids=lambda path: str(path.relative_to(LIBRARY)))
+@pytest.mark.parametrize(
+    "path", sorted(LIBRARY.rglob("*.py")), ids=lambda path: str(path.relative_to(LIBRARY))
+)
 def test_imports_go_downwards(path: Path) -> None:
     assert _upward(path) == []
 
@@ -61,4 +65,15 @@ def test_an_upward_import_would_be_found(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_nothing_but_ground_and_face_lies_at_the_top() -> None:
     files = {path.stem for path in LIBRARY.glob("*.py")}
-    assert files <= {"__init__", "__main__", "artifacts", "cli", "config", "errors", "experiment", "inference", "presets", "runtime"}
+    assert files <= {
+        "__init__",
+        "__main__",
+        "artifacts",
+        "cli",
+        "config",
+        "errors",
+        "experiment",
+        "inference",
+        "presets",
+        "runtime",
+    }

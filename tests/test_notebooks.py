@@ -27,7 +27,10 @@ def _tagged(path: Path, tag: str) -> list:
 def test_valid_and_without_outputs(path: Path) -> None:
     book = nbformat.read(path, as_version=4)
     nbformat.validate(book)
-    assert book.metadata.kernelspec.name == "python3" and set(book.metadata) == {"kernelspec", "language_info"}
+    assert book.metadata.kernelspec.name == "python3" and set(book.metadata) == {
+        "kernelspec",
+        "language_info",
+    }
     assert all(not cell.outputs and cell.execution_count is None for cell in _cells(path))
 
 
@@ -39,11 +42,15 @@ def test_short(path: Path) -> None:
 
 def test_the_skeleton(path: Path) -> None:
     first = nbformat.read(path, as_version=4).cells[0]
-    assert first.source.startswith("# ") and all(f"**{word}.**" in first.source for word in ("Question", "In", "Out"))
+    assert first.source.startswith("# ") and all(
+        f"**{word}.**" in first.source for word in ("Question", "In", "Out")
+    )
     for tag in ("parameters", "summary", "provenance"):
         assert len(_tagged(path, tag)) == 1, tag
     assert _tagged(path, "interactive") or path.stem == QUICKSTART
-    assert f'"{path.stem}"' in "".join(cell.source for cell in _cells(path)), "the result file carries the notebook's name"
+    assert f'"{path.stem}"' in "".join(cell.source for cell in _cells(path)), (
+        "the result file carries the notebook's name"
+    )
 
 
 def test_parameters_are_literals_that_the_config_knows(path: Path) -> None:

@@ -31,14 +31,20 @@ def test_every_dependency_is_locked_within_its_bounds(wanted: Requirement) -> No
     assert pins, f"{wanted.name} is not in requirements.lock"
     for pin in pins:
         version = next(iter(pin.specifier)).version
-        assert str(pin.specifier).startswith("==") and wanted.specifier.contains(version), f"{pin} against {wanted}"
+        assert str(pin.specifier).startswith("==") and wanted.specifier.contains(version), (
+            f"{pin} against {wanted}"
+        )
 
 
 def test_every_pin_has_its_reason_beside_it() -> None:
     lines = (ROOT / "pyproject.toml").read_text().splitlines()
     pins = [line for line in lines if re.match(r'\s+"[A-Za-z-]+(\[\w+\])?[=>]', line)]
     assert len(pins) == len(DEPENDENCIES) and all("#" in line for line in pins)
-    lines = [line for line in (ROOT / "environment.yml").read_text().splitlines() if re.match(r"\s+- (python|pip>|-r|-e)", line)]
+    lines = [
+        line
+        for line in (ROOT / "environment.yml").read_text().splitlines()
+        if re.match(r"\s+- (python|pip>|-r|-e)", line)
+    ]
     assert len(lines) == 4 and all("#" in line for line in lines)
 
 
@@ -52,7 +58,10 @@ def test_conda_gets_the_same_packages() -> None:
 
 def test_lock_carries_names_and_versions_alone() -> None:
     text = (ROOT / "requirements.lock").read_text()
-    assert "http" not in text.replace("httpcore", "").replace("httpx", "").replace("aiohttp", "") and "index" not in text
+    assert (
+        "http" not in text.replace("httpcore", "").replace("httpx", "").replace("aiohttp", "")
+        and "index" not in text
+    )
 
 
 def test_the_licence_is_one_and_the_package_is_typed() -> None:
@@ -72,7 +81,9 @@ def test_the_workflow_tries_every_python_that_is_promised() -> None:
 def test_links_between_pages_lead_somewhere() -> None:
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "reports").glob("*.md")]
     for page in pages:
-        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()) + re.findall(r'src="([^"]+)"', page.read_text()):
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()) + re.findall(
+            r'src="([^"]+)"', page.read_text()
+        ):
             assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
 
 

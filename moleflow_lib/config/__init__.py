@@ -1,4 +1,6 @@
-"""Options by group, validated when made; presets fill them, notebook and command-line values are read strictly."""
+"""Options by group, validated when made; presets fill them, notebook and command-line values are read
+strictly.
+"""
 
 from moleflow_lib.config.experiment import PRESETS, ExperimentConfig, read_options
 from moleflow_lib.config.options import (
@@ -16,6 +18,18 @@ from moleflow_lib.config.options import (
 )
 
 __all__ = [
-    "BASELINES", "GROUPS", "PRESETS", "SCORE_PARTS", "DataOptions", "ExperimentConfig", "FeatureOptions", "FlowOptions", "RouterOptions",
-    "RunOptions", "ScoreOptions", "StudyOptions", "TrainOptions", "read_options",
+    "BASELINES",
+    "GROUPS",
+    "PRESETS",
+    "SCORE_PARTS",
+    "DataOptions",
+    "ExperimentConfig",
+    "FeatureOptions",
+    "FlowOptions",
+    "RouterOptions",
+    "RunOptions",
+    "ScoreOptions",
+    "StudyOptions",
+    "TrainOptions",
+    "read_options",
 ]

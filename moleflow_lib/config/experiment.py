@@ -52,8 +52,8 @@ class ExperimentConfig:
     def __post_init__(self) -> None:
         if "gaussian" in self.score.used_parts and self.flow.whitening != "full":
             raise ConfigError(
-                f"score_parts: gaussian is the energy of full whitening, and whitening is {self.flow.whitening}; "
-                "leave it out or set whitening=full"
+                "score_parts: gaussian is the energy of full whitening, and whitening is "
+                f"{self.flow.whitening}; leave it out or set whitening=full"
             )
 
     @classmethod
@@ -126,7 +126,9 @@ def read_options(params: Mapping[str, object]) -> dict[str, object]:
             problems.append(unknown_name(name, _KINDS))
         elif raw is None or (isinstance(raw, str) and raw == ""):
             continue
-        elif raw == "none" and name not in _PRODUCTS and kind_name(_KINDS[name]).startswith(("text", "a list")):
+        elif (
+            raw == "none" and name not in _PRODUCTS and kind_name(_KINDS[name]).startswith(("text", "a list"))
+        ):
             values[name] = "" if _KINDS[name] is str else ()
         else:
             try:

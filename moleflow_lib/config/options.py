@@ -1,6 +1,7 @@
 """Every option of the project: its group, default, meaning and bounds. Defaults are the preset `v5_final`.
 
-Stored results are keyed by the groups they depend on: features by `data` and `features`, tasks by `flow` and `train` as
+Stored results are keyed by the groups they depend on: features by `data` and `features`, tasks by `flow` and
+    `train` as
 well; `score` and `router` can change without training anything again, and `run` changes no number.
 """
 
@@ -15,8 +16,17 @@ from typing import Any
 from moleflow_lib.errors import ConfigError
 
 __all__ = [
-    "BASELINES", "GROUPS", "SCORE_PARTS", "DataOptions", "FeatureOptions", "FlowOptions", "RouterOptions", "RunOptions", "ScoreOptions",
-    "StudyOptions", "TrainOptions",
+    "BASELINES",
+    "GROUPS",
+    "SCORE_PARTS",
+    "DataOptions",
+    "FeatureOptions",
+    "FlowOptions",
+    "RouterOptions",
+    "RunOptions",
+    "ScoreOptions",
+    "StudyOptions",
+    "TrainOptions",
 ]
 
 BASELINES = ("memory_bank", "gaussian", "fine_tune", "separate", "joint", "padim", "adapter_only")
@@ -24,7 +34,9 @@ SCORE_PARTS = ("flow", "gaussian", "memory")
 _COVARIANCES = ("ridge", "ledoit_wolf", "oas", "tied", "diagonal", "euclidean")
 
 
-def _option(default: object, what: str, *, choices: tuple = (), low: float = -math.inf, high: float = math.inf) -> Any:
+def _option(
+    default: object, what: str, *, choices: tuple = (), low: float = -math.inf, high: float = math.inf
+) -> Any:  # noqa: ANN401, as dataclasses.field itself is typed
     """A field with its meaning (unit included) and the values that are allowed."""
     return field(default=default, metadata={"what": what, "choices": choices, "low": low, "high": high})
 
@@ -47,7 +59,9 @@ class RunOptions(_Group):
     out_dir: str = _option("runs/default", "folder for reports, results and all that is kept for resuming")
     device: str = _option("auto", "auto, cpu or cuda; auto takes the GPU where there is one")
     backbone_weights: str = _option("", "local weights file of the backbone; empty downloads them")
-    ablation_jobs: int = _option(0, "ablation runs side by side; 0: one a core, or one a GPU", low=0, high=4096)
+    ablation_jobs: int = _option(
+        0, "ablation runs side by side; 0: one a core, or one a GPU", low=0, high=4096
+    )
     scheduler: str = _option("", "a Dask scheduler, tcp://host:port, that carries the ablation runs instead")
 
 
@@ -67,9 +81,13 @@ class FeatureOptions(_Group):
     backbone: str = _option(
         "vit_base_patch16_224.augreg2_in21k_ft_in1k", "timm tag, filterbank, or random:<tag> (untrained)"
     )
-    blocks: tuple[int, ...] = _option((1, 3, 5, 11), "transformer blocks that are averaged, or CNN stages", low=0)
+    blocks: tuple[int, ...] = _option(
+        (1, 3, 5, 11), "transformer blocks that are averaged, or CNN stages", low=0
+    )
     block_norm: bool = _option(False, "LayerNorm on each block's tokens before their mean")
-    overlap: int = _option(1, "patches this many times as dense each way, at its square of the time", low=1, high=8)
+    overlap: int = _option(
+        1, "patches this many times as dense each way, at its square of the time", low=1, high=8
+    )
     feature_dim: int = _option(0, "feature width D of CNNs; 0: 768. Transformers keep their own", low=0)
 
 
@@ -77,16 +95,22 @@ class FeatureOptions(_Group):
 class FlowOptions(_Group):
     """The shape of the density model."""
 
-    coupling_layers: int = _option(8, "coupling blocks of the shared flow; 0: invertible adapters alone", low=0, high=64)
+    coupling_layers: int = _option(
+        8, "coupling blocks of the shared flow; 0: invertible adapters alone", low=0, high=64
+    )
     lora_rank: int = _option(64, "rank r of the low-rank updates", low=1)
     lora_alpha: float = _option(1.0, "α: low-rank updates are scaled by α/r", low=0)
     dia_blocks: int = _option(2, "coupling steps of each task's invertible adapter; 0: none", low=0)
     use_lora: bool = _option(True, "whether tasks get low-rank updates")
     use_task_bias: bool = _option(True, "whether tasks get biases in the coupling subnets")
-    whitening: str = _option("layer_norm", "what a task's whitening adapter does", choices=("layer_norm", "full", "off"))
+    whitening: str = _option(
+        "layer_norm", "what a task's whitening adapter does", choices=("layer_norm", "full", "off")
+    )
     use_mixer: bool = _option(True, "spatial context mixer in front of the coupling blocks")
     use_position: bool = _option(True, "sinusoidal position code added to patches")
-    count_adapter_volume: bool = _option(False, "log γ in the log-determinant; full whitening always counts its volume")
+    count_adapter_volume: bool = _option(
+        False, "log γ in the log-determinant; full whitening always counts its volume"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +130,9 @@ class TrainOptions(_Group):
     tail_weight: float = _option(0.3, "weight λ of the tail in the loss", low=0, high=1)
     tail_ratio: float = _option(0.05, "share of patches in the tail", low=0, high=1)
     tail_scope: str = _option("batch", "tail over the batch or over each image", choices=("batch", "image"))
-    log_det_penalty: float = _option(0.0, "weight of the mean squared log-determinant in the loss, 1/nats²", low=0)
+    log_det_penalty: float = _option(
+        0.0, "weight of the mean squared log-determinant in the loss, 1/nats²", low=0
+    )
     identity_weight: float = _option(0.1, "pull of the base task's γ, β towards the identity", low=0)
 
 
@@ -115,15 +141,22 @@ class ScoreOptions(_Group):
     """From patches to scores; nothing is trained again."""
 
     score_parts: tuple[str, ...] = _option(
-        ("flow",), "what a patch score is made of, equal shares: likelihood, energy of full whitening, stored patches",
+        ("flow",),
+        "what a patch score is made of, equal shares: likelihood, energy of full whitening, stored patches",
         choices=SCORE_PARTS,
     )
-    image_parts: tuple[str, ...] = _option((), "what an image score is made of; empty: score_parts", choices=SCORE_PARTS)
+    image_parts: tuple[str, ...] = _option(
+        (), "what an image score is made of; empty: score_parts", choices=SCORE_PARTS
+    )
     memory_size: int = _option(1024, "patch features that a task stores, if memory is a score part", low=1)
-    median_share: float = _option(0.0, "share of an image's own median taken off its patch scores", low=0, high=1)
+    median_share: float = _option(
+        0.0, "share of an image's own median taken off its patch scores", low=0, high=1
+    )
     compress_scores: bool = _option(False, "log(1 + y) of patch scores y above the training mean")
     log_det_weight: float = _option(1.0, "weight of the log-determinant in the flow's score", low=0)
-    prototype_weight: float = _option(0.0, "share of the distance to the prototype in an image score", low=0, high=1)
+    prototype_weight: float = _option(
+        0.0, "share of the distance to the prototype in an image score", low=0, high=1
+    )
     top_k: int = _option(3, "highest patches that make an image score; 0: all", low=0)
     smoothing_sigma: float = _option(4.0, "Gaussian on pixel maps, pixels; 0: none", low=0)
     eval_size: int = _option(224, "side of pixel maps and masks, pixels", low=14)
@@ -147,7 +180,9 @@ class ScoreOptions(_Group):
 
     @property
     def image_unit(self) -> str:
-        """Unit of image scores: that of patch scores, unless the distance to the prototype has a part in them."""
+        """Unit of image scores: that of patch scores, unless the distance to the prototype has a part in
+        them.
+        """
         return "standard deviations of training images" if self.prototype_weight else self.unit
 
 
@@ -155,9 +190,13 @@ class ScoreOptions(_Group):
 class RouterOptions(_Group):
     """Which task an image belongs to."""
 
-    router_covariance: str = _option("ridge", "covariance estimate of the Mahalanobis distance", choices=_COVARIANCES)
+    router_covariance: str = _option(
+        "ridge", "covariance estimate of the Mahalanobis distance", choices=_COVARIANCES
+    )
     router_ridge: float = _option(1e-5, "added to the diagonal where the estimate may be singular", low=1e-12)
-    router_accept: float = _option(0.95, "share of its own images that a task accepts (open-set)", low=0.5, high=0.999)
+    router_accept: float = _option(
+        0.95, "share of its own images that a task accepts (open-set)", low=0.5, high=0.999
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,21 +204,39 @@ class StudyOptions(_Group):
     """How much the notebooks compare."""
 
     control_backbone: str = _option("", "untrained backbone for the control; empty: no control")
-    baselines: tuple[str, ...] = _option(BASELINES, "methods that notebook 03 compares with", choices=BASELINES)
-    comparison_seeds: tuple[int, ...] = _option((), "training seeds of the comparison; empty: seed", low=0, high=2**31 - 1)
-    bank_share: float = _option(0.1, "share of training patches in the baseline's memory bank", low=1e-6, high=1)
+    baselines: tuple[str, ...] = _option(
+        BASELINES, "methods that notebook 03 compares with", choices=BASELINES
+    )
+    comparison_seeds: tuple[int, ...] = _option(
+        (), "training seeds of the comparison; empty: seed", low=0, high=2**31 - 1
+    )
+    bank_share: float = _option(
+        0.1, "share of training patches in the baseline's memory bank", low=1e-6, high=1
+    )
     bank_limit: int = _option(8000, "most patches in the baseline's memory bank", low=1)
-    ablations: str = _option("", "variations of notebook 05, as in dia_blocks=0; lora_rank=4|8; use_mixer=false, tail_weight=0")
+    ablations: str = _option(
+        "", "variations of notebook 05, as in dia_blocks=0; lora_rank=4|8; use_mixer=false, tail_weight=0"
+    )
     ablation_classes: tuple[str, ...] = _option((), "products of notebook 05; empty: classes")
-    ablation_orders: tuple[str, ...] = _option((), "further task orders of notebook 05, each as nut>grid>leather")
+    ablation_orders: tuple[str, ...] = _option(
+        (), "further task orders of notebook 05, each as nut>grid>leather"
+    )
     ablation_seeds: tuple[int, ...] = _option((0, 1, 2), "training seeds of notebook 05", low=0)
     ablation_epochs: int = _option(0, "epochs in notebook 05; 0: as everywhere", low=0)
 
 
-GROUPS: Mapping[str, type] = MappingProxyType({
-    "run": RunOptions, "data": DataOptions, "features": FeatureOptions, "flow": FlowOptions, "train": TrainOptions,
-    "score": ScoreOptions, "router": RouterOptions, "study": StudyOptions,
-})
+GROUPS: Mapping[str, type] = MappingProxyType(
+    {
+        "run": RunOptions,
+        "data": DataOptions,
+        "features": FeatureOptions,
+        "flow": FlowOptions,
+        "train": TrainOptions,
+        "score": ScoreOptions,
+        "router": RouterOptions,
+        "study": StudyOptions,
+    }
+)
 
 
 def _problem(spec: Field, value: object) -> str:

@@ -25,7 +25,9 @@ class ContinualResult:
 
     classes: tuple[str, ...]  # task names in order
     matrices: dict[str, dict[str, list[list[float | None]]]]  # metric → oracle | routed → R[i][j]
-    routing: dict[str, object] | None  # after the last task, see `routing_summary`; None where nothing is routed
+    routing: (
+        dict[str, object] | None
+    )  # after the last task, see `routing_summary`; None where nothing is routed
     routing_over_time: list[float]  # accuracy over the tasks known so far, after each task
 
     def summary(
@@ -49,7 +51,11 @@ class ContinualResult:
 
     def classes_with_masks(self) -> list[str]:
         """Tasks whose pixel metrics are defined."""
-        return [name for name, value in zip(self.classes, self.final("pixel_auroc", "oracle"), strict=True) if value is not None]
+        return [
+            name
+            for name, value in zip(self.classes, self.final("pixel_auroc", "oracle"), strict=True)
+            if value is not None
+        ]
 
 
 def evaluate_continual(evaluators: Sequence[TaskEvaluator], router: PrototypeRouter) -> ContinualResult:
@@ -63,7 +69,9 @@ def evaluate_continual(evaluators: Sequence[TaskEvaluator], router: PrototypeRou
         router: chooses the task of each image.
     """
     count = len(evaluators)
-    matrices = {m: {way: [[None] * count for _ in range(count)] for way in ("oracle", "routed")} for m in METRICS}
+    matrices = {
+        m: {way: [[None] * count for _ in range(count)] for way in ("oracle", "routed")} for m in METRICS
+    }
     over_time = []
     for i in range(count):
         chosen = [router.route(evaluators[j].image_means, known=i + 1) for j in range(i + 1)]
@@ -74,13 +82,16 @@ def evaluate_continual(evaluators: Sequence[TaskEvaluator], router: PrototypeRou
                 matrices[metric]["routed"][i][j] = routed[metric]
         over_time.append(_routing(evaluators[: i + 1], chosen))
     return ContinualResult(
-        classes=tuple(evaluator.task.name for evaluator in evaluators), matrices=matrices,
-        routing=over_time[-1], routing_over_time=[row["accuracy"] for row in over_time],
+        classes=tuple(evaluator.task.name for evaluator in evaluators),
+        matrices=matrices,
+        routing=over_time[-1],
+        routing_over_time=[row["accuracy"] for row in over_time],
     )
 
 
 def evaluate_states(evaluators: Sequence[TaskEvaluator], states: Sequence[int | None]) -> ContinualResult:
-    """R matrices of a single model that knows no tasks: after task i, every image is scored with one state of it.
+    """R matrices of a single model that knows no tasks: after task i, every image is scored with one state of
+    it.
 
     Nothing is routed, so oracle and routed are the same.
 
@@ -88,7 +99,12 @@ def evaluate_states(evaluators: Sequence[TaskEvaluator], states: Sequence[int | 
         evaluators: one a task, in order; their scorer takes the index of a state for that of a task.
         states: the state in force after each task; None where there is no model yet, and no row of R.
     """
-    cells = {(i, j): evaluators[j].metrics(state) for i, state in enumerate(states) if state is not None for j in range(i + 1)}
+    cells = {
+        (i, j): evaluators[j].metrics(state)
+        for i, state in enumerate(states)
+        if state is not None
+        for j in range(i + 1)
+    }
     matrices, order = {}, range(len(evaluators))
     for metric in METRICS:
         matrix = [[cells[i, j][metric] if (i, j) in cells else None for j in order] for i in order]

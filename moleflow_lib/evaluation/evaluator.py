@@ -37,9 +37,13 @@ class Scorer(Protocol):
     config: ExperimentConfig
 
     def patch_scores(self, patches: torch.Tensor, task: int, /) -> torch.Tensor:
-        """Features (N, H, W, D) to scores (N, H, W) under one task's parts, on the CPU; higher = more anomalous."""
+        """Features (N, H, W, D) to scores (N, H, W) under one task's parts, on the CPU; higher = more
+        anomalous.
+        """
 
-    def scores(self, patches: torch.Tensor, image_means: torch.Tensor, task: int, /) -> tuple[torch.Tensor, torch.Tensor]:
+    def scores(
+        self, patches: torch.Tensor, image_means: torch.Tensor, task: int, /
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The same, and one score an image (N,), from features and their means (N, D)."""
 
 
@@ -52,7 +56,9 @@ class MapSource:
         options: evaluation size and smoothing.
     """
 
-    def __init__(self, patch_scores: torch.Tensor, masks: Callable[[int], np.ndarray], options: ScoreOptions) -> None:
+    def __init__(
+        self, patch_scores: torch.Tensor, masks: Callable[[int], np.ndarray], options: ScoreOptions
+    ) -> None:
         self._scores = patch_scores
         self._mask = masks
         self._options = options
@@ -82,7 +88,9 @@ class TaskEvaluator:
         self.features = features
         self.detector = detector
         self.config = detector.config
-        self.labels = np.array([-1 if record.label is None else record.label for record in task.test], dtype=int)
+        self.labels = np.array(
+            [-1 if record.label is None else record.label for record in task.test], dtype=int
+        )
         self.image_means = features.image_means()
         self._scores: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._metrics: dict[tuple[int, ...], dict[str, float | None]] = {}
@@ -101,11 +109,14 @@ class TaskEvaluator:
                 image_metrics(scores, labels) | ({} if maps is None else pixel_metrics(maps))
                 for _, scores, labels, maps in self._products(tasks)
             ]
-            self._metrics[key] = {metric: mean_defined([row.get(metric) for row in rows]) for metric in METRICS}
+            self._metrics[key] = {
+                metric: mean_defined([row.get(metric) for row in rows]) for metric in METRICS
+            }
         return self._metrics[key]
 
     def replicates(self, tasks: torch.Tensor | int, rounds: int = ROUNDS) -> Replicates:
-        """Metrics under the tasks named, on test images drawn anew; see `replicate_metrics` for what that covers.
+        """Metrics under the tasks named, on test images drawn anew; see `replicate_metrics` for what that
+        covers.
 
         The images of a round depend on the product and the round alone, so replicates of two methods,
         routes or seeds are paired. Several products are averaged.
@@ -115,7 +126,8 @@ class TaskEvaluator:
         """
         tasks = self._of_each(tasks)
         rows = [
-            replicate_metrics(scores, labels, name, maps, rounds) for name, scores, labels, maps in self._products(tasks)
+            replicate_metrics(scores, labels, name, maps, rounds)
+            for name, scores, labels, maps in self._products(tasks)
         ]
         return {metric: average([row[metric] for row in rows]) for metric in METRICS}
 
@@ -134,7 +146,9 @@ class TaskEvaluator:
 
     def maps(self, patch_scores: torch.Tensor) -> np.ndarray:
         """(N, S, S) pixel maps at the evaluation size."""
-        return pixel_maps(patch_scores, self.config.score.eval_size, self.config.score.smoothing_sigma).numpy()
+        return pixel_maps(
+            patch_scores, self.config.score.eval_size, self.config.score.smoothing_sigma
+        ).numpy()
 
     def _of_each(self, tasks: torch.Tensor | int) -> torch.Tensor:
         return torch.as_tensor(tasks).expand(len(self.task.test))
@@ -146,23 +160,35 @@ class TaskEvaluator:
         of_patches, of_images = self._scores.setdefault(task, empty)
         missing = rows[of_images[rows].isnan()]
         if len(missing):
-            of_patches[missing], of_images[missing] = self.detector.scores(patches[missing], self.image_means[missing], task)
+            of_patches[missing], of_images[missing] = self.detector.scores(
+                patches[missing], self.image_means[missing], task
+            )
         return of_patches[rows], of_images[rows]
 
-    def _products(self, tasks: torch.Tensor) -> Iterator[tuple[str, np.ndarray, np.ndarray, MapSource | None]]:
+    def _products(
+        self, tasks: torch.Tensor
+    ) -> Iterator[tuple[str, np.ndarray, np.ndarray, MapSource | None]]:
         """Name, image scores, labels, and maps (None without masks) of each product's labelled images."""
         everything = self.patch_scores(tasks)
         of_images = self.image_scores(tasks)
         for product in self.task.products:
-            own = [n for n, r in enumerate(self.task.test) if r.product == product.name and r.label is not None]
+            own = [
+                n for n, r in enumerate(self.task.test) if r.product == product.name and r.label is not None
+            ]
             scores = everything[own]
             marked = any(self.task.test[n].mask is not None for n in own)
-            maps = MapSource(scores, lambda n, own=own: self.mask(own[n]), self.config.score) if marked else None
+            maps = (
+                MapSource(scores, lambda n, own=own: self.mask(own[n]), self.config.score) if marked else None
+            )
             yield product.name, of_images[own], self.labels[own], maps
 
     def _read_mask(self, image: int) -> np.ndarray:
         """The mask of an image, eight pixels a byte."""
         path = self.task.test[image].mask
         size = self.config.score.eval_size
-        mask = np.zeros((size, size), dtype=bool) if path is None else load_mask(path, size, self.config.data.resize)
+        mask = (
+            np.zeros((size, size), dtype=bool)
+            if path is None
+            else load_mask(path, size, self.config.data.resize)
+        )
         return np.packbits(mask)

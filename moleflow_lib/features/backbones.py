@@ -27,8 +27,14 @@ def load_timm(tag: str, weights: str | Path, random_seed: int | None) -> nn.Modu
         BackboneError: unknown tag, weights that cannot be had or do not fit.
     """
     if not timm.is_model(tag.split(".")[0]):
-        near = ", ".join(timm.list_models(f"*{tag.split('.')[0].split('_')[0]}*")[:5]) or "see timm.list_models()"
-        raise BackboneError(f"timm knows no model {tag!r}; similar: {near}; or use backbone=filterbank, which needs no weights")
+        near = (
+            ", ".join(timm.list_models(f"*{tag.split('.')[0].split('_')[0]}*")[:5])
+            or "see timm.list_models()"
+        )
+        raise BackboneError(
+            f"timm knows no model {tag!r}; similar: {near}; or use backbone=filterbank, which needs no "
+            "weights"
+        )
     if random_seed is not None:
         with seeded(random_seed):
             return timm.create_model(tag, pretrained=False, num_classes=0)
@@ -38,9 +44,9 @@ def load_timm(tag: str, weights: str | Path, random_seed: int | None) -> nn.Modu
         return timm.create_model(tag, pretrained=True, num_classes=0)
     except Exception as error:  # timm and the hub raise many kinds when offline
         raise BackboneError(
-            f"the weights of {tag} could not be downloaded ({type(error).__name__}: {error}). Without a network, fetch "
-            f"model.safetensors of timm/{tag} on another machine and give it with --backbone-weights FILE, "
-            "or use --backbone filterbank, which needs no weights"
+            f"the weights of {tag} could not be downloaded ({type(error).__name__}: {error}). Without a "
+            f"network, fetch model.safetensors of timm/{tag} on another machine and give it with "
+            "--backbone-weights FILE, or use --backbone filterbank, which needs no weights"
         ) from error
 
 
@@ -49,15 +55,27 @@ def _load_local(tag: str, path: Path) -> nn.Module:
     if not path.is_file():
         raise BackboneError(f"backbone_weights: no file {path}; expected model.safetensors of timm/{tag}")
     try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+        state = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
     except Exception as error:  # the two readers raise a dozen kinds on damaged files
-        raise BackboneError(f"{path} cannot be read as weights ({error}); expected a .safetensors file of {tag}") from error
+        raise BackboneError(
+            f"{path} cannot be read as weights ({error}); expected a .safetensors file of {tag}"
+        ) from error
     model = timm.create_model(tag, pretrained=False, num_classes=0)
     heads = model.pretrained_cfg.get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
-    state = {name: tensor for name, tensor in state.items() if not name.startswith(tuple(f"{head}." for head in heads))}
+    state = {
+        name: tensor
+        for name, tensor in state.items()
+        if not name.startswith(tuple(f"{head}." for head in heads))
+    }
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise BackboneError(f"{path} holds weights of another model than {tag}: {str(error)[:600]}") from error
+        raise BackboneError(
+            f"{path} holds weights of another model than {tag}: {str(error)[:600]}"
+        ) from error
     return model

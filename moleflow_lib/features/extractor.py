@@ -43,8 +43,13 @@ class PatchExtractor(nn.Module):
     """
 
     def __init__(
-        self, network: nn.Module, tag: str, image_size: int,
-        mean: Sequence[float] = (0.0, 0.0, 0.0), std: Sequence[float] = (1.0, 1.0, 1.0), interpolation: str = "bicubic",
+        self,
+        network: nn.Module,
+        tag: str,
+        image_size: int,
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        std: Sequence[float] = (1.0, 1.0, 1.0),
+        interpolation: str = "bicubic",
         overlap: int = 1,
     ) -> None:
         super().__init__()
@@ -82,16 +87,24 @@ class PatchExtractor(nn.Module):
         Returns:
             (B, H, W, D) float32 on the extractor's device.
         """
-        x = torch.from_numpy(np.ascontiguousarray(images)).to(self.mean.device).permute(0, 3, 1, 2).float() / 255
+        x = (
+            torch.from_numpy(np.ascontiguousarray(images)).to(self.mean.device).permute(0, 3, 1, 2).float()
+            / 255
+        )
         return overlapping_features(self.network, (x - self.mean) / self.std, self.patch, self.overlap)
 
     @property
     def identity(self) -> dict[str, object]:
         """What decides the features: name, weights, geometry and colour statistics, as JSON values."""
         return {
-            "tag": self.tag, "weights_sha256": self.weights_sha256, "feature_dim": self.feature_dim,
-            "grid": list(self.grid), "image_size": self.image_size, "interpolation": self.interpolation,
-            "mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist(),
+            "tag": self.tag,
+            "weights_sha256": self.weights_sha256,
+            "feature_dim": self.feature_dim,
+            "grid": list(self.grid),
+            "image_size": self.image_size,
+            "interpolation": self.interpolation,
+            "mean": self.mean.flatten().tolist(),
+            "std": self.std.flatten().tolist(),
         }
 
 
@@ -117,28 +130,43 @@ class ViTPatchCoreExtractor(PatchExtractor):
     """
 
     def __init__(
-        self, tag: str, *, blocks: Sequence[int] = (1, 3, 5, 11), image_size: int = 224, weights: str | Path = "",
-        block_norm: bool = False, feature_dim: int = 0, overlap: int = 1, random_seed: int | None = None,
+        self,
+        tag: str,
+        *,
+        blocks: Sequence[int] = (1, 3, 5, 11),
+        image_size: int = 224,
+        weights: str | Path = "",
+        block_norm: bool = False,
+        feature_dim: int = 0,
+        overlap: int = 1,
+        random_seed: int | None = None,
     ) -> None:
         model = load_timm(tag, weights, random_seed)
         depth = len(model.feature_info)
         if not blocks or max(blocks) >= depth:
             raise BackboneError(
-                f"{tag} has layers 0 … {depth - 1}; blocks asked for: {list(blocks)}. Set blocks, e.g. 2,3 for a CNN"
+                f"{tag} has layers 0 … {depth - 1}; blocks asked for: {list(blocks)}. Set blocks, e.g. 2,3 "
+                "for a CNN"
             )
         patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
         if patch and image_size % patch[0]:
-            raise BackboneError(f"image_size {image_size}: expected a multiple of the {patch[0]}-pixel patches of {tag}")
+            raise BackboneError(
+                f"image_size {image_size}: expected a multiple of the {patch[0]}-pixel patches of {tag}"
+            )
         if patch and feature_dim:
             raise BackboneError(f"feature_dim is for CNNs; {tag} keeps its own width, leave feature_dim out")
         data = timm.data.resolve_model_data_config(model)
         if hasattr(model, "set_input_size") and image_size != data["input_size"][-1]:
             model.set_input_size(img_size=image_size)
         network = _Intermediates(model, blocks, block_norm, feature_dim)
-        resolved = ".".join(filter(None, (model.pretrained_cfg["architecture"], model.pretrained_cfg.get("tag"))))
+        resolved = ".".join(
+            filter(None, (model.pretrained_cfg["architecture"], model.pretrained_cfg.get("tag")))
+        )
         name = f"random:{tag}" if random_seed is not None else resolved
         layers = f"[{','.join(map(str, blocks))}]" + ("+norm" if block_norm else "")
-        super().__init__(network, name + layers, image_size, data["mean"], data["std"], data["interpolation"], overlap)
+        super().__init__(
+            network, name + layers, image_size, data["mean"], data["std"], data["interpolation"], overlap
+        )
 
 
 class _Intermediates(nn.Module):
@@ -165,11 +193,15 @@ class _Intermediates(nn.Module):
     def _concatenated(self, layers: list[torch.Tensor]) -> torch.Tensor:
         size = max(tuple(layer.shape[1:3]) for layer in layers)
         resized = [
-            F.interpolate(layer.permute(0, 3, 1, 2), size=size, mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
+            F.interpolate(layer.permute(0, 3, 1, 2), size=size, mode="bilinear", align_corners=False).permute(
+                0, 2, 3, 1
+            )
             for layer in layers
         ]
         joined = torch.cat(resized, dim=-1)
-        return F.adaptive_avg_pool1d(joined.flatten(0, 2).unsqueeze(1), self.feature_dim or 768).view(*joined.shape[:3], -1)
+        return F.adaptive_avg_pool1d(joined.flatten(0, 2).unsqueeze(1), self.feature_dim or 768).view(
+            *joined.shape[:3], -1
+        )
 
 
 def build_extractor(
@@ -190,7 +222,9 @@ def build_extractor(
     place = resolve_device(device)
     if name == "filterbank":
         if weights:
-            raise BackboneError("backbone=filterbank takes no weights; drop backbone_weights or name a timm tag")
+            raise BackboneError(
+                "backbone=filterbank takes no weights; drop backbone_weights or name a timm tag"
+            )
         if options.overlap > 1:
             raise BackboneError("overlap is for timm backbones; leave it out with backbone=filterbank")
         return PatchExtractor(FilterBank(image_size), "filterbank", image_size).to(place)
@@ -200,7 +234,12 @@ def build_extractor(
             f"backbone={name} asks for random weights, backbone_weights for a file; give one of the two"
         )
     return ViTPatchCoreExtractor(
-        tag, blocks=options.blocks, image_size=image_size, block_norm=options.block_norm,
-        feature_dim=options.feature_dim, overlap=options.overlap, weights=weights,
+        tag,
+        blocks=options.blocks,
+        image_size=image_size,
+        block_norm=options.block_norm,
+        feature_dim=options.feature_dim,
+        overlap=options.overlap,
+        weights=weights,
         random_seed=0 if tag != name else None,
     ).to(place)

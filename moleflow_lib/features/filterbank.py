@@ -19,11 +19,11 @@ run (0,1), (0,2), (1,2), (0,3), (1,3), (2,3), on luminance; a turn is the angle 
 folded to 0, π/8 … π/2 and averaged over the first angle. Dividing the second order by the first (Andén &
 Mallat 2014) keeps it from repeating the contrast; L₁ is the mean of log(1 + m₁) over the angles at scale j₁.
 
-What comes next is a LayerNorm over the channels (or nothing at all), so they must be of one scale without being fitted to
-any data. Counting in grey levels does it: natural images have about the same contrast in every octave
-(Field 1987), so the log of a wavelet of unit peak gain varies alike at all scales, and contrast below
-one grey level, where 8-bit rounding and compression live, stays near 0. The factor 2 of the means brings
-brightness to [−1, 1], the spread of the logs.
+What comes next is a LayerNorm over the channels (or nothing at all), so they must be of one scale without
+being fitted to any data. Counting in grey levels does it: natural images have about the same contrast in
+every octave (Field 1987), so the log of a wavelet of unit peak gain varies alike at all scales, and contrast
+below one grey level, where 8-bit rounding and compression live, stays near 0. The factor 2 of the means
+brings brightness to [−1, 1], the spread of the logs.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class FilterBank(nn.Module):
         if grid < 1 or image_size % grid or image_size < SMALLEST_IMAGE:
             raise ConfigError(
                 f"filterbank expected image_size to be a multiple of grid and at least {SMALLEST_IMAGE}, "
-                f"got image_size={image_size} with grid={grid}; try image_size={16 * max(grid, 2)} with grid={max(grid, 1)}"
+                f"got image_size={image_size} with grid={grid}; try image_size={16 * max(grid, 2)} with "
+                f"grid={max(grid, 1)}"
             )
         self.image_size = image_size
         self.grid = (grid, grid)
@@ -103,8 +104,8 @@ class FilterBank(nn.Module):
         size = self.image_size
         if images.shape[1:] != (3, size, size) or not images.is_floating_point():
             raise ConfigError(
-                f"filterbank expected float images of shape (B, 3, {size}, {size}), got {images.dtype} of shape "
-                f"{tuple(images.shape)}; convert and resize them, or build it with their image_size"
+                f"filterbank expected float images of shape (B, 3, {size}, {size}), got {images.dtype} of "
+                f"shape {tuple(images.shape)}; convert and resize them, or build it with their image_size"
             )
         if not len(images):
             return images.new_zeros(0, *self.grid, self.feature_dim, dtype=torch.float32)
@@ -132,7 +133,9 @@ class FilterBank(nn.Module):
                 image, carried = _halve(image), _halve(carried)
                 moduli = self._pool(self._modulus(carried))
                 second.append(torch.einsum("fklhw,klt->fthw", moduli, self.turns))
-            moduli = torch.cat([self._modulus(colour) for colour in image.split(1)])  # small maps stay in cache
+            moduli = torch.cat(
+                [self._modulus(colour) for colour in image.split(1)]
+            )  # small maps stay in cache
             first.append(self._pool(moduli))
             carried = torch.cat([carried, moduli[:1]])
         return torch.stack(first), torch.cat(second)

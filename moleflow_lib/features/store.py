@@ -58,7 +58,9 @@ class FeatureStore:
         batch_size: images a forward pass.
     """
 
-    def __init__(self, folder: Path, extractor: PatchExtractor, resize: str = "resize", batch_size: int = 32) -> None:
+    def __init__(
+        self, folder: Path, extractor: PatchExtractor, resize: str = "resize", batch_size: int = 32
+    ) -> None:
         self.extractor, self.resize, self.batch_size = extractor, resize, batch_size
         self.identity = {**extractor.identity, "resize": resize, "reader": READER_VERSION}
         self.key = digest(self.identity)
@@ -83,7 +85,10 @@ class FeatureStore:
             self._extract(records, name, path, key)
         tensors, manifest = load_artifact(path, expect={"key": key, "identity": self.identity})
         return Features(
-            patches=tensors["patches"], records=tuple(records), key=key, bytes=tensors["patches"].nbytes,
+            patches=tensors["patches"],
+            records=tuple(records),
+            key=key,
+            bytes=tensors["patches"].nbytes,
             images_per_second=manifest["images_per_second"],
         )
 
@@ -93,20 +98,34 @@ class FeatureStore:
         patches = torch.cat(parts)
         if not patches.isfinite().all():
             bad = int((~patches.isfinite()).flatten(1).any(dim=1).nonzero()[0])
-            raise DataError(f"{records[bad].image}: its features are not finite in float16; check the image and the backbone")
+            raise DataError(
+                f"{records[bad].image}: its features are not finite in float16; check the image and the "
+                "backbone"
+            )
         speed = len(records) / (time.perf_counter() - start)
-        save_artifact(path, {"patches": patches}, {
-            "kind": "features", "key": key, "identity": self.identity, "images_per_second": speed,
-            "images": [f"{r.product}/{r.split}/{r.defect}/{r.image.name}" for r in records],
-        })
+        save_artifact(
+            path,
+            {"patches": patches},
+            {
+                "kind": "features",
+                "key": key,
+                "identity": self.identity,
+                "images_per_second": speed,
+                "images": [f"{r.product}/{r.split}/{r.defect}/{r.image.name}" for r in records],
+            },
+        )
 
     def _batches(self, records: Sequence[Record], name: str) -> Iterator[np.ndarray]:
         """Decode images on a few threads, a batch ahead of the network."""
+
         def read(record: Record) -> np.ndarray:
-            return load_image(record.image, self.extractor.image_size, self.resize, self.extractor.interpolation)
+            return load_image(
+                record.image, self.extractor.image_size, self.resize, self.extractor.interpolation
+            )
 
         starts = range(0, len(records), self.batch_size)
         with ThreadPoolExecutor(_DECODERS) as pool:
+
             def load(start: int) -> list:
                 return [pool.submit(read, record) for record in records[start : start + self.batch_size]]
 

@@ -1,8 +1,8 @@
 """How a task's training images would score as new ones: k-fold, the task learned anew without each fold.
 
-A flow knows the images it was trained on. On the demo (seed 0, 128 new normal images), thresholds at 5 % taken
-from seen images flag 19 % of them, at 20 % 45 %; with five folds it is 1.6 % and 16 %. The price is k more
-trainings a task.
+A flow knows the images it was trained on. On the demo (seed 0, 128 new normal images), thresholds at 5 %
+taken from seen images flag 19 % of them, at 20 % 45 %; with five folds it is 1.6 % and 16 %. The price is k
+more trainings a task.
 """
 
 from __future__ import annotations

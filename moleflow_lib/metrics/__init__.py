@@ -14,7 +14,20 @@ from moleflow_lib.metrics.detection import HEADLINES, METRICS, detection_metrics
 from moleflow_lib.metrics.wilson import wilson_interval
 
 __all__ = [
-    "HEADLINES", "METRICS", "ROUNDS", "Replicates", "average", "continual_summary", "detection_metrics", "image_metrics", "interval",
-    "mean_defined", "over_seeds", "pixel_metrics", "replicate_metrics", "routing_summary", "t_interval",
+    "HEADLINES",
+    "METRICS",
+    "ROUNDS",
+    "Replicates",
+    "average",
+    "continual_summary",
+    "detection_metrics",
+    "image_metrics",
+    "interval",
+    "mean_defined",
+    "over_seeds",
+    "pixel_metrics",
+    "replicate_metrics",
+    "routing_summary",
+    "t_interval",
     "wilson_interval",
 ]

@@ -15,7 +15,15 @@ from moleflow_lib.metrics.curve import CURVE_VALUES, FPR_LIMIT, Walk
 from moleflow_lib.metrics.regions import region_weights
 from moleflow_lib.metrics.streaming import Blocks, require_rereadable
 
-__all__ = ["BINS", "Histograms", "binned_curve", "binned_ranges", "binned_values", "image_histograms", "score_edges"]
+__all__ = [
+    "BINS",
+    "Histograms",
+    "binned_curve",
+    "binned_ranges",
+    "binned_values",
+    "image_histograms",
+    "score_edges",
+]
 
 BINS = 1024
 _SAMPLE = 2**18  # scores of each kind that the edges are read off
@@ -36,7 +44,9 @@ class Histograms:
 
     def __add__(self, other: Histograms) -> Histograms:
         return Histograms(
-            normal=self.normal + other.normal, defect=self.defect + other.defect, weight=self.weight + other.weight
+            normal=self.normal + other.normal,
+            defect=self.defect + other.defect,
+            weight=self.weight + other.weight,
         )
 
 
@@ -63,7 +73,10 @@ def binned_curve(blocks: Blocks, bins: int = BINS) -> tuple[dict[str, float | No
     if everything is None or not everything.normal.any() or not everything.defect.any():
         return dict.fromkeys(CURVE_VALUES), dict.fromkeys(CURVE_VALUES)
     values, ranges = binned_values(everything), binned_ranges(everything)
-    errors = {name: max(ranges[name][1] - values[name], values[name] - ranges[name][0]).item() for name in CURVE_VALUES}
+    errors = {
+        name: max(ranges[name][1] - values[name], values[name] - ranges[name][0]).item()
+        for name in CURVE_VALUES
+    }
     return {name: value.item() for name, value in values.items()}, errors
 
 
@@ -84,9 +97,15 @@ def score_edges(blocks: Blocks, bins: int = BINS) -> np.ndarray:
         return distinct
     even, tail = np.linspace(0, 1, bins // 4), 1 - np.logspace(0, -5, bins // 4)
     levels = (np.append(even, tail), np.linspace(0, 1, bins // 2))
-    return np.unique(np.concatenate([
-        np.quantile(scores, level, method="higher") for scores, level in zip(kinds, levels, strict=True) if len(scores)
-    ]))
+    return np.unique(
+        np.concatenate(
+            [
+                np.quantile(scores, level, method="higher")
+                for scores, level in zip(kinds, levels, strict=True)
+                if len(scores)
+            ]
+        )
+    )
 
 
 def image_histograms(blocks: Blocks, edges: np.ndarray) -> Iterator[Histograms]:
@@ -112,7 +131,9 @@ def binned_values(rows: Histograms) -> dict[str, np.ndarray]:
     """`auroc`, `ap`, `f1max`, `aupro` of each row, (M,); NaN where a row has one kind of pixel only."""
     walk = Walk(rows.normal.sum(axis=1), rows.defect.sum(axis=1))
     above = np.cumsum(rows.normal, axis=1) - rows.normal
-    walk.descend(above=above, tied=rows.normal, defect=rows.defect, weight=rows.weight, passed=rows.normal.sum(axis=1))
+    walk.descend(
+        above=above, tied=rows.normal, defect=rows.defect, weight=rows.weight, passed=rows.normal.sum(axis=1)
+    )
     return walk.values()
 
 
@@ -135,11 +156,14 @@ def binned_ranges(rows: Histograms) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     least = np.sum(defect - missed, axis=1) / all_defect[:, 0]
     best = np.max(2 * hits / np.maximum(hits + before + all_defect, 1), axis=1)
     late, early = (
-        np.sum(weight * np.maximum(limit - start, 0), axis=1) / (limit[:, 0] * weight.sum(axis=1)) for start in (alarms, before)
+        np.sum(weight * np.maximum(limit - start, 0), axis=1) / (limit[:, 0] * weight.sum(axis=1))
+        for start in (alarms, before)
     )
     return {
-        "auroc": (values["auroc"] - swapped, values["auroc"] + swapped), "ap": (least, most),
-        "f1max": (values["f1max"], best), "aupro": (late, early),
+        "auroc": (values["auroc"] - swapped, values["auroc"] + swapped),
+        "ap": (least, most),
+        "f1max": (values["f1max"], best),
+        "aupro": (late, early),
     }
 
 

@@ -18,7 +18,16 @@ from moleflow_lib.metrics.binned import BINS, Histograms, binned_values, image_h
 from moleflow_lib.metrics.detection import METRICS
 from moleflow_lib.metrics.streaming import Blocks
 
-__all__ = ["ROUNDS", "Replicates", "average", "image_draws", "interval", "over_seeds", "replicate_metrics", "t_interval"]
+__all__ = [
+    "ROUNDS",
+    "Replicates",
+    "average",
+    "image_draws",
+    "interval",
+    "over_seeds",
+    "replicate_metrics",
+    "t_interval",
+]
 
 ROUNDS = 200
 Replicates = dict[str, "np.ndarray | None"]
@@ -51,7 +60,11 @@ def image_draws(labels: np.ndarray, name: str, rounds: int = ROUNDS) -> np.ndarr
 
 
 def replicate_metrics(
-    image_scores: np.ndarray, labels: np.ndarray, name: str, blocks: Blocks | None = None, rounds: int = ROUNDS
+    image_scores: np.ndarray,
+    labels: np.ndarray,
+    name: str,
+    blocks: Blocks | None = None,
+    rounds: int = ROUNDS,
 ) -> Replicates:
     """Every metric on the images of each bootstrap round.
 
@@ -73,12 +86,20 @@ def replicate_metrics(
         Each of METRICS → (R,), NaN in rounds where it is undefined; None where it is undefined in all.
     """
     counts = image_draws(labels, name, rounds)
-    as_pixels = [(np.reshape(image_scores, (-1, 1, 1)), np.reshape(labels, (-1, 1, 1)) > 0)]  # an image of one pixel
+    as_pixels = [
+        (np.reshape(image_scores, (-1, 1, 1)), np.reshape(labels, (-1, 1, 1)) > 0)
+    ]  # an image of one pixel
     images = _replicated(as_pixels, counts)
     found = {f"image_{kind}": images[kind] for kind in ("auroc", "ap", "f1max")}
     if blocks is not None:
-        found |= {kind if kind == "aupro" else f"pixel_{kind}": values for kind, values in _replicated(blocks, counts).items()}
-    return {metric: found[metric] if metric in found and np.isfinite(found[metric]).any() else None for metric in METRICS}
+        found |= {
+            kind if kind == "aupro" else f"pixel_{kind}": values
+            for kind, values in _replicated(blocks, counts).items()
+        }
+    return {
+        metric: found[metric] if metric in found and np.isfinite(found[metric]).any() else None
+        for metric in METRICS
+    }
 
 
 def interval(replicates: np.ndarray | None, level: float = 0.95) -> tuple[float, float] | None:
@@ -100,7 +121,8 @@ def over_seeds(replicates: Sequence[np.ndarray]) -> np.ndarray:
 
     Covers test images and seeds together. With S seeds the part of the seeds comes out too small by the
     factor (S−1)/S in variance, so below about five seeds show `t_interval` beside it; with one seed it
-    is the image bootstrap and says nothing about seeds. Same draws for every method, so differences are paired.
+    is the image bootstrap and says nothing about seeds. Same draws for every method, so differences are
+    paired.
 
     Args:
         replicates: one (R,) a seed.

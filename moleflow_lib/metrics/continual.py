@@ -13,7 +13,9 @@ __all__ = ["continual_summary", "mean_defined", "routing_summary"]
 Matrix = Sequence[Sequence[float | None]]
 
 
-def continual_summary(matrix: Matrix, separate: Sequence[float | None] | None = None) -> dict[str, float | None]:
+def continual_summary(
+    matrix: Matrix, separate: Sequence[float | None] | None = None
+) -> dict[str, float | None]:
     """Average metric, forgetting in both senses, and the distance to separate models, from R[i][j].
 
     R[i][j] = task j after learning task i. ACC = mean_j R[T,j]. FM_max = mean over j<T of (max over
@@ -35,13 +37,18 @@ def continual_summary(matrix: Matrix, separate: Sequence[float | None] | None = 
     {'acc': 0.75, 'fm_max': 0.2, 'fm_first': 0.2, 'bwt': -0.2, 'gap_to_separate': 0.15}
     """
     if separate is not None and len(separate) != len(matrix):
-        raise MetricError(f"expected one separate score for each of {len(matrix)} tasks, found {len(separate)}; use None for gaps")
+        raise MetricError(
+            f"expected one separate score for each of {len(matrix)} tasks, found {len(separate)}; use None "
+            "for gaps"
+        )
     last = len(matrix) - 1
     final = matrix[last]
     earlier = [j for j in range(last) if final[j] is not None and matrix[j][j] is not None]
     drops = [max(matrix[i][j] for i in range(j, last)) - final[j] for j in earlier]
     moves = [final[j] - matrix[j][j] for j in earlier]
-    gaps = [alone - own for alone, own in zip(separate or [], final, strict=False) if None not in (alone, own)]
+    gaps = [
+        alone - own for alone, own in zip(separate or [], final, strict=False) if None not in (alone, own)
+    ]
     bwt = mean_defined(moves)
     return {
         "acc": mean_defined(final),
@@ -52,7 +59,9 @@ def continual_summary(matrix: Matrix, separate: Sequence[float | None] | None = 
     }
 
 
-def routing_summary(truth: np.ndarray, predicted: np.ndarray, tasks: int, labels: np.ndarray) -> dict[str, object]:
+def routing_summary(
+    truth: np.ndarray, predicted: np.ndarray, tasks: int, labels: np.ndarray
+) -> dict[str, object]:
     """How often the router picks the right task.
 
     Args:

@@ -29,7 +29,8 @@ class Walk:
         defect: number of defective ones, likewise.
 
     >>> walk = Walk(2, 2)  # normal scores 0.1, 0.4; defective ones 0.35, 0.8
-    >>> walk.descend(above=np.array([0, 1]), tied=np.array([0, 0]), defect=np.array([1, 1]), weight=np.array([0.5, 0.5]), passed=2)
+    >>> ones, halves = np.array([1, 1]), np.array([0.5, 0.5])
+    >>> walk.descend(above=np.array([0, 1]), tied=np.array([0, 0]), defect=ones, weight=halves, passed=2)
     >>> float(walk.values()["auroc"])
     0.75
     """
@@ -40,7 +41,13 @@ class Walk:
         self._pairs, self._precision, self._overlap, self._f1 = np.zeros((4, *self._normal.shape))
 
     def descend(
-        self, *, above: np.ndarray, tied: np.ndarray, defect: np.ndarray, weight: np.ndarray, passed: np.ndarray | int
+        self,
+        *,
+        above: np.ndarray,
+        tied: np.ndarray,
+        defect: np.ndarray,
+        weight: np.ndarray,
+        passed: np.ndarray | int,
     ) -> None:
         """Take in the next lower scores.
 
@@ -76,7 +83,9 @@ class Walk:
         return {name: np.where(both, np.minimum(value, 1.0), np.nan) for name, value in values.items()}
 
 
-def curve_values(normal: np.ndarray, defect: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float | None]:
+def curve_values(
+    normal: np.ndarray, defect: np.ndarray, weight: np.ndarray | None = None
+) -> dict[str, float | None]:
     """The four values, exact with ties, of scores that fit into memory.
 
     Args:
@@ -94,7 +103,9 @@ def curve_values(normal: np.ndarray, defect: np.ndarray, weight: np.ndarray | No
     0.8333333333333333
     """
     if np.isnan(normal).any() or np.isnan(defect).any():
-        raise MetricError("expected scores that are numbers, found NaN; a model that gives NaN must be trained anew")
+        raise MetricError(
+            "expected scores that are numbers, found NaN; a model that gives NaN must be trained anew"
+        )
     if not len(normal) or not len(defect):
         return dict.fromkeys(CURVE_VALUES)
     walk = Walk(len(normal), len(defect))
@@ -113,11 +124,16 @@ def descend_sorted(walk: Walk, normal: np.ndarray, defect: np.ndarray, weight: n
     """
     order = np.argsort(defect)[::-1]
     ranked = defect[order]
-    first = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1])) if len(ranked) else np.zeros(0, dtype=int)
+    first = (
+        np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1])) if len(ranked) else np.zeros(0, dtype=int)
+    )
     scores = ranked[first]
     above = len(normal) - np.searchsorted(normal, scores, side="right")
     at_least = len(normal) - np.searchsorted(normal, scores, side="left")
     walk.descend(
-        above=above, tied=at_least - above, defect=np.diff(first, append=len(ranked)),
-        weight=np.add.reduceat(weight[order], first) if len(first) else weight[:0], passed=len(normal),
+        above=above,
+        tied=at_least - above,
+        defect=np.diff(first, append=len(ranked)),
+        weight=np.add.reduceat(weight[order], first) if len(first) else weight[:0],
+        passed=len(normal),
     )

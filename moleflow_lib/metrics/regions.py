@@ -23,7 +23,8 @@ def region_weights(masks: np.ndarray) -> np.ndarray:
     Returns:
         (P,) 1 / pixels of the region, in the order of `masks[masks]`.
 
-    >>> region_weights(np.array([[[1, 0, 0], [0, 1, 0], [0, 0, 0]], [[1, 0, 0], [0, 0, 0], [0, 0, 1]]], dtype=bool))
+    >>> masks = np.array([[[1, 0, 0], [0, 1, 0], [0, 0, 0]], [[1, 0, 0], [0, 0, 0], [0, 0, 1]]], dtype=bool)
+    >>> region_weights(masks)
     array([0.5, 0.5, 1. , 1. ])
     """
     marked = masks[masks.any(axis=(1, 2))]  # the others hold no region; leaving them out keeps the order

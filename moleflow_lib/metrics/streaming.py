@@ -18,10 +18,14 @@ from moleflow_lib.metrics.regions import region_weights
 
 __all__ = ["PIXELS_AT_ONCE", "Blocks", "require_rereadable", "score_keys", "streamed_curve"]
 
-Blocks = Iterable[tuple[np.ndarray, np.ndarray]]  # (n, H, W) scores, (n, H, W) bool masks; iterated several times
+Blocks = Iterable[
+    tuple[np.ndarray, np.ndarray]
+]  # (n, H, W) scores, (n, H, W) bool masks; iterated several times
 PIXELS_AT_ONCE = 2**24  # 64 MiB of keys
 _BUCKET = 2**16  # keys a bucket, and buckets
-_COUNTED = 4  # counting a range takes three numbers a key, so ranges that are counted hold this much fewer keys
+_COUNTED = (
+    4  # counting a range takes three numbers a key, so ranges that are counted hold this much fewer keys
+)
 
 
 def streamed_curve(blocks: Blocks, limit: int = PIXELS_AT_ONCE) -> dict[str, float | None]:
@@ -59,7 +63,9 @@ def require_rereadable(blocks: Blocks) -> None:
         MetricError: it is a generator.
     """
     if iter(blocks) is blocks:
-        raise MetricError("expected a source of images that can be read several times, found a generator; pass a list")
+        raise MetricError(
+            "expected a source of images that can be read several times, found a generator; pass a list"
+        )
 
 
 def score_keys(scores: np.ndarray) -> np.ndarray:
@@ -68,12 +74,15 @@ def score_keys(scores: np.ndarray) -> np.ndarray:
     Raises:
         MetricError: a score is not a number.
 
-    >>> score_keys(np.array([-1.0, -0.0, 0.0, 1e-9])).tolist() == sorted(score_keys(np.array([1e-9, 0.0, -0.0, -1.0])).tolist())
+    >>> ascending = score_keys(np.array([-1.0, -0.0, 0.0, 1e-9])).tolist()
+    >>> ascending == sorted(ascending)
     True
     """
     values = np.asarray(scores, dtype=np.float32) + np.float32(0)  # −0 becomes 0
     if np.isnan(values).any():
-        raise MetricError("expected scores that are numbers, found NaN; a model that gives NaN must be trained anew")
+        raise MetricError(
+            "expected scores that are numbers, found NaN; a model that gives NaN must be trained anew"
+        )
     bits = values.view(np.int32)
     return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).view(np.uint32) ^ np.uint32(0x80000000)
 
@@ -118,7 +127,9 @@ def _count_range(walk: Walk, blocks: Blocks, low: int, high: int) -> None:
         np.add.at(weight, hit - np.uint32(low), share)
     seen = np.flatnonzero(defect)[::-1]
     above = normal.sum() - np.cumsum(normal)[seen]
-    walk.descend(above=above, tied=normal[seen], defect=defect[seen], weight=weight[seen], passed=normal.sum())
+    walk.descend(
+        above=above, tied=normal[seen], defect=defect[seen], weight=weight[seen], passed=normal.sum()
+    )
 
 
 def _within(block: tuple[np.ndarray, ...], low: int, high: int) -> tuple[np.ndarray, ...]:

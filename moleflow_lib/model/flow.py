@@ -20,7 +20,7 @@ __all__ = ["FlowParts", "MoLESpatialAwareNF", "load_exactly", "shared_values"]
 
 
 class FlowParts(nn.Module):
-    """What one task adds to the flow: its whitening, its low-rank updates and biases, its invertible adapter."""
+    """What one task adds to the flow: whitening, low-rank updates and biases, invertible adapter."""
 
     def __init__(
         self, whitening: WhiteningAdapter | None, updates: list[LoRAUpdate], dia: DeepInvertibleAdapter | None
@@ -34,7 +34,9 @@ class FlowParts(nn.Module):
         """Values kept in each part: `lora`, `task_bias`, `whitening`, `dia`, and `per_task`, their sum."""
         counts = dict.fromkeys(("lora", "task_bias", "whitening", "dia"), 0)
         for name, tensor in self.state_dict().items():
-            part = "task_bias" if name.endswith("task_bias") else name.split(".")[0].replace("updates", "lora")
+            part = (
+                "task_bias" if name.endswith("task_bias") else name.split(".")[0].replace("updates", "lora")
+            )
             counts[part] += tensor.numel()
         return {**counts, "per_task": sum(counts.values())}
 
@@ -69,11 +71,17 @@ class MoLESpatialAwareNF(nn.Module):
         self.position = PositionalEmbeddingGenerator(dim, options.use_position)
         with seeded(derive_seed(seed, "base")):
             self.flow = build_coupling_flow(
-                dim, options.coupling_layers, rank=options.lora_rank, alpha=options.lora_alpha,
-                use_lora=options.use_lora, use_task_bias=options.use_task_bias,
+                dim,
+                options.coupling_layers,
+                rank=options.lora_rank,
+                alpha=options.lora_alpha,
+                use_lora=options.use_lora,
+                use_task_bias=options.use_task_bias,
             )
             self.mixer = SpatialContextMixer(dim) if options.use_mixer else None
-        self.register_buffer("_like", torch.empty(0), persistent=False)  # where new parts go, in which precision
+        self.register_buffer(
+            "_like", torch.empty(0), persistent=False
+        )  # where new parts go, in which precision
         self._active: tuple[FlowParts, ...] = ()  # in a tuple, so that a task's values stay the task's
 
     def new_parts(
@@ -84,12 +92,14 @@ class MoLESpatialAwareNF(nn.Module):
         Args:
             name: what their initial values are drawn from besides the seed.
             first: whether it is the base task.
-            moments: mean (D,) and covariance (D, D), float64, of its training patches, for `full` whitening; without
-                them the whitening is empty, to be loaded into.
+            moments: mean (D,) and covariance (D, D), float64, of its training patches, for `full` whitening;
+                without them the whitening is empty, to be loaded into.
         """
         with seeded(derive_seed(self.seed, "task", name)):
             updates = [layer.new_update() for layer in self._lora_layers()]
-            dia = DeepInvertibleAdapter(self.dim, self.options.dia_blocks) if self.options.dia_blocks else None
+            dia = (
+                DeepInvertibleAdapter(self.dim, self.options.dia_blocks) if self.options.dia_blocks else None
+            )
         kind = self.options.whitening
         whitening = None if kind == "off" else WhiteningAdapter(self.dim, first, kind)
         parts = FlowParts(whitening, updates, dia).to(self._like)
@@ -98,7 +108,9 @@ class MoLESpatialAwareNF(nn.Module):
         return parts
 
     def activate(self, parts: FlowParts, merge: bool = False) -> None:
-        """Choose the task whose parts act; `merge` adds its low-rank updates to the weights once, for inference."""
+        """Choose the task whose parts act; `merge` adds its low-rank updates to the weights once, for
+        inference.
+        """
         self._active = (parts,)
         for layer, update in zip(self._lora_layers(), parts.updates, strict=True):
             layer.activate(update, merge)
@@ -131,7 +143,9 @@ class MoLESpatialAwareNF(nn.Module):
         return self.mixer(x) if self.mixer is not None else x
 
     def density(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """From the flow's input (B, H, W, D) to z (B, H, W, D) and log-det (B, H, W), nats, each patch by itself."""
+        """From the flow's input (B, H, W, D) to z (B, H, W, D) and log-det (B, H, W), nats, each patch by
+        itself.
+        """
         z = x
         log_det = x.new_zeros(x.shape[:-1])
         for step in self._steps():
@@ -158,8 +172,12 @@ class MoLESpatialAwareNF(nn.Module):
         return z
 
     def trained_with(self, parts: FlowParts, base: bool) -> Iterator[nn.Parameter]:
-        """What learning a task trains, in the order of the data's way: the task's parts, with `base` the flow's own."""
-        updates = {layer.base: update for layer, update in zip(self._lora_layers(), parts.updates, strict=True)}
+        """What learning a task trains, in the order of the data's way: the task's parts, with `base` the
+        flow's own.
+        """
+        updates = {
+            layer.base: update for layer, update in zip(self._lora_layers(), parts.updates, strict=True)
+        }
         for module in self.flow.modules():
             yield from module.parameters(recurse=False) if base else ()
             yield from updates[module].parameters() if module in updates else ()
@@ -172,7 +190,9 @@ class MoLESpatialAwareNF(nn.Module):
         counts = dict.fromkeys(("base", "global_affine", "mixer"), 0)
         for name, parameter in self.named_parameters():
             affine = name.split(".")[-1] in ("global_scale", "global_offset")
-            counts["global_affine" if affine else "mixer" if name.startswith("mixer.") else "base"] += parameter.numel()
+            counts["global_affine" if affine else "mixer" if name.startswith("mixer.") else "base"] += (
+                parameter.numel()
+            )
         return counts
 
     @property

@@ -13,9 +13,11 @@ __all__ = ["LoRALinear", "LoRAUpdate", "MoLESubnet"]
 
 
 class LoRAUpdate(nn.Module):
-    """What one task adds to one linear layer: A (r, in), B (out, r) and a bias (out,); each may be left out."""
+    """What one task adds to one linear layer: A (r, in), B (out, r), a bias (out,); each may be left out."""
 
-    def __init__(self, lora_A: torch.Tensor | None, lora_B: torch.Tensor | None, task_bias: torch.Tensor | None) -> None:
+    def __init__(
+        self, lora_A: torch.Tensor | None, lora_B: torch.Tensor | None, task_bias: torch.Tensor | None
+    ) -> None:
         super().__init__()
         for name, values in (("lora_A", lora_A), ("lora_B", lora_B), ("task_bias", task_bias)):
             self.register_parameter(name, None if values is None else nn.Parameter(values))
@@ -42,8 +44,14 @@ class LoRALinear(nn.Module):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, *, rank: int, alpha: float,
-        use_lora: bool = True, use_task_bias: bool = True,
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        rank: int,
+        alpha: float,
+        use_lora: bool = True,
+        use_task_bias: bool = True,
     ) -> None:
         super().__init__()
         self.base = nn.Linear(in_features, out_features)

@@ -33,7 +33,9 @@ def positional_encoding_2d(dim: int, height: int, width: int) -> torch.Tensor:
     tensor([0.8415, 0.5403, 0.0000, 1.0000])
     """
     if dim % 4:
-        raise ConfigError(f"positional encoding needs a feature width that divides by 4, got {dim}; set feature_dim")
+        raise ConfigError(
+            f"positional encoding needs a feature width that divides by 4, got {dim}; set feature_dim"
+        )
     rate = torch.exp(torch.arange(dim // 4) * -(math.log(10000.0) / (dim // 4)))
     x = (torch.arange(width)[:, None] * rate).expand(height, width, dim // 4)
     y = (torch.arange(height)[:, None, None] * rate).expand(height, width, dim // 4)

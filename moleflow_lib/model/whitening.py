@@ -1,4 +1,4 @@
-"""The whitening adapter, which brings every task's patches to the scale that the shared flow was trained on."""
+"""The whitening adapter, which brings every task's patches to the scale the shared flow was trained on."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def whitening_matrix(covariance: torch.Tensor) -> tuple[torch.Tensor, float]:
 class WhiteningAdapter(nn.Module):
     """Standardises patches, then scales by γ ∈ [0.5, 2] and shifts by β ∈ [−2, 2], both trained for the task.
 
-    `layer_norm`, as published: each patch gets mean 0 and standard deviation 1 over its channels; the covariance over
-    patches stays as it is, and the map has no inverse. γ starts at ≈ 1 for the base task, at the midpoint 1.25 for later
-    ones. `full`: W(x − μ) with mean and covariance of the task's training patches, so every task enters the shared flow
-    with mean 0 and covariance I; γ starts at 1.
+    `layer_norm`, as published: each patch gets mean 0 and standard deviation 1 over its channels; the
+    covariance over patches stays as it is, and the map has no inverse. γ starts at ≈ 1 for the base task, at
+    the midpoint 1.25 for later ones. `full`: W(x − μ) with mean and covariance of the task's training
+    patches, so every task enters the shared flow with mean 0 and covariance I; γ starts at 1.
 
     Args:
         dim: D.
@@ -80,7 +80,9 @@ class WhiteningAdapter(nn.Module):
 
     @torch.no_grad()
     def fit(self, mean: torch.Tensor, covariance: torch.Tensor) -> None:
-        """Take W and μ of `full` whitening from the moments (D,), (D, D) float64 of the task's training patches."""
+        """Take W and μ of `full` whitening from the moments (D,), (D, D) float64 of the task's training
+        patches.
+        """
         matrix, log_det = whitening_matrix(covariance)
         rows, columns = torch.tril_indices(*matrix.shape)
         self.mean.copy_(mean)
@@ -111,5 +113,7 @@ class WhiteningAdapter(nn.Module):
         return scale + self.log_det if self.full else scale
 
     def energy(self, features: torch.Tensor) -> torch.Tensor:
-        """½‖W(x − μ)‖² of patches (..., D): what a full Gaussian of the task says without any training (...), nats."""
+        """½‖W(x − μ)‖² of patches (..., D): what a full Gaussian of the task says without any training (...),
+        nats.
+        """
         return 0.5 * self.standardised(features).square().sum(dim=-1)

@@ -36,7 +36,9 @@ def browse_images(tasks: Sequence[Task], data: DataOptions) -> VBox:
             picture = outlined(picture, load_mask(record.mask, data.image_size, data.resize))
         return png_bytes(composed([[picture]], 1, 256))
 
-    return _control(draw, Image(format="png"), task=Dropdown(options=list(by_name)), image=_image_slider(tasks))
+    return _control(
+        draw, Image(format="png"), task=Dropdown(options=list(by_name)), image=_image_slider(tasks)
+    )
 
 
 def browse_heat_maps(evaluators: Sequence[TaskEvaluator]) -> VBox:
@@ -44,9 +46,13 @@ def browse_heat_maps(evaluators: Sequence[TaskEvaluator]) -> VBox:
     by_name = {evaluator.task.name: evaluator for evaluator in evaluators}
     percentile = FloatSlider(99.0, min=50.0, max=99.9, step=0.1, description="percentile")
     return _control(
-        lambda task, image, threshold: png_bytes(composed([_thresholded(by_name[task], image, threshold)], 3, 224)),
-        Image(format="png"), task=Dropdown(options=list(by_name)),
-        image=_image_slider([evaluator.task for evaluator in evaluators]), threshold=percentile,
+        lambda task, image, threshold: png_bytes(
+            composed([_thresholded(by_name[task], image, threshold)], 3, 224)
+        ),
+        Image(format="png"),
+        task=Dropdown(options=list(by_name)),
+        image=_image_slider([evaluator.task for evaluator in evaluators]),
+        threshold=percentile,
     )
 
 
@@ -59,7 +65,10 @@ def browse_routes(evaluators: Sequence[TaskEvaluator]) -> VBox:
         counts = np.zeros((len(names), len(names)), dtype=int)
         np.add.at(counts, (case.truth, case.chosen), 1)
         sent = [f"to {name}" for name in names]
-        rows = [{"images of": name, **dict(zip(sent, row.tolist(), strict=True))} for name, row in zip(names, counts, strict=True)]
+        rows = [
+            {"images of": name, **dict(zip(sent, row.tolist(), strict=True))}
+            for name, row in zip(names, counts, strict=True)
+        ]
         return Table(rows, f"Test images, routed with {variant}.")._repr_html_()
 
     return _control(count, HTML(), variant=Dropdown(options=COVARIANCES))
@@ -68,13 +77,17 @@ def browse_routes(evaluators: Sequence[TaskEvaluator]) -> VBox:
 def browse_ablation(rows: Sequence[Mapping[str, object]]) -> VBox:
     """Choose a metric and see every variation against the preset."""
     return _control(
-        lambda metric: Table(paired_differences(rows, metric), f"{metric}, difference to the preset.")._repr_html_(),
-        HTML(), metric=Dropdown(options=METRICS),
+        lambda metric: Table(
+            paired_differences(rows, metric), f"{metric}, difference to the preset."
+        )._repr_html_(),
+        HTML(),
+        metric=Dropdown(options=METRICS),
     )
 
 
 def _control(draw: Callable[..., bytes | str], shown: Image | HTML, **controls: Widget) -> VBox:
     """Widgets above a picture or table that is drawn anew whenever one of them moves."""
+
     def refresh(_: object = None) -> None:
         shown.value = draw(**{name: control.value for name, control in controls.items()})
 
@@ -92,7 +105,10 @@ def _thresholded(evaluator: TaskEvaluator, image: int, percentile: float) -> lis
     calm = maps[evaluator.labels == 0]
     cut = np.percentile(calm if len(calm) else maps, percentile)
     record, config = evaluator.task.test[index], evaluator.config
-    picture, truth = load_image(record.image, config.score.eval_size, config.data.resize), evaluator.masks()[index]
+    picture, truth = (
+        load_image(record.image, config.score.eval_size, config.data.resize),
+        evaluator.masks()[index],
+    )
     return [
         outlined(picture, truth) if truth.any() else picture,
         heat_overlay(picture, maps[index], np.median(maps), maps.max()),

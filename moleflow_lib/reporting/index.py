@@ -49,12 +49,20 @@ def write_index(out: Path, config: ExperimentConfig, tasks: Sequence[str], entri
     failed = [entry.name for entry in entries if entry.state == "failed"]
     finished = all(entry.state in ("done", "failed") for entry in entries)
     own = {f"{entry.name}.html" for entry in entries}
-    page = _environment().get_template("run_index.html.j2").render(
-        config=config, tasks=tasks, failed=failed, entries=[_row(entry, out) for entry in entries],
-        state="failed" if failed else "done" if finished else "running", css=Markup(page_css()),
-        earlier=sorted(path.name for path in out.glob("[0-9][0-9]_*.html") if path.name not in own),
-        device=str(resolve_device(config.run.device)),
-        provenance_html=Markup(provenance_table(config)._repr_html_()),
+    page = (
+        _environment()
+        .get_template("run_index.html.j2")
+        .render(
+            config=config,
+            tasks=tasks,
+            failed=failed,
+            entries=[_row(entry, out) for entry in entries],
+            state="failed" if failed else "done" if finished else "running",
+            css=Markup(page_css()),
+            earlier=sorted(path.name for path in out.glob("[0-9][0-9]_*.html") if path.name not in own),
+            device=str(resolve_device(config.run.device)),
+            provenance_html=Markup(provenance_table(config)._repr_html_()),
+        )
     )
     write_bytes(out / "index.html", page.encode(errors="backslashreplace"))
 
@@ -73,10 +81,17 @@ def _row(entry: Entry, out: Path) -> dict[str, object]:
     report = f"{entry.name}.html"
     answer, *rest = [Markup(sentence_html(text)) for text in entry.summary] or [""]
     return {
-        "title": entry.title, "question": entry.question, "state": entry.state, "error": entry.error,
-        "seconds": f"{entry.seconds:.0f}", "answer": answer, "rest": rest, "tiles": _tiles(out, entry),
+        "title": entry.title,
+        "question": entry.question,
+        "state": entry.state,
+        "error": entry.error,
+        "seconds": f"{entry.seconds:.0f}",
+        "answer": answer,
+        "rest": rest,
+        "tiles": _tiles(out, entry),
         "report": report if (out / report).is_file() else "",
-        "result": f"{entry.name}.result.json", "notebook": f"executed/{entry.name}.ipynb",
+        "result": f"{entry.name}.result.json",
+        "notebook": f"executed/{entry.name}.ipynb",
     }
 
 

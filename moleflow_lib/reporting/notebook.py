@@ -39,10 +39,14 @@ def notebook_config(namespace: Mapping[str, object]) -> ExperimentConfig:
     """
     shell = get_ipython()
     if shell is None:
-        raise ConfigError("notebook_config reads a notebook's cells; in a script use ExperimentConfig.from_params")
+        raise ConfigError(
+            "notebook_config reads a notebook's cells; in a script use ExperimentConfig.from_params"
+        )
     params = {name: namespace[name] for name in _assigned(shell.user_ns["In"]) if name in namespace}
     config = ExperimentConfig.from_params(params)
-    root = next((folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / _ANCHOR).is_file()), Path.cwd())
+    root = next(
+        (folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / _ANCHOR).is_file()), Path.cwd()
+    )
     return config.with_(**{name: str(root / path) for name in _PATHS if (path := config[name])})
 
 
@@ -57,7 +61,10 @@ def show_summary(sentences: Sequence[str]) -> HTML:
 
 
 def write_result(
-    config: ExperimentConfig, name: str, result: Mapping[str, object], summary: Sequence[str],
+    config: ExperimentConfig,
+    name: str,
+    result: Mapping[str, object],
+    summary: Sequence[str],
     hashes: Mapping[str, str] | None = None,
 ) -> str:
     """Write `<name>.result.json` into the run's folder.
@@ -84,7 +91,9 @@ def provenance_table(config: ExperimentConfig, hashes: Mapping[str, str] | None 
     facts = {**provenance(config.run.device), **(hashes or {})}
     rows = [{"what": name, "value": str(value)} for name, value in facts.items()]
     options = config.to_dict().items()
-    rows += [{"what": f"config: {name}", "value": str(value)} for name, value in options if name not in _PATHS]
+    rows += [
+        {"what": f"config: {name}", "value": str(value)} for name, value in options if name not in _PATHS
+    ]
     return Table(rows, "Where and with what this was made, and every option in force.")
 
 
@@ -98,5 +107,10 @@ def _assigned(cells: Sequence[str]) -> list[str]:
 
 
 def _targets(tree: ast.Module) -> list[str]:
-    return [target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets
-            if isinstance(target, ast.Name)]
+    return [
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]

@@ -54,10 +54,16 @@ def render_report(notebook: Path, into: Path, failure: str = "", single_file: bo
     cells = _arranged(book)
     figures = sum(_prepare(cell, errors) for cell in cells)
     page = {
-        "title": notebook_title(book), "errors": errors, "warnings": warnings, "headings": _headings(cells),
-        "definitions": DEFINITIONS, "failure": visible(failure or _last_line(errors)),
-        "css": page_css() + _code_css(), "script": (TEMPLATES / "report.js").read_text(),
-        "nonce": hashlib.sha256(notebook.read_bytes()).hexdigest()[:32], "index": not single_file,
+        "title": notebook_title(book),
+        "errors": errors,
+        "warnings": warnings,
+        "headings": _headings(cells),
+        "definitions": DEFINITIONS,
+        "failure": visible(failure or _last_line(errors)),
+        "css": page_css() + _code_css(),
+        "script": (TEMPLATES / "report.js").read_text(),
+        "nonce": hashlib.sha256(notebook.read_bytes()).hexdigest()[:32],
+        "index": not single_file,
         **_drawing_library(figures, into.parent, single_file),
     }
     book.metadata = NotebookNode({k: v for k, v in book.metadata.items() if k != "widgets"})

@@ -44,10 +44,14 @@ def available_notebooks(chosen: Sequence[str] = ()) -> list[Path]:
     """
     books = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     if not books:
-        raise NotebookError(f"expected the notebooks in {NOTEBOOKS}, found none; install the package with pip install -e .")
+        raise NotebookError(
+            f"expected the notebooks in {NOTEBOOKS}, found none; install the package with pip install -e ."
+        )
     unknown = [name for name in chosen if not any(_named(book, name) for book in books)]
     if unknown:
-        raise NotebookError(f"no notebook {', '.join(unknown)}; there are {', '.join(book.stem for book in books)}")
+        raise NotebookError(
+            f"no notebook {', '.join(unknown)}; there are {', '.join(book.stem for book in books)}"
+        )
     return [book for book in books if not chosen or any(_named(book, name) for name in chosen)]
 
 
@@ -69,7 +73,9 @@ def run_notebooks(params: Mapping[str, object], notebooks: Sequence[Path], singl
     tasks = _checked_inputs(config)
     out = Path(config.run.out_dir)
     (out / "executed").mkdir(parents=True, exist_ok=True)
-    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of every option that a parameters cell does not list
+    logging.getLogger("papermill").setLevel(
+        logging.ERROR
+    )  # it warns of every option that a parameters cell does not list
     entries = [_entry(book) for book in notebooks]
     for entry in entries:
         for stale in (f"{entry.name}.html", f"{entry.name}.result.json"):
@@ -79,7 +85,10 @@ def run_notebooks(params: Mapping[str, object], notebooks: Sequence[Path], singl
         write_index(out, config, tasks, entries)
         _say(f"{entry.name}: {entry.question}")
         _run(entry, params, out, single_file)
-        _say(f"{entry.name}: {entry.state} after {entry.seconds:.0f} s" + (f": {entry.error}" if entry.error else ""))
+        _say(
+            f"{entry.name}: {entry.state} after {entry.seconds:.0f} s"
+            + (f": {entry.error}" if entry.error else "")
+        )
     write_index(out, config, tasks, entries)
     _say(f"report: {out / 'index.html'}")
     return sum(entry.state == "failed" for entry in entries)
@@ -98,10 +107,19 @@ def _checked_inputs(config: ExperimentConfig) -> list[str]:
 
 def _run(entry: Entry, params: Mapping[str, object], out: Path, single_file: bool) -> None:
     """Execute and render one notebook; whatever goes wrong ends up in its entry."""
-    executed, report, start = out / "executed" / entry.source.name, out / f"{entry.name}.html", time.perf_counter()
+    executed, report, start = (
+        out / "executed" / entry.source.name,
+        out / f"{entry.name}.html",
+        time.perf_counter(),
+    )
     try:
         papermill.execute_notebook(
-            entry.source, executed, dict(params), kernel_name="python3", progress_bar=False, stderr_file=sys.stderr
+            entry.source,
+            executed,
+            dict(params),
+            kernel_name="python3",
+            progress_bar=False,
+            stderr_file=sys.stderr,
         )
         summary = read_json(out / f"{entry.name}.result.json")["summary_text"]
         render_report(executed, report, single_file=single_file)
@@ -118,7 +136,9 @@ def _run(entry: Entry, params: Mapping[str, object], out: Path, single_file: boo
 def _entry(book: Path) -> Entry:
     content = nbformat.read(book, as_version=4)
     lines = content.cells[0].source.splitlines()
-    question = next((line.removeprefix("**Question.**").strip() for line in lines if line.startswith("**Question.**")), "")
+    question = next(
+        (line.removeprefix("**Question.**").strip() for line in lines if line.startswith("**Question.**")), ""
+    )
     return Entry(source=book, title=notebook_title(content), question=question)
 
 

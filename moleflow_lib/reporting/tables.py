@@ -1,4 +1,4 @@
-"""Tables for notebooks and reports: plain HTML that a report makes sortable, with CSV and LaTeX to take away."""
+"""Tables for notebooks and reports: plain HTML that a report makes sortable, and CSV and LaTeX."""
 
 from __future__ import annotations
 
@@ -13,11 +13,30 @@ from moleflow_lib.reporting.escaping import csv_safe, html_text, visible
 
 __all__ = ["Table", "number"]
 
-_LATEX = str.maketrans({
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "\u2009": r"\,",
-    "–": "--", "−": "$-$", "±": r"$\pm$", "→": r"$\rightarrow$", "·": r"$\cdot$", "½": r"$\frac12$", "σ": r"$\sigma$",
-})
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "{": r"\{",
+        "}": r"\}",
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "\u2009": r"\,",
+        "–": "--",
+        "−": "$-$",
+        "±": r"$\pm$",
+        "→": r"$\rightarrow$",
+        "·": r"$\cdot$",
+        "½": r"$\frac12$",
+        "σ": r"$\sigma$",
+    }
+)
 
 _WIDE = 8  # columns; a table with more is printed on a page turned sideways
 
@@ -39,7 +58,8 @@ class Table:
         self.columns = list(dict.fromkeys(name for row in self.rows for name in row))
 
     def to_csv(self) -> str:
-        """Comma-separated values under one line of names, numbers in full precision, nothing for what is undefined.
+        """Comma-separated values under one line of names, numbers in full precision, nothing for what is
+        undefined.
 
         Text that a spreadsheet would take for a formula has an apostrophe in front.
 
@@ -70,13 +90,25 @@ class Table:
         \end{tabular}
         \end{table}
         """
-        align = "".join("r" if any(_is_number(row.get(name)) for row in self.rows) else "l" for name in self.columns)
+        align = "".join(
+            "r" if any(_is_number(row.get(name)) for row in self.rows) else "l" for name in self.columns
+        )
         head, *body = (" & ".join(_latex(text) for text in line) + r" \\" for line in self._lines())
-        return "\n".join([
-            r"\begin{table}", r"\centering", rf"\caption{{{_latex(self.caption)}}}",
-            rf"\begin{{tabular}}{{{align}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule",
-            r"\end{tabular}", r"\end{table}",
-        ])
+        return "\n".join(
+            [
+                r"\begin{table}",
+                r"\centering",
+                rf"\caption{{{_latex(self.caption)}}}",
+                rf"\begin{{tabular}}{{{align}}}",
+                r"\toprule",
+                head,
+                r"\midrule",
+                *body,
+                r"\bottomrule",
+                r"\end{tabular}",
+                r"\end{table}",
+            ]
+        )
 
     def _repr_html_(self) -> str:
         if not self.rows:
@@ -97,7 +129,10 @@ class Table:
 
     def _lines(self) -> list[list[str]]:
         """Names, then the values of each row, as shown."""
-        return [self.columns, *([number(row.get(name), self.digits) for name in self.columns] for row in self.rows)]
+        return [
+            self.columns,
+            *([number(row.get(name), self.digits) for name in self.columns] for row in self.rows),
+        ]
 
     def _downloads(self) -> str:
         """Links that carry their file with them, so they work in a page without a network or a server."""

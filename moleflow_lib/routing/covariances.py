@@ -1,7 +1,8 @@
 """Mahalanobis distances under every covariance estimate, without a D×D factor where none is needed.
 
-`ridge` is the sample covariance + ridge·I; `ledoit_wolf` (2004) and `oas` (Chen et al. 2010) are shrunk towards a multiple
-of I; `tied` pools the scatter of all tasks, + ridge·I; `diagonal` has variances + ridge; `euclidean` is I.
+`ridge` is the sample covariance + ridge·I; `ledoit_wolf` (2004) and `oas` (Chen et al. 2010) are shrunk
+towards a multiple of I; `tied` pools the scatter of all tasks, + ridge·I; `diagonal` has variances + ridge;
+`euclidean` is I.
 
 With n images, n < D, a covariance has n − 1 directions of its own and treats all others alike. So one
 thin singular value decomposition serves every estimate that is a multiple of it plus a multiple of I;
@@ -18,7 +19,14 @@ import torch
 
 from moleflow_lib.routing.moments import RunningMoments
 
-__all__ = ["COVARIANCES", "Spectrum", "pooled_factor", "shrinkage_weights", "spectra_distances", "tied_distances"]
+__all__ = [
+    "COVARIANCES",
+    "Spectrum",
+    "pooled_factor",
+    "shrinkage_weights",
+    "spectra_distances",
+    "tied_distances",
+]
 
 COVARIANCES = ("ridge", "ledoit_wolf", "oas", "tied", "diagonal", "euclidean")
 _SMALLEST = 1e-12  # least variance of a direction in which no image differs
@@ -47,8 +55,12 @@ class Spectrum:
         centred = x - x.mean(dim=0)
         _, values, axes = torch.linalg.svd(centred, full_matrices=False)
         return cls(
-            count=len(x), mean=x.mean(dim=0), axes=axes, scatter=values.square(),
-            variances=centred.square().sum(dim=0) / (len(x) - 1), weights=shrinkage_weights(centred, values.square()),
+            count=len(x),
+            mean=x.mean(dim=0),
+            axes=axes,
+            scatter=values.square(),
+            variances=centred.square().sum(dim=0) / (len(x) - 1),
+            weights=shrinkage_weights(centred, values.square()),
         )
 
     @classmethod
@@ -62,8 +74,12 @@ class Spectrum:
         values, axes = torch.linalg.eigh(moments.scatter)
         rank = min(moments.count - 1, len(values))
         return cls(
-            count=moments.count, mean=moments.mean, axes=axes.T.flip(0)[:rank], scatter=values.flip(0)[:rank].clamp_min(0),
-            variances=moments.scatter.diagonal() / (moments.count - 1), weights=dict(weights),
+            count=moments.count,
+            mean=moments.mean,
+            axes=axes.T.flip(0)[:rank],
+            scatter=values.flip(0)[:rank].clamp_min(0),
+            variances=moments.scatter.diagonal() / (moments.count - 1),
+            weights=dict(weights),
         )
 
     def condition_number(self, kind: str, ridge: float) -> float:
@@ -82,14 +98,20 @@ class Spectrum:
         return (self.axes.T * self.scatter) @ self.axes
 
     def squared(self, queries: torch.Tensor, kinds: Sequence[str], ridge: float) -> dict[str, torch.Tensor]:
-        """Squared Mahalanobis distances of queries (M, D) to the mean: kind → (M,). `tied` is no kind of a single task."""
+        """Squared Mahalanobis distances of queries (M, D) to the mean: kind → (M,). `tied` is no kind of a
+        single task.
+        """
         return self.lengths(queries.double() - self.mean, kinds, ridge)
 
     def lengths(self, gaps: torch.Tensor, kinds: Sequence[str], ridge: float) -> dict[str, torch.Tensor]:
         """Squared Mahalanobis lengths of differences (M, D) float64: kind → (M,)."""
         length = gaps.square().sum(dim=1)
         along = (gaps @ self.axes.T).square()
-        rest = (length - along.sum(dim=1)).clamp_min(0) if len(self.axes) < len(self.mean) else torch.zeros_like(length)
+        rest = (
+            (length - along.sum(dim=1)).clamp_min(0)
+            if len(self.axes) < len(self.mean)
+            else torch.zeros_like(length)
+        )
         found = {}
         for kind in kinds:
             if kind == "euclidean":
@@ -135,13 +157,19 @@ def pooled_factor(spectra: Sequence[Spectrum], ridge: float) -> torch.Tensor:
 
     The estimate is the scatter of all tasks about their own means over its degrees of freedom, plus ridge·I.
     """
-    pooled = sum(spectrum.scatter_matrix for spectrum in spectra) / sum(spectrum.count - 1 for spectrum in spectra)
+    pooled = sum(spectrum.scatter_matrix for spectrum in spectra) / sum(
+        spectrum.count - 1 for spectrum in spectra
+    )
     return torch.linalg.cholesky(pooled + ridge * torch.eye(len(pooled), dtype=torch.float64))
 
 
 def tied_distances(means: torch.Tensor, factor: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
-    """Squared distances (M, T) of queries (M, D) to means (T, D) under one covariance, by its Cholesky factor (D, D)."""
-    white, centres = (torch.linalg.solve_triangular(factor, x.double().T, upper=False).T for x in (queries, means))
+    """Squared distances (M, T) of queries (M, D) to means (T, D) under one covariance, by its Cholesky factor
+    (D, D).
+    """
+    white, centres = (
+        torch.linalg.solve_triangular(factor, x.double().T, upper=False).T for x in (queries, means)
+    )
     return torch.cdist(white, centres, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 

@@ -31,13 +31,21 @@ class HeldOut:
         return float(right.double().mean()) if len(right) else None
 
     def own(self, kind: str) -> list[torch.Tensor]:
-        """Distance of each task's held-out images, in their order, to their own prototype, not squared; one tensor a task."""
+        """Distance of each task's held-out images, in their order, to their own prototype, not squared; one
+        tensor a task.
+        """
         rows = [(self.truth == task).nonzero().flatten() for task in range(self.tasks)]
-        return [self.distances[kind][own[self.image[own].argsort()], task].sqrt() for task, own in enumerate(rows)]
+        return [
+            self.distances[kind][own[self.image[own].argsort()], task].sqrt() for task, own in enumerate(rows)
+        ]
 
 
 def held_out_distances(
-    train: Sequence[torch.Tensor], ridge: float, kinds: Sequence[str] = COVARIANCES, folds: int = 5, seed: int = 0
+    train: Sequence[torch.Tensor],
+    ridge: float,
+    kinds: Sequence[str] = COVARIANCES,
+    folds: int = 5,
+    seed: int = 0,
 ) -> HeldOut:
     """Cross-validated distances of the training images of every task to every task.
 
@@ -62,23 +70,40 @@ def held_out_distances(
         for kind, distances in spectra_distances(spectra, images, ridge, kinds).items():
             found[kind].append(distances)
     return HeldOut(
-        distances={kind: torch.cat(columns) for kind, columns in found.items()}, truth=torch.cat(truths), tasks=len(train),
-        image=torch.cat([(part == fold).nonzero().flatten() for fold in range(folds) for part in _parts(train, folds, seed)]),
+        distances={kind: torch.cat(columns) for kind, columns in found.items()},
+        truth=torch.cat(truths),
+        tasks=len(train),
+        image=torch.cat(
+            [
+                (part == fold).nonzero().flatten()
+                for fold in range(folds)
+                for part in _parts(train, folds, seed)
+            ]
+        ),
     )
 
 
 def held_out_folds(
     train: Sequence[torch.Tensor], folds: int = 5, seed: int = 0
 ) -> Iterator[tuple[list[Spectrum], torch.Tensor, torch.Tensor]]:
-    """Every task's spectrum without a part of its images, those images (N, D), and their tasks (N,), fold by fold."""
+    """Every task's spectrum without a part of its images, those images (N, D), and their tasks (N,), fold by
+    fold.
+    """
     parts = _parts(train, folds, seed)
     for fold in range(folds):
         left_out = [x[part == fold] for x, part in zip(train, parts, strict=True)]
         truth = torch.cat([torch.full((len(x),), task) for task, x in enumerate(left_out)])
-        yield [Spectrum.of(x[part != fold]) for x, part in zip(train, parts, strict=True)], torch.cat(left_out), truth
+        yield (
+            [Spectrum.of(x[part != fold]) for x, part in zip(train, parts, strict=True)],
+            torch.cat(left_out),
+            truth,
+        )
 
 
 def _parts(train: Sequence[torch.Tensor], folds: int, seed: int) -> list[torch.Tensor]:
     """The fold (n,) in which each image of each task is held out; −1: never."""
     generator = torch.Generator().manual_seed(seed)
-    return [torch.randperm(len(x), generator=generator) % folds if len(x) > 2 else torch.full((len(x),), -1) for x in train]
+    return [
+        torch.randperm(len(x), generator=generator) % folds if len(x) > 2 else torch.full((len(x),), -1)
+        for x in train
+    ]

@@ -36,7 +36,9 @@ def acceptance_limits(own: Sequence[torch.Tensor], share: float = 0.95) -> torch
 
 
 def accepted(distances: torch.Tensor, limits: torch.Tensor) -> torch.Tensor:
-    """Whether each image (N, T) lies within the limit of the task it is nearest to, (N,) bool; otherwise none of these."""
+    """Whether each image (N, T) lies within the limit of the task it is nearest to, (N,) bool; otherwise none
+    of these.
+    """
     return distances.amin(dim=1) <= limits[distances.argmin(dim=1)]
 
 

@@ -1,6 +1,7 @@
 """Which task does an image belong to: the nearest prototype of mean patch features.
 
-A prototype holds a mean, a covariance and a count, so it keeps no image. Everything here is computed in float64.
+A prototype holds a mean, a covariance and a count, so it keeps no image. Everything here is computed in
+float64.
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ class PrototypeRouter:
         prototypes: one a task, in order of arrival.
 
     >>> near = torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
-    >>> router = PrototypeRouter("euclidean", prototypes=[TaskPrototype.of(near), TaskPrototype.of(near + 10)])
+    >>> prototypes = [TaskPrototype.of(near), TaskPrototype.of(near + 10)]
+    >>> router = PrototypeRouter("euclidean", prototypes=prototypes)
     >>> router.route(torch.tensor([[0.4, 0.4], [9.0, 9.0]])).tolist()
     [0, 1]
     """
@@ -115,7 +117,9 @@ class PrototypeRouter:
         """
         prototypes = self.prototypes[:known]
         if self.kind != "tied":
-            return torch.stack([prototype.distances(features, self.kind, self.ridge) for prototype in prototypes], dim=1)
+            return torch.stack(
+                [prototype.distances(features, self.kind, self.ridge) for prototype in prototypes], dim=1
+            )
         means = torch.stack([prototype.moments.mean for prototype in prototypes])
         return tied_distances(means, self._factor(len(prototypes)), features.detach().cpu()).sqrt()
 
@@ -126,7 +130,9 @@ class PrototypeRouter:
     def condition_numbers(self) -> list[float]:
         """Ratio of largest to smallest eigenvalue of each task's covariance estimate."""
         if self.kind != "tied":
-            return [prototype.spectrum.condition_number(self.kind, self.ridge) for prototype in self.prototypes]
+            return [
+                prototype.spectrum.condition_number(self.kind, self.ridge) for prototype in self.prototypes
+            ]
         values = torch.linalg.svdvals(self._factor(len(self.prototypes))).square()
         return [float(values[0] / values[-1])] * len(self.prototypes)
 

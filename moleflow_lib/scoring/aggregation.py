@@ -46,4 +46,6 @@ def pixel_maps(patch_scores: torch.Tensor, size: int, sigma: float = 4.0) -> tor
 def _axis_operator(patches: int, size: int, sigma: float) -> torch.Tensor:
     """(size, patches) matrix that enlarges and smooths along one axis."""
     enlarged = F.interpolate(torch.eye(patches)[None], size=size, mode="linear", align_corners=False)[0].T
-    return torch.from_numpy(gaussian_filter1d(enlarged.double().numpy(), sigma, axis=0)) if sigma else enlarged
+    return (
+        torch.from_numpy(gaussian_filter1d(enlarged.double().numpy(), sigma, axis=0)) if sigma else enlarged
+    )

@@ -15,9 +15,13 @@ _PRODUCTS = 1 << 24  # distances held at once, 64 MB
 
 
 def projected(patches: torch.Tensor, seed: int, device: torch.device | str = "cpu") -> torch.Tensor:
-    """Patches (M, D) of any float type as (M, min(D, 128)) float32: a Gaussian projection that keeps distances roughly."""
+    """Patches (M, D) of any float type as (M, min(D, 128)) float32: a Gaussian projection that keeps
+    distances roughly.
+    """
     width = patches.shape[1]
-    draw = torch.randn(width, _PROJECTED, generator=torch.Generator().manual_seed(seed)) / math.sqrt(_PROJECTED)
+    draw = torch.randn(width, _PROJECTED, generator=torch.Generator().manual_seed(seed)) / math.sqrt(
+        _PROJECTED
+    )
     matrix = (draw if width > _PROJECTED else torch.eye(width)).to(device)
     return torch.cat([chunk.to(device).float() @ matrix for chunk in patches.split(1 << 14)])
 
@@ -40,7 +44,9 @@ def greedy_coreset(points: torch.Tensor, size: int, seed: int, name: str = "poin
     >>> greedy_coreset(torch.tensor([[0.0], [0.1], [5.0], [9.0]]), 3, seed=0).sort().values.tolist()
     [0, 2, 3]
     """
-    points = points - points.mean(dim=0)  # only differences count; near zero their float32 squares are exact enough
+    points = points - points.mean(
+        dim=0
+    )  # only differences count; near zero their float32 squares are exact enough
     squares = points.square().sum(dim=1)
     nearest = torch.full_like(squares, math.inf)
     index, picked = int(torch.randint(len(points), (), generator=torch.Generator().manual_seed(seed))), []
@@ -53,7 +59,8 @@ def greedy_coreset(points: torch.Tensor, size: int, seed: int, name: str = "poin
 
 
 def nearest_distances(queries: torch.Tensor, bank: torch.Tensor, neighbours: int = 1) -> torch.Tensor:
-    """Mean Euclidean distance of each query to its nearest bank vectors; with one, exactly zero for a query that is in the bank.
+    """Mean Euclidean distance of each query to its nearest bank vectors; with one, exactly zero for a query
+    that is in the bank.
 
     Args:
         queries: (Q, D) float32.

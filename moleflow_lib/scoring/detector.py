@@ -20,7 +20,8 @@ __all__ = ["ContinualDetector"]
 class ContinualDetector:
     """The shared flow, what each task keeps, and the router, on one device.
 
-    It never changes: `with_task` gives a new detector that knows one task more, so an interrupted or failed training
+    It never changes: `with_task` gives a new detector that knows one task more, so an interrupted or failed
+        training
     leaves every detector as it was.
 
     Args:
@@ -31,7 +32,10 @@ class ContinualDetector:
     """
 
     def __init__(
-        self, flow: MoLESpatialAwareNF, config: ExperimentConfig, tasks: tuple[TaskParts, ...] = (),
+        self,
+        flow: MoLESpatialAwareNF,
+        config: ExperimentConfig,
+        tasks: tuple[TaskParts, ...] = (),
         reference: RunningMoments | None = None,
     ) -> None:
         self.flow = flow
@@ -68,7 +72,9 @@ class ContinualDetector:
             flow: the flow as the base task trained it.
             reference: moments of the base task's patches.
         """
-        return ContinualDetector(flow or self.flow, self.config, (*self.tasks, task), reference or self.reference)
+        return ContinualDetector(
+            flow or self.flow, self.config, (*self.tasks, task), reference or self.reference
+        )
 
     def route(self, image_means: torch.Tensor, known: int | None = None) -> torch.Tensor:
         """The task each image seems to belong to.
@@ -132,10 +138,15 @@ class ContinualDetector:
     def value_counts(self) -> dict[str, int]:
         """What is kept: of the base, and of a task (the mean over tasks), see `TaskParts.counts`."""
         each = [task.counts() for task in self.tasks]
-        return {**self.flow.counts(), **{name: sum(own[name] for own in each) // len(each) for name in each[0]}}
+        return {
+            **self.flow.counts(),
+            **{name: sum(own[name] for own in each) // len(each) for name in each[0]},
+        }
 
     def stored_values(self) -> tuple[int, int, int]:
-        """Values kept: of the shared base, of each task's parts with its stored patches, of each task's prototype."""
+        """Values kept: of the shared base, of each task's parts with its stored patches, of each task's
+        prototype.
+        """
         counts = self.value_counts()
         return shared_values(counts), counts["per_task"], self.dim + self.dim * (self.dim + 1) // 2
 
@@ -148,5 +159,7 @@ class ContinualDetector:
 
     def _task(self, task: int) -> TaskParts:
         if not 0 <= task < len(self.tasks):
-            raise ConfigError(f"task {task} was never learned; this detector knows tasks 0 … {len(self.tasks) - 1}")
+            raise ConfigError(
+                f"task {task} was never learned; this detector knows tasks 0 … {len(self.tasks) - 1}"
+            )
         return self.tasks[task]

@@ -1,4 +1,6 @@
-"""A memory bank: some of a task's patches, and how far other patches lie from them (PatchCore, Roth et al. 2022)."""
+"""A memory bank: some of a task's patches, and how far other patches lie from them (PatchCore, Roth et al.
+2022).
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ class MemoryBank:
 
     Args:
         patches: (K, D) float16.
-        owner: (K,) which training image each stored patch comes from; what is measured on training images leaves an
-            image's own patches out.
+        owner: (K,) which training image each stored patch comes from; what is measured on training images
+            leaves an image's own patches out.
 
     >>> bank = MemoryBank(torch.tensor([[0.0, 0.0], [3.0, 0.0]]).half(), torch.tensor([0, 1]))
     >>> bank.distances(torch.tensor([[0.0, 4.0]])), bank.distances(torch.tensor([[0.0, 4.0]]), without=0)
@@ -28,13 +30,15 @@ class MemoryBank:
         self.patches = patches
         self.owner = owner
 
-    def distances(self, patches: torch.Tensor, neighbours: int = 1, without: int | None = None) -> torch.Tensor:
+    def distances(
+        self, patches: torch.Tensor, neighbours: int = 1, without: int | None = None
+    ) -> torch.Tensor:
         """Mean Euclidean distance to the nearest stored patches.
 
         Args:
             patches: (..., D) of any float type, on the bank's device.
-            neighbours: over how many of the nearest. A coreset is picked for being far from everything, so a single
-                near one may be an oddity; several are better witnesses.
+            neighbours: over how many of the nearest. A coreset is picked for being far from everything, so a
+                single near one may be an oddity; several are better witnesses.
             without: a training image whose own patches are left out.
 
         Returns:

@@ -1,9 +1,9 @@
 """An image as a whole: how far its mean patch feature lies from the task's prototype, as a part of its score.
 
-Patch scores ask whether any single patch is strange. A defect that shifts many patches a little stays below each
-one's threshold and still moves the mean. The router keeps mean and covariance of every task anyway, so the question
-adds four values to what is kept. Both parts are put in standard deviations of the task's own training images; no test
-image takes part, and a later task changes nothing.
+Patch scores ask whether any single patch is strange. A defect that shifts many patches a little stays below
+each one's threshold and still moves the mean. The router keeps mean and covariance of every task anyway, so
+the question adds four values to what is kept. Both parts are put in standard deviations of the task's own
+training images; no test image takes part, and a later task changes nothing.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ from moleflow_lib.routing.router import TaskPrototype
 
 __all__ = ["FEWEST_IMAGES", "ImageScale", "prototype_distances"]
 
-FEWEST_IMAGES = 5  # training images; with fewer a held-out one meets a prototype of two or three, which says nothing
+FEWEST_IMAGES = (
+    5  # training images; with fewer a held-out one meets a prototype of two or three, which says nothing
+)
 _KIND = "ledoit_wolf"  # a task's own covariance, shrunk: defined for fewer images than channels
 
 
 def prototype_distances(prototype: TaskPrototype, image_means: torch.Tensor) -> torch.Tensor:
-    """Mahalanobis distance (N,) float64 of images, by their mean patch features (N, D), Ledoit-Wolf covariance."""
+    """Mahalanobis distance (N,) float64 of images, by their mean patch features (N, D), Ledoit-Wolf
+    covariance.
+    """
     return prototype.distances(image_means, _KIND)
 
 
@@ -28,8 +32,8 @@ class ImageScale:
     """Blends image scores made of patches with the distance to the task's prototype.
 
     Args:
-        scale: (2, 2) float64, rows: the image score made of patches, distance; columns: mean, standard deviation
-            over training images.
+        scale: (2, 2) float64, rows: the image score made of patches, distance; columns: mean, standard
+            deviation over training images.
         held_out: (N,) float64, distance of each training image to a prototype made without it.
     """
 
@@ -41,7 +45,8 @@ class ImageScale:
     def measured(cls, image_means: torch.Tensor, of_patches: torch.Tensor, seed: int) -> ImageScale:
         """Take the scale from a task's training images.
 
-        The distance of an image to a prototype that saw it is too small; each is measured with one made of others.
+        The distance of an image to a prototype that saw it is too small; each is measured with one made of
+        others.
 
         Args:
             image_means: (N, D) mean patch features of its training images, N of at least `FEWEST_IMAGES`.
@@ -72,4 +77,6 @@ class ImageScale:
 
 
 def _spread(values: torch.Tensor, floor: float) -> torch.Tensor:
-    return torch.stack([values.mean(), values.std().clamp_min(max(floor, 1e-6))])  # copies of one image differ by nothing
+    return torch.stack(
+        [values.mean(), values.std().clamp_min(max(floor, 1e-6))]
+    )  # copies of one image differ by nothing

@@ -34,8 +34,8 @@ class TaskParts:
 
     Attributes:
         key: digest of all that it was learned from.
-        patch_scale: (P, 2) float32, mean and standard deviation over training patches of each of `score_parts`. None
-            where scores stay in nats.
+        patch_scale: (P, 2) float32, mean and standard deviation over training patches of each of
+            `score_parts`. None where scores stay in nats.
     """
 
     name: str
@@ -60,6 +60,9 @@ class TaskParts:
     def hashes(self) -> dict[str, str]:
         """SHA-256 of each thing it keeps, by what it is."""
         scale = {} if self.patch_scale is None else {"scale": self.patch_scale}
-        kept = {"parts": self.flow.state_dict(), "stored patches and scale": scale | (self.bank.state() if self.bank else {})}
+        kept = {
+            "parts": self.flow.state_dict(),
+            "stored patches and scale": scale | (self.bank.state() if self.bank else {}),
+        }
         kept["image scale"] = self.image_scale.state() if self.image_scale else {}
         return {what: tensors_sha256(state) for what, state in kept.items() if state}

@@ -1,9 +1,11 @@
 """The rule from a task's parts to scores: the only place that knows how they are joined.
 
-Patch: ½‖z‖² − log-det in nats. With several score parts, or compressed, each part is put in standard deviations of
-training patches and the parts have equal shares: the flow's likelihood, the energy of the full whitening (one Gaussian),
-the mean distance to the three nearest stored patches. They err in different places. Image: the highest patches, joined
-with the image's distance to the task's prototype.
+Patch: ½‖z‖² − log-det in nats. With several score parts, or compressed, each part is put in standard
+    deviations of
+training patches and the parts have equal shares: the flow's likelihood, the energy of the full whitening (one
+    Gaussian),
+the mean distance to the three nearest stored patches. They err in different places. Image: the highest
+patches, joined with the image's distance to the task's prototype.
 """
 
 from __future__ import annotations
@@ -34,10 +36,10 @@ def joined_patch_scores(
     Args:
         parts: (P, N, H, W), each in its own unit.
         scale: (P, 2) mean and standard deviation of each over training patches.
-        median_share: share of an image's own median that is taken off: what lifts the whole image, such as light, says
-            little about where a defect is.
-        compress: put scores y above zero through log(1 + y), so that in a smoothed map one extreme patch does not drown
-            its neighbours; the order of patches stays.
+        median_share: share of an image's own median that is taken off: what lifts the whole image, such as
+            light, says little about where a defect is.
+        compress: put scores y above zero through log(1 + y), so that in a smoothed map one extreme patch does
+            not drown its neighbours; the order of patches stays.
 
     Returns:
         (N, H, W) in standard deviations of training patches, or their logarithm; higher = more anomalous.
@@ -79,8 +81,8 @@ class TaskScorer:
             image_means: (N, D) mean patch features of the same images.
 
         Returns:
-            (N, H, W) and (N,) float32 on the CPU; higher = more anomalous. With `prototype_weight` image scores are in
-            standard deviations of training images.
+            (N, H, W) and (N,) float32 on the CPU; higher = more anomalous. With `prototype_weight` image
+            scores are in standard deviations of training images.
         """
         of_patches, of_images = self._scores(patches)
         if self.task.image_scale is None:
@@ -90,7 +92,8 @@ class TaskScorer:
 
     @torch.inference_mode()
     def training_parts(self, patches: torch.Tensor, images: Sequence[int]) -> torch.Tensor:
-        """Each score part (P, N, H, W) of some training images, none of which meets the patches stored from itself.
+        """Each score part (P, N, H, W) of some training images, none of which meets the patches stored from
+        itself.
 
         Args:
             patches: (N, H, W, D) features of all training images of the task.
@@ -100,14 +103,18 @@ class TaskScorer:
         return torch.cat([self._parts(patches[image : image + 1], without=image) for image in images], dim=1)
 
     def training_patch_scores(self, patches: torch.Tensor, images: Sequence[int]) -> torch.Tensor:
-        """Patch scores (N, H, W) of some training images, each without the patches stored from itself, on the CPU."""
+        """Patch scores (N, H, W) of some training images, each without the patches stored from itself, on the
+        CPU.
+        """
         return self._joined(self.training_parts(patches, images))[0].cpu()
 
-    def training_image_scores(self, patches: torch.Tensor, images: Sequence[int] | None = None) -> torch.Tensor:
+    def training_image_scores(
+        self, patches: torch.Tensor, images: Sequence[int] | None = None
+    ) -> torch.Tensor:
         """Image scores (P,) of training images, without what they left behind.
 
-        An image's own stored patches are left out, and its distance is to a prototype made of others; the flow and the
-        whitening saw it all the same.
+        An image's own stored patches are left out, and its distance is to a prototype made of others; the
+        flow and the whitening saw it all the same.
 
         Args:
             patches: (N, H, W, D) features of all training images of the task.
@@ -125,7 +132,9 @@ class TaskScorer:
         """Patch scores (N, H, W), and image scores (N,) made of patches alone, on the CPU."""
         self.flow.activate(self.task.flow, merge=True)
         chunks = [self._joined(self._parts(chunk)) for chunk in patches.split(_IMAGES)]
-        of_patches, of_images = (torch.cat([scores.cpu() for scores in column]) for column in zip(*chunks, strict=True))
+        of_patches, of_images = (
+            torch.cat([scores.cpu() for scores in column]) for column in zip(*chunks, strict=True)
+        )
         return of_patches, of_images
 
     def _parts(self, patches: torch.Tensor, without: int | None = None) -> torch.Tensor:
@@ -147,8 +156,10 @@ class TaskScorer:
         scale = self.task.patch_scale
         if scale is None:
             return parts[0], image_scores(parts[0], options.top_k)
-        rows, image_rows = ([options.used_parts.index(name) for name in names] for names in
-                            (options.score_parts, options.image_parts or options.score_parts))
+        rows, image_rows = (
+            [options.used_parts.index(name) for name in names]
+            for names in (options.score_parts, options.image_parts or options.score_parts)
+        )
         share = options.median_share
         of_patches = joined_patch_scores(parts[rows], scale[rows], share, options.compress_scores)
         if not options.image_parts:

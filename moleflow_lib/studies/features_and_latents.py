@@ -14,10 +14,23 @@ from moleflow_lib.features.store import Features
 from moleflow_lib.routing.moments import RunningMoments
 from moleflow_lib.scoring.detector import ContinualDetector
 
-__all__ = ["LatentReport", "class_separation", "latent_report", "mean_separation", "parameter_rows", "patch_pca", "reference_shift"]
+__all__ = [
+    "LatentReport",
+    "class_separation",
+    "latent_report",
+    "mean_separation",
+    "parameter_rows",
+    "patch_pca",
+    "reference_shift",
+]
 
 _SEED_CLAIMS = {
-    "base": 18_900_000, "mixer": 600_000, "lora": 1_570_000, "task_bias": 12_000, "whitening": 1_500, "dia": 500_000,
+    "base": 18_900_000,
+    "mixer": 600_000,
+    "lora": 1_570_000,
+    "task_bias": 12_000,
+    "whitening": 1_500,
+    "dia": 500_000,
     "per_task": 2_100_000,
 }
 
@@ -42,7 +55,9 @@ def mean_separation(means: Sequence[np.ndarray]) -> np.ndarray:
     return gaps / np.sqrt((spread[:, None] + spread[None]) / 2)
 
 
-def patch_pca(train: Sequence[Features], shown: Sequence[torch.Tensor], sample: int = 4000) -> list[np.ndarray]:
+def patch_pca(
+    train: Sequence[Features], shown: Sequence[torch.Tensor], sample: int = 4000
+) -> list[np.ndarray]:
     """Three principal components of patch features as colours.
 
     Args:
@@ -53,7 +68,9 @@ def patch_pca(train: Sequence[Features], shown: Sequence[torch.Tensor], sample: 
     Returns:
         One (H, W, 3) uint8 picture for each of `shown`; colours are comparable between them.
     """
-    pool = torch.cat([f.patches[:: max(1, len(f.patches) // 20)].flatten(0, 2) for f in train]).float().numpy()
+    pool = (
+        torch.cat([f.patches[:: max(1, len(f.patches) // 20)].flatten(0, 2) for f in train]).float().numpy()
+    )
     picked = np.random.default_rng(0).permutation(len(pool))[:sample]
     pca = PCA(n_components=3, random_state=0).fit(pool[picked])
     low, high = np.percentile(pca.transform(pool[picked]), [2, 98], axis=0)
@@ -101,14 +118,21 @@ def latent_report(
     flat = z.flatten(0, 2).double().numpy()
     share = np.linspace(0.001, 0.999, 199)
     return LatentReport(
-        channel_means=flat.mean(axis=0), channel_stds=flat.std(axis=0),
+        channel_means=flat.mean(axis=0),
+        channel_stds=flat.std(axis=0),
         quantiles=np.stack([stats.norm.ppf(share), np.quantile(flat, share)]),
-        energy=(flat**2).mean(axis=1), log_det=log_det.flatten().numpy(),
-        ks_distance=float(stats.kstest(np.random.default_rng(0).choice(flat.ravel(), 200_000), "norm").statistic),
+        energy=(flat**2).mean(axis=1),
+        log_det=log_det.flatten().numpy(),
+        ks_distance=float(
+            stats.kstest(np.random.default_rng(0).choice(flat.ravel(), 200_000), "norm").statistic
+        ),
         images="normal test images" if normal else "training images",
     )
 
 
 def parameter_rows(counts: dict[str, int]) -> list[dict[str, object]]:
     """Counted values of each part beside what the method's first description claims at D = 768, rank 64."""
-    return [{"part": part, "counted": value, "claimed at D=768": _SEED_CLAIMS.get(part)} for part, value in counts.items()]
+    return [
+        {"part": part, "counted": value, "claimed at D=768": _SEED_CLAIMS.get(part)}
+        for part, value in counts.items()
+    ]

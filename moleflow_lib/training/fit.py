@@ -29,7 +29,12 @@ class Fitted:
 
 
 def fit(
-    flow: MoLESpatialAwareNF, parts: FlowParts, patches: torch.Tensor, options: TrainOptions, name: str, base: bool
+    flow: MoLESpatialAwareNF,
+    parts: FlowParts,
+    patches: torch.Tensor,
+    options: TrainOptions,
+    name: str,
+    base: bool,
 ) -> Fitted:
     """Maximise the likelihood of patch features under a task's parts, both changed in place.
 
@@ -42,7 +47,8 @@ def fit(
         patches: (N, H, W, D) features of normal images.
         options: of the training.
         name: what is learned, for random numbers and messages.
-        base: whether the flow itself is trained, and its whitening held near the identity by `identity_weight`.
+        base: whether the flow itself is trained, and its whitening held near the identity by
+            `identity_weight`.
 
     Raises:
         TrainingError: the loss was not finite.
@@ -68,7 +74,12 @@ def learning_rate(step: int, total: int, options: TrainOptions) -> float:
 
 
 def _fit(
-    flow: MoLESpatialAwareNF, parts: FlowParts, patches: torch.Tensor, options: TrainOptions, name: str, base: bool
+    flow: MoLESpatialAwareNF,
+    parts: FlowParts,
+    patches: torch.Tensor,
+    options: TrainOptions,
+    name: str,
+    base: bool,
 ) -> Fitted:
     trainable = list(flow.trained_with(parts, base))
     optimiser = torch.optim.AdamW(trainable, lr=options.lr, weight_decay=options.weight_decay)
@@ -80,7 +91,9 @@ def _fit(
     with seeded(derive_seed(options.seed, "draws", name)):
         for epoch in progress(range(math.ceil(total / per_epoch)), f"training {name}"):
             rows = []
-            order = _batches(len(patches), options.batch_size, derive_seed(options.seed, "order", name, epoch))
+            order = _batches(
+                len(patches), options.batch_size, derive_seed(options.seed, "order", name, epoch)
+            )
             for batch in islice(order, total - epoch * per_epoch):
                 loss, row = _loss(flow, patches[batch], options)
                 if held is not None:
@@ -123,8 +136,9 @@ def _record(curves: dict[str, list[float]], rows: torch.Tensor, name: str, epoch
     bad = (~rows.isfinite()).any(dim=1).nonzero()
     if len(bad):
         raise TrainingError(
-            f"task {name}: the loss was not finite in epoch {epoch + 1}, batch {int(bad[0]) + 1} (last finite epoch "
-            f"losses {[round(v, 1) for v in curves['loss'][-3:]]}); lower lr or set clip_norm=0.5. Earlier tasks are kept"
+            f"task {name}: the loss was not finite in epoch {epoch + 1}, batch {int(bad[0]) + 1} (last "
+            f"finite epoch losses {[round(v, 1) for v in curves['loss'][-3:]]}); lower lr or set "
+            "clip_norm=0.5. Earlier tasks are kept"
         )
     for curve, value in zip(_CURVES, rows.mean(dim=0).tolist(), strict=True):
         curves[curve].append(value)

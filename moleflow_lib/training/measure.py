@@ -1,7 +1,7 @@
 """What a task's scores rest on, measured on its own training images once its parts are trained.
 
-Each measure gives the task's parts anew with one thing more, so nothing is ever half filled. All are kept on disk under
-the options they depend on, so that a new rule for scores trains nothing again.
+Each measure gives the task's parts anew with one thing more, so nothing is ever half filled. All are kept on
+disk under the options they depend on, so that a new rule for scores trains nothing again.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def _with_bank(
         bank = build_memory_bank(train.patches, size, seed, task.name, flow.device)
         if len(bank.owner.unique()) == 1:
             raise ConfigError(
-                f"{task.name}: every stored patch is of one image, so none can set the scale; raise memory_size ({size})"
+                f"{task.name}: every stored patch is of one image, so none can set the scale; raise "
+                f"memory_size ({size})"
             )
         return bank.state(), _facts("memory bank", start)
 
@@ -99,11 +100,18 @@ def _with_image_scale(
     def make() -> _Made:
         start = time.perf_counter()
         of_patches = TaskScorer(flow, task, config.score).training_image_scores(train.patches)
-        return ImageScale.measured(train.image_means(), of_patches, seed).state(), _facts("image scale", start)
+        return ImageScale.measured(train.image_means(), of_patches, seed).state(), _facts(
+            "image scale", start
+        )
 
-    made_from = [task.key, {**config.group("score"), "prototype_weight": 1.0}]  # its share decides nothing here
+    made_from = [
+        task.key,
+        {**config.group("score"), "prototype_weight": 1.0},
+    ]  # its share decides nothing here
     tensors, facts = kept_artifact(store / "image_scales", task.name, made_from, make)
-    return replace(task, image_scale=ImageScale(tensors["scale"], tensors["held_out"]), history=_longer(task, facts))
+    return replace(
+        task, image_scale=ImageScale(tensors["scale"], tensors["held_out"]), history=_longer(task, facts)
+    )
 
 
 def _spread(values: torch.Tensor) -> torch.Tensor:

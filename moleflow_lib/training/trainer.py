@@ -30,7 +30,9 @@ from moleflow_lib.training.measure import measured
 
 __all__ = ["METHOD_VERSION", "MoLEContinualTrainer"]
 
-METHOD_VERSION = 2  # raise it when the same configuration trains to other numbers, so that old tasks are not read back
+METHOD_VERSION = (
+    2  # raise it when the same configuration trains to other numbers, so that old tasks are not read back
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +101,9 @@ class MoLEContinualTrainer:
     def state_sha256(self, task: int) -> tuple[str, str]:
         """Hashes of one task's own parts and of the base, as they are now."""
         detector = self.detector
-        return tensors_sha256(detector.tasks[task].flow.state_dict()), tensors_sha256(detector.flow.state_dict())
+        return tensors_sha256(detector.tasks[task].flow.state_dict()), tensors_sha256(
+            detector.flow.state_dict()
+        )
 
     def _lesson(self, name: str, train: Features) -> _Lesson:
         known = self.detector.tasks
@@ -107,7 +111,13 @@ class MoLEContinualTrainer:
         base_key = known[0].key if known else ""
         options = self.detector.config.group("flow", "train")
         key = digest(made_by, self.identity, options, base_key, name, train.key)
-        return _Lesson(name=name, train=train, first=not known, key=key, path=self.folder / f"{file_stem(name)}-{key[:16]}")
+        return _Lesson(
+            name=name,
+            train=train,
+            first=not known,
+            key=key,
+            path=self.folder / f"{file_stem(name)}-{key[:16]}",
+        )
 
     def _fresh_flow(self, lesson: _Lesson) -> MoLESpatialAwareNF:
         """The flow that a lesson may change: a copy for the base task, which trains it."""
@@ -116,14 +126,23 @@ class MoLEContinualTrainer:
     def _trained(self, lesson: _Lesson) -> _Learned:
         start = time.perf_counter()
         flow = self._fresh_flow(lesson)
-        moments = RunningMoments.of_patches(lesson.train.patches) if lesson.first or flow.options.whitening == "full" else None
+        moments = (
+            RunningMoments.of_patches(lesson.train.patches)
+            if lesson.first or flow.options.whitening == "full"
+            else None
+        )
         parts = flow.new_parts(lesson.name, lesson.first, moments and (moments.mean, moments.covariance()))
         fitted = fit(flow, parts, lesson.train.patches, self.detector.config.train, lesson.name, lesson.first)
         prototype = TaskPrototype.of(lesson.train.image_means())
         reference = moments if lesson.first else self.detector.reference
         history = TaskHistory(
-            name=lesson.name, curves=fitted.curves, steps=fitted.steps, seconds=time.perf_counter() - start,
-            state_sha256=tensors_sha256(parts.state_dict()), base_sha256=tensors_sha256(flow.state_dict()), resumed=False,
+            name=lesson.name,
+            curves=fitted.curves,
+            steps=fitted.steps,
+            seconds=time.perf_counter() - start,
+            state_sha256=tensors_sha256(parts.state_dict()),
+            base_sha256=tensors_sha256(flow.state_dict()),
+            resumed=False,
         )
         task = TaskParts(name=lesson.name, key=lesson.key, flow=parts, prototype=prototype, history=history)
         learned = _Learned(task=task, flow=flow, reference=reference)
@@ -134,13 +153,22 @@ class MoLEContinualTrainer:
         groups = {"task": learned.task.flow.state_dict(), "prototype": learned.task.prototype.state()}
         if lesson.first:
             groups |= {"base": learned.flow.state_dict(), "reference": learned.reference.state()}
-        tensors = {f"{group}/{name}": tensor for group, state in groups.items() for name, tensor in state.items()}
+        tensors = {
+            f"{group}/{name}": tensor for group, state in groups.items() for name, tensor in state.items()
+        }
         history = asdict(learned.task.history)
         history.pop("resumed")
-        save_artifact(lesson.path, tensors, {
-            "kind": "task", "key": lesson.key, "identity": self.identity, "config": self.detector.config.to_dict(),
-            "history": history,
-        })
+        save_artifact(
+            lesson.path,
+            tensors,
+            {
+                "kind": "task",
+                "key": lesson.key,
+                "identity": self.identity,
+                "config": self.detector.config.to_dict(),
+                "history": history,
+            },
+        )
 
     def _restored(self, lesson: _Lesson) -> _Learned:
         tensors, manifest = load_artifact(lesson.path, expect={"key": lesson.key})
@@ -155,7 +183,8 @@ class MoLEContinualTrainer:
         found = (tensors_sha256(parts.state_dict()), tensors_sha256(flow.state_dict()))
         if found != (history.state_sha256, history.base_sha256):
             raise ArtifactError(
-                f"{lesson.path} does not hold the parts, or does not rest on the base, that it was finished with; delete it"
+                f"{lesson.path} does not hold the parts, or does not rest on the base, that it was finished "
+                "with; delete it"
             )
         prototype = TaskPrototype.from_state(_group(tensors, "prototype"))
         task = TaskParts(name=lesson.name, key=lesson.key, flow=parts, prototype=prototype, history=history)
@@ -163,4 +192,8 @@ class MoLEContinualTrainer:
 
 
 def _group(tensors: Mapping[str, torch.Tensor], group: str) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(f"{group}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{group}/")}
+    return {
+        name.removeprefix(f"{group}/"): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(f"{group}/")
+    }

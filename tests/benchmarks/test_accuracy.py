@@ -1,4 +1,6 @@
-"""The README's accuracy command on tiny products: every preset, bank and variation has rows, with the evaluation's numbers."""
+"""The README's accuracy command on tiny products: every preset, bank and variation has rows, with the
+evaluation's numbers.
+"""
 
 from __future__ import annotations
 
@@ -28,26 +30,52 @@ def test_rows_differences_and_numbers(
     out = tmp_path / "accuracy"
     presets = f"demo, {TINY}, baselines=memory_bank; demo, {TINY}, memory_size=20, score_parts=memory"
     text = _table(
-        monkeypatch, capsys, "--dataset-root", str(tiny_data), "--out", str(out), "--seeds", "0", "--device", "cpu",
-        "--orders", "leather>nut|nut>leather", "--presets", presets,
+        monkeypatch,
+        capsys,
+        "--dataset-root",
+        str(tiny_data),
+        "--out",
+        str(out),
+        "--seeds",
+        "0",
+        "--device",
+        "cpu",
+        "--orders",
+        "leather>nut|nut>leather",
+        "--presets",
+        presets,
     )
-    rows = [[cell.strip() for cell in line.strip("| \n").split("|")] for line in text.splitlines() if line.startswith("| demo")]
+    rows = [
+        [cell.strip() for cell in line.strip("| \n").split("|")]
+        for line in text.splitlines()
+        if line.startswith("| demo")
+    ]
     values = {(row[0].count(","), row[1], row[2]): row[3:] for row in rows if len(row) == 6}
     costs = {(row[0].count(","), row[1]): row[2:] for row in rows if len(row) == 7}
     assert set(costs) == {(7, "moleflow"), (7, "memory_bank"), (8, "moleflow")}
     assert {key[:2] for key in values} == {(7, "moleflow"), (7, "memory_bank"), (8, "moleflow")}
     compared = [row for row in rows if len(row) == 4 and not row[0].endswith("minus")]
     assert len(compared) == 2, "the last preset against the other and against the bank"
-    one = ExperimentConfig.from_params({
-        "preset": "demo", "dataset_root": str(tiny_data), "out_dir": str(out), "device": "cpu",
-        **dict(text.split("=") for text in TINY.split(", ")),
-    })
-    final = [Experiment(one.with_(classes=order)).evaluate().final("image_auroc")
-             for order in (("leather", "nut"), ("nut", "leather"))]
+    one = ExperimentConfig.from_params(
+        {
+            "preset": "demo",
+            "dataset_root": str(tiny_data),
+            "out_dir": str(out),
+            "device": "cpu",
+            **dict(text.split("=") for text in TINY.split(", ")),
+        }
+    )
+    final = [
+        Experiment(one.with_(classes=order)).evaluate().final("image_auroc")
+        for order in (("leather", "nut"), ("nut", "leather"))
+    ]
     experiment = Experiment(one.with_(classes=("leather", "nut")))
     experiment.learn()
     shared, parts, prototype = experiment.detector.stored_values()
-    assert costs[7, "moleflow"][0] == f"{(parts + prototype) / 1e3:,.0f}" and costs[7, "moleflow"][2] == f"{shared / 1e3:,.0f}"
+    assert (
+        costs[7, "moleflow"][0] == f"{(parts + prototype) / 1e3:,.0f}"
+        and costs[7, "moleflow"][2] == f"{shared / 1e3:,.0f}"
+    )
     assert all(float(cell.replace(",", "")) >= 0 for row in costs.values() for cell in row)
     leather = mean_defined([final[0][0], final[1][1]])
     told = values[7, "moleflow", "image AUROC"]
@@ -56,12 +84,15 @@ def test_rows_differences_and_numbers(
     assert low <= mean <= high
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (["--presets", "demo, memory_size"], "expected option=value .*, got 'memory_size'"),
-    (["--presets", "demo, seed=5"], "none of .*, got 'seed=5'"),
-    (["--presets", "demo, top_k=1|2"], "expected one value an option"),
-    (["--seeds", "a"], "comparison_seeds: expected a list of whole numbers, got 'a'"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--presets", "demo, memory_size"], "expected option=value .*, got 'memory_size'"),
+        (["--presets", "demo, seed=5"], "none of .*, got 'seed=5'"),
+        (["--presets", "demo, top_k=1|2"], "expected one value an option"),
+        (["--seeds", "a"], "comparison_seeds: expected a list of whole numbers, got 'a'"),
+    ],
+)
 def test_wrong_options_are_told(
     options: list[str], message: str, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,7 +102,9 @@ def test_wrong_options_are_told(
         accuracy.main()
 
 
-def test_orders_of_other_products_are_refused(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_orders_of_other_products_are_refused(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = ["--dataset-root", str(tiny_data), "--out", str(tmp_path), "--orders", "leather>nut|nut>board"]
     monkeypatch.setattr(sys, "argv", ["accuracy", *options])
     with pytest.raises(SystemExit, match="the same products in every order"):

@@ -28,7 +28,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def contents(root: Path) -> dict[str, bytes]:
     """All files below a folder, by relative path."""
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -43,7 +47,10 @@ def test_layout(demo: Path) -> None:
         expected |= {f"{name}/train/good/000.png", f"{name}/train/good/001.png", f"{name}/test/good/000.png"}
         for place, defect in enumerate(product.defects):
             for k in range(2 if place == 0 else 1):
-                expected |= {f"{name}/test/{defect}/{k:03d}.png", f"{name}/ground_truth/{defect}/{k:03d}_mask.png"}
+                expected |= {
+                    f"{name}/test/{defect}/{k:03d}.png",
+                    f"{name}/ground_truth/{defect}/{k:03d}_mask.png",
+                }
     assert set(contents(demo)) == expected
     assert [path.name for path in demo.parent.iterdir()] == ["demo"]
 
@@ -72,7 +79,9 @@ def test_pictures_are_rgb_and_masks_are_black_and_white(demo: Path) -> None:
 
 
 def test_no_two_pictures_are_alike(demo: Path) -> None:
-    images = [data for name, data in contents(demo).items() if name.endswith(".png") and "ground_truth" not in name]
+    images = [
+        data for name, data in contents(demo).items() if name.endswith(".png") and "ground_truth" not in name
+    ]
     assert len(set(images)) == len(images)
 
 
@@ -184,7 +193,9 @@ def interrupt_after(pictures: int, into: Path, monkeypatch: pytest.MonkeyPatch, 
         draw_demo(into, **numbers)
 
 
-def test_an_interrupted_drawing_is_completed(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_drawing_is_completed(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     into = tmp_path / "demo"
     interrupt_after(11, into, monkeypatch, **TINY)
     assert not into.exists()

@@ -21,7 +21,9 @@ def product_metrics(experiment: Experiment, product: str) -> dict[str, float | N
     evaluator = experiment.evaluators[0]
     own = np.array([record.product == product for record in evaluator.task.test])
     maps = evaluator.maps(evaluator.patch_scores(0))
-    return detection_metrics(evaluator.image_scores(0)[own], evaluator.labels[own], maps[own], evaluator.masks()[own])
+    return detection_metrics(
+        evaluator.image_scores(0)[own], evaluator.labels[own], maps[own], evaluator.masks()[own]
+    )
 
 
 class Misrouter(PrototypeRouter):
@@ -77,11 +79,20 @@ def test_image_level_products_have_undefined_pixel_metrics(learned: Experiment, 
     for name in ("leather", "nut"):
         shutil.copytree(f"{learned.config.run.dataset_root}/{name}", root / name)
     shutil.rmtree(root / "nut" / "ground_truth")
-    experiment = Experiment(learned.config.with_(dataset_root=str(root), classes=("leather", "nut"), out_dir=str(tmp_path)))
+    experiment = Experiment(
+        learned.config.with_(dataset_root=str(root), classes=("leather", "nut"), out_dir=str(tmp_path))
+    )
     result = experiment.evaluate()
-    assert result.final("pixel_ap")[1] is result.final("aupro")[1] is None and result.final("image_auroc")[1] is not None
+    assert (
+        result.final("pixel_ap")[1] is result.final("aupro")[1] is None
+        and result.final("image_auroc")[1] is not None
+    )
     assert result.classes_with_masks() == ["leather"]
-    undefined = [metric for metric, values in experiment.evaluators[1].replicates(1, rounds=3).items() if values is None]
+    undefined = [
+        metric
+        for metric, values in experiment.evaluators[1].replicates(1, rounds=3).items()
+        if values is None
+    ]
     assert undefined == [m for m in METRICS if not m.startswith("image")]
     assert result.summary()["pixel_ap"]["routed"]["acc"] == pytest.approx(result.final("pixel_ap")[0])
 
@@ -95,7 +106,9 @@ def test_unlabelled_images_are_scored_and_left_out(learned: Experiment, tmp_path
     (root / "leather" / "test" / "unlabelled").mkdir()
     for path in extra:
         shutil.copy(path, root / "leather" / "test" / "unlabelled" / path.name)
-    experiment = Experiment(learned.config.with_(dataset_root=str(root), classes=("leather",), out_dir=str(tmp_path)))
+    experiment = Experiment(
+        learned.config.with_(dataset_root=str(root), classes=("leather",), out_dir=str(tmp_path))
+    )
     evaluator = experiment.evaluators[0]
     assert (evaluator.labels == -1).sum() == 2 and len(evaluator.image_scores(0)) == 10
     assert evaluator.metrics(0) == pytest.approx(learned.evaluators[0].metrics(0))
@@ -110,7 +123,9 @@ def test_several_products_in_one_task(learned: Experiment, tmp_path) -> None:
         assert value == pytest.approx(np.mean(both))
 
 
-def test_all_metrics_the_long_way_round_and_in_blocks(learned: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_metrics_the_long_way_round_and_in_blocks(
+    learned: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from moleflow_lib.evaluation import evaluator as evaluation
 
     first = learned.evaluators[0]
@@ -123,10 +138,14 @@ def test_all_metrics_the_long_way_round_and_in_blocks(learned: Experiment, monke
     monkeypatch.setattr(evaluation, "pixel_maps", lambda s, *a: made.append(len(s)) or pixel_maps(s, *a))
     again = TaskEvaluator(learned.tasks[0], first.features, learned.detector)
     assert again.metrics(0) == pytest.approx(expected)
-    assert max(made) == 3 and sum(made) == 2 * 8  # two readings of eight images, never more than three at once
+    assert (
+        max(made) == 3 and sum(made) == 2 * 8
+    )  # two readings of eight images, never more than three at once
 
 
-def test_masks_are_read_once_and_are_those_of_the_files(learned: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_masks_are_read_once_and_are_those_of_the_files(
+    learned: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from moleflow_lib.evaluation import evaluator as evaluation
 
     task, read = learned.tasks[0], []
@@ -145,7 +164,9 @@ def test_replicates_stand_around_the_metrics_and_pair_methods(learned: Experimen
     assert set(found) == set(METRICS)
     for metric, rounds in found.items():
         assert rounds.shape == (60,) and rounds.min() - 1e-9 <= values[metric] <= rounds.max() + 1e-9, metric
-    routed = evaluator.replicates(torch.zeros(8, dtype=int), rounds=60)  # the same routes: no difference in any round
+    routed = evaluator.replicates(
+        torch.zeros(8, dtype=int), rounds=60
+    )  # the same routes: no difference in any round
     assert all((routed[metric] == found[metric]).all() for metric in METRICS)
 
 
@@ -153,7 +174,10 @@ def test_summary_has_every_key_with_and_without_separate_models(learned: Experim
     result = learned.evaluate()
     for ways in result.summary().values():
         for row in ways.values():
-            assert set(row) == {"acc", "fm_max", "fm_first", "bwt", "gap_to_separate"} and row["gap_to_separate"] is None
+            assert (
+                set(row) == {"acc", "fm_max", "fm_first", "bwt", "gap_to_separate"}
+                and row["gap_to_separate"] is None
+            )
     alone = {"image_auroc": [1.0, None, 1.0]}
     row = result.summary(alone)["image_auroc"]["routed"]
     final = result.final("image_auroc")

@@ -30,7 +30,9 @@ def test_vit_features_are_the_plain_mean_of_the_blocks(weights: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
     extractor = ViTPatchCoreExtractor(TINY, blocks=(1, 3, 5, 11), weights=weights)
     model, seen = extractor.network.model, []
-    hooks = [model.blocks[i].register_forward_hook(lambda _, __, out: seen.append(out)) for i in (1, 3, 5, 11)]
+    hooks = [
+        model.blocks[i].register_forward_hook(lambda _, __, out: seen.append(out)) for i in (1, 3, 5, 11)
+    ]
     with torch.no_grad():
         model.forward_features((torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - 0.5) / 0.5)
     for hook in hooks:
@@ -45,7 +47,9 @@ def test_another_input_size_resamples_the_position_embedding(weights: Path) -> N
 
 
 def test_block_norm_normalises_each_block(weights: Path) -> None:
-    features = ViTPatchCoreExtractor(TINY, blocks=(3,), weights=weights, image_size=64, block_norm=True)(IMAGES)
+    features = ViTPatchCoreExtractor(TINY, blocks=(3,), weights=weights, image_size=64, block_norm=True)(
+        IMAGES
+    )
     assert torch.allclose(features.mean(dim=-1), torch.zeros(2, 4, 4), atol=1e-4)
 
 
@@ -79,10 +83,14 @@ def test_the_filter_bank_needs_no_weights_and_takes_none() -> None:
         build_extractor(FeatureOptions(backbone="filterbank"), weights="x.safetensors")
 
 
-@pytest.mark.parametrize("damage", ["missing tensor", "extra tensor", "other model", "no file", "not weights", "torch junk"])
+@pytest.mark.parametrize(
+    "damage", ["missing tensor", "extra tensor", "other model", "no file", "not weights", "torch junk"]
+)
 def test_weights_are_matched_strictly(weights: Path, tmp_path: Path, damage: str) -> None:
     path = tmp_path / ("w.pth" if damage == "torch junk" else "w.safetensors")
-    state = timm.create_model("vit_small_patch16_224" if damage == "other model" else TINY, pretrained=False).state_dict()
+    state = timm.create_model(
+        "vit_small_patch16_224" if damage == "other model" else TINY, pretrained=False
+    ).state_dict()
     if damage == "missing tensor":
         del state["blocks.3.attn.qkv.weight"]
     if damage == "extra tensor":
@@ -100,7 +108,9 @@ def test_offline_the_message_names_tag_file_and_option(monkeypatch: pytest.Monke
         raise OSError("network is unreachable")
 
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(BackboneError, match=f"(?s)model.safetensors of timm/{TINY}.*--backbone-weights FILE.*filterbank"):
+    with pytest.raises(
+        BackboneError, match=f"(?s)model.safetensors of timm/{TINY}.*--backbone-weights FILE.*filterbank"
+    ):
         ViTPatchCoreExtractor(TINY)
 
 

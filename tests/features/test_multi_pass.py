@@ -33,7 +33,9 @@ def test_overlapping_patches_are_centred_where_the_finer_grid_is(overlap: int) -
     assert fine.shape == (2, 4 * overlap, 4 * overlap, 3)
     for row, column in ((overlap, 2 * overlap), (2 * overlap + 1, overlap), (3, 5)):  # away from the border
         top, left = (int((at + 0.5) * step - 4) for at in (row, column))
-        assert torch.allclose(fine[:, row, column], images[..., top : top + 8, left : left + 8].mean(dim=(2, 3)), atol=1e-6)
+        assert torch.allclose(
+            fine[:, row, column], images[..., top : top + 8, left : left + 8].mean(dim=(2, 3)), atol=1e-6
+        )
 
 
 def test_the_border_is_mirrored() -> None:
@@ -51,9 +53,7 @@ def test_a_cnn_takes_several_passes_too() -> None:
 
 
 def test_the_config_asks_for_them_and_their_names_tell_features_apart() -> None:
-    config = ExperimentConfig.from_params(
-        {"backbone": f"random:{TINY}", "image_size": 64, "overlap": 2}
-    )
+    config = ExperimentConfig.from_params({"backbone": f"random:{TINY}", "image_size": 64, "overlap": 2})
     extractor, plain = (build_extractor(c.features, 64) for c in (config, config.with_(overlap=1)))
     assert extractor.tag.endswith("+overlap2") and extractor.grid == (8, 8)
     assert extractor.identity["tag"] != plain.identity["tag"]
@@ -61,9 +61,13 @@ def test_the_config_asks_for_them_and_their_names_tell_features_apart() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(BackboneError, match="overlap 3: .* gives 4×4 patches of 64 pixels; expected .* multiple of 12"):
+    with pytest.raises(
+        BackboneError, match="overlap 3: .* gives 4×4 patches of 64 pixels; expected .* multiple of 12"
+    ):
         ViTPatchCoreExtractor(TINY, random_seed=0, image_size=64, overlap=3)
-    with pytest.raises(BackboneError, match="gives 7×7 patches of 100 pixels"):  # strides of 16, the last patch padded
+    with pytest.raises(
+        BackboneError, match="gives 7×7 patches of 100 pixels"
+    ):  # strides of 16, the last patch padded
         ViTPatchCoreExtractor("resnet18", blocks=(3,), image_size=100, random_seed=0, overlap=2)
     with pytest.raises(BackboneError, match="image_size 50: expected a multiple of the 16-pixel patches"):
         ViTPatchCoreExtractor(TINY, random_seed=0, image_size=50)

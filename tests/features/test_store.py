@@ -26,7 +26,11 @@ def product(tiny_data: Path) -> Product:
 
 @pytest.fixture
 def store(tmp_path: Path) -> FeatureStore:
-    return FeatureStore(tmp_path / "features", build_extractor(CONFIG.features, CONFIG.data.image_size, device="cpu"), batch_size=4)
+    return FeatureStore(
+        tmp_path / "features",
+        build_extractor(CONFIG.features, CONFIG.data.image_size, device="cpu"),
+        batch_size=4,
+    )
 
 
 def test_features_are_those_of_each_image_in_order(store: FeatureStore, product: Product) -> None:
@@ -59,7 +63,9 @@ def test_another_image_content_is_another_key(store: FeatureStore, product: Prod
     assert store.features(product.train[::-1], "nut-train").key != first.key
 
 
-def test_a_cache_of_another_backbone_is_refused(store: FeatureStore, product: Product, tmp_path: Path) -> None:
+def test_a_cache_of_another_backbone_is_refused(
+    store: FeatureStore, product: Product, tmp_path: Path
+) -> None:
     store.features(product.train, "nut-train")
     config = CONFIG.with_(backbone="random:vit_tiny_patch16_224", image_size=64)
     other = FeatureStore(tmp_path / "features", build_extractor(config.features, config.data.image_size))
@@ -81,7 +87,9 @@ def test_a_damaged_cache_is_found(store: FeatureStore, product: Product) -> None
         store.features(product.train, "nut-train")
 
 
-def test_an_unreadable_image_is_named_and_nothing_is_stored(store: FeatureStore, product: Product, tmp_path: Path) -> None:
+def test_an_unreadable_image_is_named_and_nothing_is_stored(
+    store: FeatureStore, product: Product, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(product.train[0].image.read_bytes()[:200])
     with pytest.raises(DataError, match=r"broken\.png"):
@@ -92,7 +100,9 @@ def test_an_unreadable_image_is_named_and_nothing_is_stored(store: FeatureStore,
 def test_features_that_are_not_finite_are_refused(
     store: FeatureStore, product: Product, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(PatchExtractor, "forward", lambda _, images: torch.full((len(images), 2, 2, 4), np.inf))
+    monkeypatch.setattr(
+        PatchExtractor, "forward", lambda _, images: torch.full((len(images), 2, 2, 4), np.inf)
+    )
     with pytest.raises(DataError, match="not finite"):
         store.features(product.train, "nut-train")
 

@@ -31,27 +31,41 @@ def _scene(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_normal_and_defective_images_are_drawn_apart_and_by_name() -> None:
     draws = image_draws(LABELS, "bottle", 100)
     assert (draws[:, LABELS == 0].sum(axis=1) == 30).all() and (draws[:, LABELS == 1].sum(axis=1) == 20).all()
-    assert (draws == image_draws(LABELS, "bottle", 100)).all() and (draws != image_draws(LABELS, "cable", 100)).any()
+    assert (draws == image_draws(LABELS, "bottle", 100)).all() and (
+        draws != image_draws(LABELS, "cable", 100)
+    ).any()
     assert draws.mean(axis=0) == pytest.approx(1, abs=0.4) and draws.max() > 3
 
 
 def test_replicates_are_the_metrics_of_the_drawn_images() -> None:
     scores, maps, masks = _scene()
-    found = replicate_metrics(scores, LABELS, "bottle", [(maps[:20], masks[:20]), (maps[20:], masks[20:])], rounds=5)
+    found = replicate_metrics(
+        scores, LABELS, "bottle", [(maps[:20], masks[:20]), (maps[20:], masks[20:])], rounds=5
+    )
     assert tuple(found) == METRICS
     for round_, times in enumerate(image_draws(LABELS, "bottle", 5)):
         drawn = np.repeat(np.arange(50), times)
         exact = image_metrics(scores[drawn], LABELS[drawn]) | pixel_metrics([(maps[drawn], masks[drawn])])
         for metric, value in exact.items():
-            assert found[metric][round_] == pytest.approx(value, abs=1e-12 if metric.startswith("image") else 2e-3), metric
+            assert found[metric][round_] == pytest.approx(
+                value, abs=1e-12 if metric.startswith("image") else 2e-3
+            ), metric
 
 
 def test_undefined_metrics_have_no_replicates() -> None:
     scores, maps, masks = _scene()
     without = replicate_metrics(scores, LABELS, "bottle", rounds=5)
-    assert [metric for metric in METRICS if without[metric] is not None] == ["image_auroc", "image_ap", "image_f1max"]
+    assert [metric for metric in METRICS if without[metric] is not None] == [
+        "image_auroc",
+        "image_ap",
+        "image_f1max",
+    ]
     one_kind = replicate_metrics(scores[30:], LABELS[30:], "bottle", [(maps[30:], masks[30:])], rounds=5)
-    assert [metric for metric in METRICS if one_kind[metric] is None] == ["image_auroc", "image_ap", "image_f1max"]
+    assert [metric for metric in METRICS if one_kind[metric] is None] == [
+        "image_auroc",
+        "image_ap",
+        "image_f1max",
+    ]
     assert interval(None) is None and interval(np.full(3, np.nan)) is None
 
 

@@ -1,4 +1,4 @@
-"""Exact curves against definitions read literally and against independent implementations, streamed or not."""
+"""Exact curves against definitions read literally and independent implementations, streamed or not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from moleflow_lib.metrics.curve import curve_values
 from moleflow_lib.metrics.streaming import score_keys, streamed_curve
 from tests.metrics.twins import area_below, literal_curves
 
-FEW_SCORES = arrays(np.float32, (2, 4, 5), elements=st.sampled_from([-3.5, -1.0, -0.0, 0.0, 0.25, 1.0, 1.0000001, 7e4]))
+FEW_SCORES = arrays(
+    np.float32, (2, 4, 5), elements=st.sampled_from([-3.5, -1.0, -0.0, 0.0, 0.25, 1.0, 1.0000001, 7e4])
+)
 ANY_SCORES = arrays(np.float32, (2, 4, 5), elements=st.floats(-1e6, 1e6, width=32))
 MASKS = arrays(np.bool_, (2, 4, 5))
 
@@ -52,7 +54,9 @@ def test_crowded_keys_are_counted_not_gathered(monkeypatch: pytest.MonkeyPatch) 
     masks = random.random((20, 8, 8)) < 0.1
     for name in ("_sort_range", "_count_range"):
         inner = getattr(streaming, name)
-        monkeypatch.setattr(streaming, name, lambda *a, name=name, inner=inner: seen.append(name) or inner(*a))
+        monkeypatch.setattr(
+            streaming, name, lambda *a, name=name, inner=inner: seen.append(name) or inner(*a)
+        )
     assert streamed_curve([(maps, masks)], limit=400) == pytest.approx(literal_curves(maps, masks), abs=1e-12)
     assert sorted(seen) == ["_count_range", "_sort_range", "_sort_range"]
 
@@ -71,11 +75,15 @@ class Source:
             yield (random.random((1, 16, 16)) + mask).astype(np.float32), mask
 
 
-def test_the_number_of_readings_follows_the_limit_and_memory_does_not_follow_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_readings_follows_the_limit_and_memory_does_not_follow_the_images(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from moleflow_lib.metrics import streaming
 
     held, inner = [], streaming.descend_sorted
-    monkeypatch.setattr(streaming, "descend_sorted", lambda w, n, d, s: held.append(len(n) + len(d)) or inner(w, n, d, s))
+    monkeypatch.setattr(
+        streaming, "descend_sorted", lambda w, n, d, s: held.append(len(n) + len(d)) or inner(w, n, d, s)
+    )
     source = Source(40)
     assert pixel_metrics(source) and source.readings == 2
     assert sum(held) == 40 * 256
@@ -102,11 +110,21 @@ def test_keys_sort_as_scores_do(values: list[float]) -> None:
 @given(arrays(np.float32, 40, elements=st.floats(0, 1, width=32)), arrays(np.bool_, 40))
 def test_agrees_with_torchmetrics(scores: np.ndarray, labels: np.ndarray) -> None:
     assume(_both(labels))
-    values, preds, target = curve_values(scores[~labels], scores[labels]), torch.tensor(scores), torch.tensor(labels).int()
+    values, preds, target = (
+        curve_values(scores[~labels], scores[labels]),
+        torch.tensor(scores),
+        torch.tensor(labels).int(),
+    )
     precision, recall, _ = binary_precision_recall_curve(preds, target)
     f1 = (2 * precision * recall / (precision + recall).clamp(min=1e-12)).max()
-    expected = {"auroc": binary_auroc(preds, target), "ap": binary_average_precision(preds, target), "f1max": f1}
-    assert {name: values[name] for name in expected} == pytest.approx({n: v.item() for n, v in expected.items()}, abs=1e-5)
+    expected = {
+        "auroc": binary_auroc(preds, target),
+        "ap": binary_average_precision(preds, target),
+        "f1max": f1,
+    }
+    assert {name: values[name] for name in expected} == pytest.approx(
+        {n: v.item() for n, v in expected.items()}, abs=1e-5
+    )
 
 
 def test_trapezoid_average_precision_is_another_number() -> None:
@@ -152,7 +170,7 @@ def test_a_rescaled_rate_moves_aupro(scene: tuple[np.ndarray, np.ndarray]) -> No
 
 
 def _aupro_on_a_grid(maps: np.ndarray, masks: np.ndarray, count: int, rescaled: bool) -> float:
-    """As in copies that go round: evenly spaced thresholds; rates up to 0.3 kept and stretched over [0, 1]."""
+    """As in copies that go round: evenly spaced thresholds; rates up to 0.3 kept, stretched over [0, 1]."""
     from moleflow_lib.metrics.regions import region_weights
 
     weights, rates, overlaps = region_weights(masks), [0.0], [0.0]

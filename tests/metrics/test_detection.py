@@ -46,7 +46,9 @@ def test_the_curve_is_interpolated_at_the_limit() -> None:
 
 def test_pixels_that_touch_by_a_corner_are_one_region() -> None:
     mask = np.zeros((4, 4), dtype=bool)
-    mask[0, 0] = mask[1, 1] = mask[2, 0] = True  # one region of three pixels that reaches the corner of the image
+    mask[0, 0] = mask[1, 1] = mask[2, 0] = (
+        True  # one region of three pixels that reaches the corner of the image
+    )
     mask[3, 3] = True  # a region of one pixel in the opposite corner
     scores = np.where(mask, 0.0, 1.0)
     scores[3, 3] = scores[0, 0] = 2.0  # found: one region whole, a third of the other
@@ -69,7 +71,9 @@ def test_a_perfect_map_is_one_and_never_more(pixels: int) -> None:
 
 
 def test_a_class_without_defects_has_no_metric() -> None:
-    values = detection_metrics(np.array([0.0, 1.0]), np.array([0, 0]), np.ones((2, 3, 3)), np.zeros((2, 3, 3), dtype=bool))
+    values = detection_metrics(
+        np.array([0.0, 1.0]), np.array([0, 0]), np.ones((2, 3, 3)), np.zeros((2, 3, 3), dtype=bool)
+    )
     assert values == dict.fromkeys(METRICS)
 
 
@@ -81,7 +85,9 @@ def test_a_class_with_defects_alone_has_pixel_metrics_only() -> None:
 
 
 def test_with_nothing_but_defective_pixels_pixel_metrics_are_undefined() -> None:
-    values = detection_metrics(np.array([0.0, 1.0]), np.array([0, 1]), np.ones((1, 2, 2)), np.ones((1, 2, 2), dtype=bool))
+    values = detection_metrics(
+        np.array([0.0, 1.0]), np.array([0, 1]), np.ones((1, 2, 2)), np.ones((1, 2, 2), dtype=bool)
+    )
     assert values == {m: 1.0 if m.startswith("image") else None for m in METRICS}
 
 

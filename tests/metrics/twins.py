@@ -1,4 +1,6 @@
-"""Metrics as their definitions read: every threshold in turn, every region in turn. Slow, and independent of the library."""
+"""Metrics as their definitions read: every threshold in turn, every region in turn. Slow, and independent of
+the library.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,9 @@ import numpy as np
 from scipy.ndimage import label
 
 
-def literal_curves(maps: np.ndarray, masks: np.ndarray, neighbours: int = 8, limit: float = 0.3) -> dict[str, float]:
+def literal_curves(
+    maps: np.ndarray, masks: np.ndarray, neighbours: int = 8, limit: float = 0.3
+) -> dict[str, float]:
     """AUROC, AP, F1-max and AUPRO of maps (N, H, W) under bool masks (N, H, W)."""
     structure = np.ones((3, 3)) if neighbours == 8 else None
     parts = [label(mask, structure) for mask in masks]

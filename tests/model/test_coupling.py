@@ -18,8 +18,11 @@ def _pair(dim: int) -> tuple[AllInOneBlock, IndexPermutedBlock]:
         np.random.seed(3)
         torch.manual_seed(3)
         block = kind(
-            [(dim,)], subnet_constructor=lambda i, o: MoLESubnet(i, o, rank=2, alpha=1.0), affine_clamping=1.9,
-            global_affine_type="SOFTPLUS", permute_soft=False,
+            [(dim,)],
+            subnet_constructor=lambda i, o: MoLESubnet(i, o, rank=2, alpha=1.0),
+            affine_clamping=1.9,
+            global_affine_type="SOFTPLUS",
+            permute_soft=False,
         )
         torch.nn.init.normal_(block.global_scale, 18, 2)
         torch.nn.init.normal_(block.global_offset)
@@ -56,7 +59,10 @@ def test_the_clamp_of_release_0_2() -> None:
     (y,), _ = block([torch.cat([x1, x2], dim=1)])
     unpermuted = y[:, block.inverse_order]
     scale = 0.1 * torch.nn.functional.softplus(block.global_scale, beta=0.5)
-    expected = torch.cat([x1, x2 * torch.exp(1.9 * torch.tanh(a[:, :4])) + a[:, 4:]], dim=1) * scale + block.global_offset
+    expected = (
+        torch.cat([x1, x2 * torch.exp(1.9 * torch.tanh(a[:, :4])) + a[:, 4:]], dim=1) * scale
+        + block.global_offset
+    )
     assert torch.allclose(unpermuted, expected, atol=1e-5)
 
 

@@ -38,7 +38,11 @@ def test_exact_counts_at_the_published_size() -> None:
     flow, (parts,) = _model(FlowOptions(), dim=768, tasks=1, shaken=False)
     assert flow.counts() == {"base": 7_090_176, "global_affine": 8 * 2 * 768, "mixer": 7_681}
     assert parts.counts() == {
-        "lora": 1_376_256, "task_bias": 12_288, "whitening": 1_536, "dia": 1_774_080, "per_task": 3_164_160,
+        "lora": 1_376_256,
+        "task_bias": 12_288,
+        "whitening": 1_536,
+        "dia": 1_774_080,
+        "per_task": 3_164_160,
     }
 
 
@@ -85,9 +89,13 @@ def test_behind_full_whitening_the_position_code_is_not_whitened() -> None:
 
 
 def test_an_untrained_flow_behind_full_whitening_scores_the_mahalanobis_energy() -> None:
-    flow = MoLESpatialAwareNF(8, replace(SMALL, coupling_layers=0, use_mixer=False, use_position=False, **_FULL)).double()
+    flow = MoLESpatialAwareNF(
+        8, replace(SMALL, coupling_layers=0, use_mixer=False, use_position=False, **_FULL)
+    ).double()
     x = torch.randn(50, 2, 2, 8, dtype=torch.float64) @ torch.randn(8, 8, dtype=torch.float64)
-    parts = flow.new_parts("bolt", first=False, moments=(x.flatten(0, 2).mean(dim=0), x.flatten(0, 2).T.cov()))
+    parts = flow.new_parts(
+        "bolt", first=False, moments=(x.flatten(0, 2).mean(dim=0), x.flatten(0, 2).T.cov())
+    )
     flow.activate(parts)
     z, log_det = flow(x)
     assert torch.allclose(patch_nll(z, log_det), parts.whitening.energy(x) - parts.whitening.log_det)
@@ -162,7 +170,9 @@ def test_initial_values_depend_on_seed_and_name_only() -> None:
     same = [tensors_sha256(flow.new_parts("same", first=False).state_dict()) for flow in (first, second)]
     assert same[0] == same[1] != tensors_sha256(first.new_parts("other", first=False).state_dict())
     assert tensors_sha256(first.state_dict()) == tensors_sha256(second.state_dict())
-    assert tensors_sha256(MoLESpatialAwareNF(8, SMALL, seed=1).state_dict()) != tensors_sha256(first.state_dict())
+    assert tensors_sha256(MoLESpatialAwareNF(8, SMALL, seed=1).state_dict()) != tensors_sha256(
+        first.state_dict()
+    )
 
 
 def test_states_round_trip_and_refuse_another_model() -> None:

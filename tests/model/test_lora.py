@@ -32,7 +32,9 @@ def test_equals_the_published_formula(layer: LoRALinear, updates: list[LoRAUpdat
     assert torch.allclose(layer(x), literal, atol=1e-6)
 
 
-def test_merged_equals_unmerged_and_another_task_is_another_layer(layer: LoRALinear, updates: list[LoRAUpdate]) -> None:
+def test_merged_equals_unmerged_and_another_task_is_another_layer(
+    layer: LoRALinear, updates: list[LoRAUpdate]
+) -> None:
     x = torch.randn(7, 6)
     layer.activate(updates[0])
     plain = layer(x)

@@ -14,7 +14,9 @@ def test_nll_is_half_the_square_minus_the_volume() -> None:
 
 
 def test_tail_over_the_batch_and_per_image_differ() -> None:
-    nll = torch.stack([torch.zeros(4, 5), torch.ones(4, 5)])  # 20 patches an image, 5 % = 1 an image, 2 a batch
+    nll = torch.stack(
+        [torch.zeros(4, 5), torch.ones(4, 5)]
+    )  # 20 patches an image, 5 % = 1 an image, 2 a batch
     assert tail_aware_loss(nll, 0.3, 0.05, "batch").item() == pytest.approx(0.7 * 0.5 + 0.3 * 1.0)
     assert tail_aware_loss(nll, 0.3, 0.05, "image").item() == pytest.approx(0.7 * 0.5 + 0.3 * 0.5)
 

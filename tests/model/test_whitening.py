@@ -38,7 +38,9 @@ def test_the_matrix_is_symmetric_and_whitens_without_the_ridge_too() -> None:
     covariance = _patches().T.cov()
     matrix, log_det = whitening_matrix(covariance)
     ridged = covariance + 0.1 * covariance.diagonal().mean() * torch.eye(DIM)
-    assert torch.allclose(matrix, matrix.T) and torch.allclose(matrix @ ridged @ matrix, torch.eye(DIM).double())
+    assert torch.allclose(matrix, matrix.T) and torch.allclose(
+        matrix @ ridged @ matrix, torch.eye(DIM).double()
+    )
     assert log_det == pytest.approx(float(torch.linalg.slogdet(matrix).logabsdet))
 
 
@@ -54,7 +56,9 @@ def test_volume_and_inverse_are_exact() -> None:
     adapter.gamma_raw.data.normal_()
     adapter.beta_raw.data.normal_()
     jacobian = torch.autograd.functional.jacobian(adapter, x[0])
-    assert float(adapter.log_volume().detach()) == pytest.approx(float(torch.linalg.slogdet(jacobian).logabsdet))
+    assert float(adapter.log_volume().detach()) == pytest.approx(
+        float(torch.linalg.slogdet(jacobian).logabsdet)
+    )
     assert torch.allclose(adapter.inverse(adapter(x)), x)
 
 

@@ -11,7 +11,13 @@ from moleflow_lib.reporting.definitions import DEFINITIONS, definition_of, link_
 
 def test_every_metric_summary_and_routing_name_is_defined() -> None:
     routing = routing_summary(np.zeros(1, int), np.zeros(1, int), 1, np.zeros(1, int))
-    names = [*METRICS, *continual_summary([[0.5]]), "oracle", "routed", *(name for name in routing if name != "confusion")]
+    names = [
+        *METRICS,
+        *continual_summary([[0.5]]),
+        "oracle",
+        "routed",
+        *(name for name in routing if name != "confusion"),
+    ]
     assert len(names) == 7 + 5 + 2 + 4
     for name in names:
         assert definition_of(name).name == name
@@ -35,7 +41,10 @@ def test_cells_are_linked_and_nothing_else() -> None:
     linked = link_cells(html)
     assert linked.count("<a ") == 2
     assert linked.startswith('<th title="x">pixel_ap<a class="definition" href="#definition-pixel_ap"')
-    assert linked.endswith('<td>nut</td><p>aupro</p>') and link_cells("<td>&lt;b&gt;</td>") == "<td>&lt;b&gt;</td>"
+    assert (
+        linked.endswith("<td>nut</td><p>aupro</p>")
+        and link_cells("<td>&lt;b&gt;</td>") == "<td>&lt;b&gt;</td>"
+    )
 
 
 def test_words_are_linked_where_they_stand_alone() -> None:
@@ -46,5 +55,13 @@ def test_every_method_of_the_comparison_and_its_costs_are_defined() -> None:
     for name in ("moleflow", *BASELINES):
         found = definition_of(name)
         assert found.name == name and definition_of(found.title) is found, "tables show the title"
-    heads = ("k values a task", "MB a task", "k shared", "s to learn", "ms an image", "FM_max (told)", "FM_max (routed)")
+    heads = (
+        "k values a task",
+        "MB a task",
+        "k shared",
+        "s to learn",
+        "ms an image",
+        "FM_max (told)",
+        "FM_max (routed)",
+    )
     assert all(definition_of(head) for head in heads)

@@ -17,8 +17,10 @@ def test_every_control_redraws_and_none_uses_output(learned: Experiment) -> None
     values = (("preset", 0.5), ("x", 0.7))
     rows = [{"variation": s, "seed": 0, **{m: v / (1 + k) for k, m in enumerate(METRICS)}} for s, v in values]
     controls = {
-        browse_images(learned.tasks, learned.config.data): 1, browse_heat_maps(learned.evaluators): 2,
-        browse_routes(learned.evaluators): 0, browse_ablation(rows): 0,
+        browse_images(learned.tasks, learned.config.data): 1,
+        browse_heat_maps(learned.evaluators): 2,
+        browse_routes(learned.evaluators): 0,
+        browse_ablation(rows): 0,
     }
     for control, place in controls.items():
         assert not any(isinstance(part, Output) for part in _parts(control))

@@ -35,18 +35,31 @@ def _code(source: str, *outputs: nbformat.NotebookNode, tags: tuple[str, ...] = 
 
 @pytest.fixture
 def book() -> nbformat.NotebookNode:
-    table = Table([{"task": "nut", "image_auroc": 0.5, "aupro (oracle)": None}, {"task": "grid", "image_auroc": 0.75}], "Two rows.")
+    table = Table(
+        [{"task": "nut", "image_auroc": 0.5, "aupro (oracle)": None}, {"task": "grid", "image_auroc": 0.75}],
+        "Two rows.",
+    )
     noise = v4.new_output("stream", name="stderr", text="10%|#  |\ra real warning\n")
     widget = v4.new_output("display_data", data={"application/vnd.jupyter.widget-view+json": {}})
-    return v4.new_notebook(cells=[
-        v4.new_markdown_cell("# A title\n\n**Question.** Does it render?"),
-        _code("preset = 'demo'", tags=("parameters",)),
-        v4.new_markdown_cell("## First section\n\nWords."),
-        _code("draw()", _figure("One", "Look at <this>."), noise),
-        _code("two()", _figure("Two", "And pixel_ap."), v4.new_output("display_data", data={"text/html": table._repr_html_()})),
-        _code("control()", widget, tags=("interactive",)),
-        _code("summary()", v4.new_output("display_data", data={"text/markdown": "- the answer"}), tags=("summary",)),
-    ])
+    return v4.new_notebook(
+        cells=[
+            v4.new_markdown_cell("# A title\n\n**Question.** Does it render?"),
+            _code("preset = 'demo'", tags=("parameters",)),
+            v4.new_markdown_cell("## First section\n\nWords."),
+            _code("draw()", _figure("One", "Look at <this>."), noise),
+            _code(
+                "two()",
+                _figure("Two", "And pixel_ap."),
+                v4.new_output("display_data", data={"text/html": table._repr_html_()}),
+            ),
+            _code("control()", widget, tags=("interactive",)),
+            _code(
+                "summary()",
+                v4.new_output("display_data", data={"text/markdown": "- the answer"}),
+                tags=("summary",),
+            ),
+        ]
+    )
 
 
 def _render(book: nbformat.NotebookNode, folder: Path, **options: object) -> str:
@@ -59,13 +72,16 @@ WATCH = """<script>
 const asked = []; const note = () => document.documentElement.dataset.asked = JSON.stringify(asked); note();
 document.addEventListener("securitypolicyviolation", (event) => { asked.push(event.blockedURI); note(); });
 const outside = (entry) => !/^(data|blob):/.test(entry.name);
-new PerformanceObserver((list) => { asked.push(...list.getEntries().filter(outside).map((entry) => entry.name)); note(); })
+new PerformanceObserver((list) => {
+  asked.push(...list.getEntries().filter(outside).map((entry) => entry.name)); note(); })
   .observe({ type: "resource", buffered: true });
 </script>"""
 
 
 def _watched(html: str, folder: Path) -> Path:
-    """The page with a script in front that writes down whatever the page asks the network for, blocked or not."""
+    """The page with a script in front that writes down whatever the page asks the network for, blocked or
+    not.
+    """
     path = folder / "watched.html"
     path.write_text(html.replace("<head>", f"<head>{WATCH}", 1))
     return path
@@ -89,18 +105,45 @@ def _dom(page: Path, folder: Path) -> str:
     if BROWSER is None:
         pytest.skip("no Chromium on this machine: install it to check reports in a browser")
     done = subprocess.run(
-        [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=8000",
-         f"--user-data-dir={folder / 'profile'}", "--dump-dom", page.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
+        [
+            BROWSER,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--host-resolver-rules=MAP * ~NOTFOUND",
+            "--virtual-time-budget=8000",
+            f"--user-data-dir={folder / 'profile'}",
+            "--dump-dom",
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     )
     return done.stdout
 
 
 def test_order_title_summary_contents_figures_errors(book: nbformat.NotebookNode, tmp_path: Path) -> None:
     html = _render(book, tmp_path)
-    places = [html.index(text) for text in ("<title>A title", "A title</h1>", 'id="Summary"', "the answer", "Contents</h2>",
-                                            "First section</h2>", 'figure class="plot"', 'id="Definitions"', 'id="Errors"')]
+    places = [
+        html.index(text)
+        for text in (
+            "<title>A title",
+            "A title</h1>",
+            'id="Summary"',
+            "the answer",
+            "Contents</h2>",
+            "First section</h2>",
+            'figure class="plot"',
+            'id="Definitions"',
+            'id="Errors"',
+        )
+    ]
     assert places == sorted(places)
     assert "None. Every cell ran to its end" in html and 'href="#section-first-section"' in html
 
@@ -109,11 +152,27 @@ def test_every_number_is_one_click_from_its_definition(book: nbformat.NotebookNo
     html = _render(book, tmp_path)
     places = set(re.findall(r'<dt id="([^"]+)">', html))
     routing = ("accuracy", "accuracy_macro", "accuracy_normal", "accuracy_anomalous")
-    for name in (*METRICS, "acc", "fm_max", "fm_first", "bwt", "gap_to_separate", "oracle", "routed", *routing):
+    for name in (
+        *METRICS,
+        "acc",
+        "fm_max",
+        "fm_first",
+        "bwt",
+        "gap_to_separate",
+        "oracle",
+        "routed",
+        *routing,
+    ):
         assert f"definition-{name}" in places, name
     linked = re.findall(r'([\w() ]+)<a [^>]*class="definition" href="#([^"]+)"', html)
-    assert linked == [(text, f"definition-{name}") for text, name in (
-        ("And pixel_ap", "pixel_ap"), ("image_auroc", "image_auroc"), ("aupro (oracle)", "aupro"))]
+    assert linked == [
+        (text, f"definition-{name}")
+        for text, name in (
+            ("And pixel_ap", "pixel_ap"),
+            ("image_auroc", "image_auroc"),
+            ("aupro (oracle)", "aupro"),
+        )
+    ]
     contents = html[html.index('aria-label="Contents"') : html.index("</nav>")]
     assert contents.index('href="#Definitions"') < contents.index('href="#Errors"')
 
@@ -123,19 +182,23 @@ def test_tables_can_be_taken_away_from_a_page_on_disk(book: nbformat.NotebookNod
     html = _render(book, tmp_path, single_file=True)
     click = "for (const link of document.querySelectorAll('caption a')) link.click();"
     (tmp_path / "clicked.html").write_text(_scripted(html, click))
-    settings = {"download": {"default_directory": str(tmp_path / "got"), "prompt_for_download": False},
-                "profile": {"default_content_setting_values": {"automatic_downloads": 1}}}
+    settings = {
+        "download": {"default_directory": str(tmp_path / "got"), "prompt_for_download": False},
+        "profile": {"default_content_setting_values": {"automatic_downloads": 1}},
+    }
     (tmp_path / "profile" / "Default").mkdir(parents=True)
     (tmp_path / "profile" / "Default" / "Preferences").write_text(json.dumps(settings))
     _dom(tmp_path / "clicked.html", tmp_path)
     assert {path.name for path in (tmp_path / "got").iterdir()} == {"two-rows.csv", "two-rows.tex"}
-    assert (tmp_path / "got" / "two-rows.csv").read_text() == "task,image_auroc,aupro (oracle)\nnut,0.5,\ngrid,0.75,\n"
+    assert (
+        tmp_path / "got" / "two-rows.csv"
+    ).read_text() == "task,image_auroc,aupro (oracle)\nnut,0.5,\ngrid,0.75,\n"
 
 
 def test_captions_code_and_warnings(book: nbformat.NotebookNode, tmp_path: Path) -> None:
     html = _render(book, tmp_path)
     assert "<figcaption>Look at &lt;this&gt;.</figcaption>" in html
-    assert html.count("<details class=\"code\">") == 5 and "<details open" not in html
+    assert html.count('<details class="code">') == 5 and "<details open" not in html
     assert "a real warning" in html and "10%|" not in html
     assert "A control for JupyterLab" in html and "widget-view" not in html
 
@@ -147,7 +210,7 @@ def test_plotly_lies_beside_the_reports_or_in_the_file(book: nbformat.NotebookNo
     assert "plotly.js v" in (tmp_path / "plotly.min.js").read_text()[:200]
     alone = _render(book, tmp_path, single_file=True)
     assert alone.count("plotly.js v") == 1 and 'src="plotly.min.js"' not in alone
-    for tag in ("<link rel=\"stylesheet\"", "<img src=\"http", "@import", "@font-face"):
+    for tag in ('<link rel="stylesheet"', '<img src="http', "@import", "@font-face"):
         assert tag not in html and tag not in alone
 
 
@@ -160,7 +223,9 @@ def test_without_plotly_pictures_are_shown_and_why(book: nbformat.NotebookNode, 
     assert dom.count('<div class="static">') == 2 and "plotly.min.js is not beside this page" in dom
 
 
-def test_in_a_browser_every_figure_is_drawn_and_no_request_leaves(book: nbformat.NotebookNode, tmp_path: Path) -> None:
+def test_in_a_browser_every_figure_is_drawn_and_no_request_leaves(
+    book: nbformat.NotebookNode, tmp_path: Path
+) -> None:
     html = _render(book, tmp_path)
     dom = _dom(_watched(html, tmp_path), tmp_path)
     assert dom.count('js-plotly-plot"') == 2 and dom.count('class="main-svg"') >= 2
@@ -176,11 +241,17 @@ def test_the_reports_of_a_real_run_in_a_browser(learned, tmp_path: Path) -> None
     from moleflow_lib.reporting.runner import available_notebooks, run_notebooks
 
     config = learned.config.to_dict()
-    params = {name: value for name, value in config.items() if value not in ("", [])} | {"out_dir": str(tmp_path)}
+    params = {name: value for name, value in config.items() if value not in ("", [])} | {
+        "out_dir": str(tmp_path)
+    }
     assert run_notebooks(params, available_notebooks(["01"])) == 0
     book = nbformat.read(tmp_path / "executed" / "01_feature_extraction.ipynb", as_version=4)
-    figures = sum(PLOTLY in o.get("data", {}) for c in book.cells for o in c.get("outputs", [])
-                  if "interactive" not in c.metadata.get("tags", []))
+    figures = sum(
+        PLOTLY in o.get("data", {})
+        for c in book.cells
+        for o in c.get("outputs", [])
+        if "interactive" not in c.metadata.get("tags", [])
+    )
     dom = _dom(tmp_path / "01_feature_extraction.html", tmp_path)
     assert figures >= 2 and dom.count('js-plotly-plot"') == figures
     assert dom.count('<figure class="mf-sheet"') >= 2
@@ -188,12 +259,19 @@ def test_the_reports_of_a_real_run_in_a_browser(learned, tmp_path: Path) -> None
 
 
 def test_a_failure_stands_on_top(book: nbformat.NotebookNode, tmp_path: Path) -> None:
-    error = v4.new_output("error", ename="ValueError", evalue="bad", traceback=["\x1b[31mTraceback\x1b[0m", "ValueError: bad <x>"])
+    error = v4.new_output(
+        "error",
+        ename="ValueError",
+        evalue="bad",
+        traceback=["\x1b[31mTraceback\x1b[0m", "ValueError: bad <x>"],
+    )
     book.cells.append(_code("fail()", error))
     html = _render(book, tmp_path)
     assert html.index("This run FAILED") < html.index('id="Summary"')
     assert "ValueError: bad &lt;x&gt;" in html and "None. Every cell ran" not in html and "\x1b" not in html
-    assert "This run FAILED" in _render(v4.new_notebook(cells=book.cells[:3]), tmp_path, failure="the kernel died")
+    assert "This run FAILED" in _render(
+        v4.new_notebook(cells=book.cells[:3]), tmp_path, failure="the kernel died"
+    )
 
 
 def test_an_error_in_an_interactive_cell_is_not_hidden(book: nbformat.NotebookNode, tmp_path: Path) -> None:

@@ -23,7 +23,9 @@ from tests.conftest import TINY
 
 pytestmark = pytest.mark.filterwarnings(
     # papermill and its kernel client, on their own behalf
-    "ignore::DeprecationWarning:papermill", "ignore::DeprecationWarning:jupyter_client", "ignore::DeprecationWarning:zmq",
+    "ignore::DeprecationWarning:papermill",
+    "ignore::DeprecationWarning:jupyter_client",
+    "ignore::DeprecationWarning:zmq",
 )
 
 
@@ -31,8 +33,14 @@ pytestmark = pytest.mark.filterwarnings(
 def params(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     control = "random:vit_tiny_patch16_224"
     out = tmp_path_factory.mktemp("run")
-    return {**TINY, "dataset_root": str(tiny_data), "out_dir": str(out), "control_backbone": control, "image_size": 112,
-            "classes": ["leather", "nut", "board"]}
+    return {
+        **TINY,
+        "dataset_root": str(tiny_data),
+        "out_dir": str(out),
+        "control_backbone": control,
+        "image_size": 112,
+        "classes": ["leather", "nut", "board"],
+    }
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +94,16 @@ def test_documented_keys_of_03(run: Path) -> None:
     for metric in METRICS:
         for way in ("oracle", "routed"):
             matrix = result["R"][metric][way]
-            assert [[v is None for v in row] for row in matrix] == [[j > i for j in range(3)] for i in range(3)]
+            assert [[v is None for v in row] for row in matrix] == [
+                [j > i for j in range(3)] for i in range(3)
+            ]
             summary = result["summary"][metric][way]
             assert set(summary) >= {"acc", "fm_max", "fm_first", "bwt", "gap_to_separate"}
             assert math.isclose(summary["acc"], sum(matrix[2]) / 3, rel_tol=1e-9)
     assert 0 <= result["routing"]["accuracy"] <= 1 and len(result["routing"]["confusion"]) == 3
-    assert set(result["seconds"]) == set(result["classes"]) and result["control"]["backbone"].startswith("random:")
+    assert set(result["seconds"]) == set(result["classes"]) and result["control"]["backbone"].startswith(
+        "random:"
+    )
 
 
 def test_the_baselines_of_03(run: Path) -> None:
@@ -104,11 +116,17 @@ def test_the_baselines_of_03(run: Path) -> None:
                 values = result["baselines"][name][metric][way]
                 assert len(values) == 3 and all(0 <= value <= 1 for value in values)
                 summary = result["baseline_summary"][name][metric][way]
-                assert math.isclose(summary["acc"], sum(values) / 3, rel_tol=1e-9) and len(summary["interval"]) == 2
+                assert (
+                    math.isclose(summary["acc"], sum(values) / 3, rel_tol=1e-9)
+                    and len(summary["interval"]) == 2
+                )
                 difference = result["baseline_differences"][name][metric][way]
                 own = result["baseline_summary"]["moleflow"][metric][way]["acc"]
                 assert math.isclose(difference["value"], own - summary["acc"], abs_tol=1e-9)
-    separate, gap = result["baselines"]["separate"]["aupro"]["oracle"], result["summary"]["aupro"]["routed"]["gap_to_separate"]
+    separate, gap = (
+        result["baselines"]["separate"]["aupro"]["oracle"],
+        result["summary"]["aupro"]["routed"]["gap_to_separate"],
+    )
     assert math.isclose(gap, (sum(separate) - sum(result["R"]["aupro"]["routed"][2])) / 3, abs_tol=1e-9)
     assert "Against baselines" in (run / "03_continual_tasks.html").read_text()
 
@@ -116,28 +134,63 @@ def test_the_baselines_of_03(run: Path) -> None:
 def test_documented_keys_of_04_and_05(run: Path) -> None:
     router = _result(run, "04_router_analysis")
     kinds = {"ridge", "ledoit_wolf", "oas", "tied", "diagonal", "euclidean"}
-    tables = ("variants", "training_evidence", "sample_size", "small_task", "reserve", "number_of_tasks", "calibration", "unknown")
+    tables = (
+        "variants",
+        "training_evidence",
+        "sample_size",
+        "small_task",
+        "reserve",
+        "number_of_tasks",
+        "calibration",
+        "unknown",
+    )
     for table in tables:
         assert {row["variant"] for row in router[table]} == kinds, table
     for row in router["variants"]:
         assert {"accuracy", "accuracy_low", "accuracy_high", "condition_number"} <= set(row)
         assert {*METRICS, *(f"{m}_lost" for m in METRICS)} <= set(row)
-    assert router["recommendation"]["covariance"] in kinds and router["recommendation"]["text"] in router["summary_text"][0]
-    assert len(router["pairs"]) == 3 and set(router["pairs"][0]["error"]) == kinds and len(router["wrong_route_cost"]) == 9
-    assert [row["task"] for row in router["misrouted"]] == router["classes"] and 0 < len(router["close_calls"]) <= 8
+    assert (
+        router["recommendation"]["covariance"] in kinds
+        and router["recommendation"]["text"] in router["summary_text"][0]
+    )
+    assert (
+        len(router["pairs"]) == 3
+        and set(router["pairs"][0]["error"]) == kinds
+        and len(router["wrong_route_cost"]) == 9
+    )
+    assert [row["task"] for row in router["misrouted"]] == router["classes"] and 0 < len(
+        router["close_calls"]
+    ) <= 8
     assert router["router_accept"] == 0.95 and router["smallest_margin"] > 0
     result = _result(run, "05_ablations")
     rows = result["rows"]
-    assert {(row["variation"], row["seed"]) for row in rows} == {(s, n) for s in ("preset", "dia_blocks=0", "top_k=1") for n in (0, 1)}
+    assert {(row["variation"], row["seed"]) for row in rows} == {
+        (s, n) for s in ("preset", "dia_blocks=0", "top_k=1") for n in (0, 1)
+    }
     assert all({"changes", "order", "seconds_per_task", "parameters", *METRICS} <= set(row) for row in rows)
     assert set(result["differences"]) == set(result["orders"]) == set(METRICS)
-    assert [row["without"] for row in result["parts"]] == ["dia_blocks=0"] and result["public_record"][0]["variation"] == "dia_blocks=0"
+    assert [row["without"] for row in result["parts"]] == ["dia_blocks=0"] and result["public_record"][0][
+        "variation"
+    ] == "dia_blocks=0"
     assert len(result["lora"]) == 2 * 2 * 2, "two tasks, two blocks, two layers"
 
 
-def test_the_plain_papermill_command_and_an_injected_parameter(run: Path, params: dict, tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "papermill", str(NOTEBOOKS / "02_base_task.ipynb"), str(tmp_path / "out.ipynb")]
-    for name, value in {**_plain(params), "classes": "leather", "out_dir": str(tmp_path), "epochs": 1}.items():
+def test_the_plain_papermill_command_and_an_injected_parameter(
+    run: Path, params: dict, tmp_path: Path
+) -> None:
+    words = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(NOTEBOOKS / "02_base_task.ipynb"),
+        str(tmp_path / "out.ipynb"),
+    ]
+    for name, value in {
+        **_plain(params),
+        "classes": "leather",
+        "out_dir": str(tmp_path),
+        "epochs": 1,
+    }.items():
         words += [] if isinstance(value, list) else ["-p", name, str(value)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -146,7 +199,9 @@ def test_the_plain_papermill_command_and_an_injected_parameter(run: Path, params
     assert refused.returncode != 0 and "did you mean 'epochs'" in refused.stderr
 
 
-def test_a_failing_notebook_fails_the_run_and_says_so_on_top(params: dict, tmp_path: Path, monkeypatch) -> None:
+def test_a_failing_notebook_fails_the_run_and_says_so_on_top(
+    params: dict, tmp_path: Path, monkeypatch
+) -> None:
     for book in NOTEBOOKS.glob("0[12]*.ipynb"):
         content = nbformat.read(book, as_version=4)
         if book.stem == "01_feature_extraction":
@@ -168,9 +223,26 @@ def test_a_failing_notebook_fails_the_run_and_says_so_on_top(params: dict, tmp_p
 
 
 def test_a_killed_run_says_that_it_is_not_finished(tiny_data: Path, tmp_path: Path) -> None:
-    words = ["run", "--preset", "demo", "--dataset-root", str(tiny_data), "--out", str(tmp_path), "-p", "epochs=5000",
-             "--classes", "leather", "--notebooks", "02", "-p", "image_size=56"]
-    process = subprocess.Popen([sys.executable, "-m", "moleflow_lib", *words], stderr=subprocess.DEVNULL, start_new_session=True)
+    words = [
+        "run",
+        "--preset",
+        "demo",
+        "--dataset-root",
+        str(tiny_data),
+        "--out",
+        str(tmp_path),
+        "-p",
+        "epochs=5000",
+        "--classes",
+        "leather",
+        "--notebooks",
+        "02",
+        "-p",
+        "image_size=56",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "moleflow_lib", *words], stderr=subprocess.DEVNULL, start_new_session=True
+    )
     index = tmp_path / "index.html"
     for _ in range(600):
         if index.is_file() and (tmp_path / "executed" / "02_base_task.ipynb").is_file():
@@ -193,7 +265,10 @@ def test_a_killed_run_says_that_it_is_not_finished(tiny_data: Path, tmp_path: Pa
         (["--classes", "lether"], "lether"),
         (["--dataset-root", "nowhere"], "nowhere"),
         (["--backbone", "resnet_nonsense"], "timm knows no model"),
-        (["--backbone", "vit_tiny_patch16_224", "--backbone-weights", "missing.safetensors"], "missing.safetensors"),
+        (
+            ["--backbone", "vit_tiny_patch16_224", "--backbone-weights", "missing.safetensors"],
+            "missing.safetensors",
+        ),
         (["--device", "cuda:9"], "no GPU here"),
         (["--scheduler", "tcp://127.0.0.1:1"], "no Dask scheduler answers at tcp://127.0.0.1:1"),
         (["-p", "ablation_orders=nut>leather"], "expected each of grid, nut once"),
@@ -204,7 +279,17 @@ def test_bad_requests_are_refused_before_anything_runs(
     tiny_data: Path, tmp_path: Path, capfd: pytest.CaptureFixture, extra: list[str], told: str
 ) -> None:
     out = tmp_path / "out"
-    words = ["run", "--preset", "demo", "--dataset-root", str(tiny_data), "--out", str(out), "-p", "image_size=56"]
+    words = [
+        "run",
+        "--preset",
+        "demo",
+        "--dataset-root",
+        str(tiny_data),
+        "--out",
+        str(out),
+        "-p",
+        "image_size=56",
+    ]
     assert main([*words, *extra]) == 2
     assert told in capfd.readouterr().err and not out.exists()
 

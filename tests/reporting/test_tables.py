@@ -21,13 +21,19 @@ ROWS = [
 
 def _files(html: str) -> dict[str, str]:
     """What the links of a table hold, by suffix."""
-    links = re.findall(r'<a download="[^"]*\.(csv|tex)" href="data:text/[a-z-]+;charset=utf-8,([^"]*)">', html)
+    links = re.findall(
+        r'<a download="[^"]*\.(csv|tex)" href="data:text/[a-z-]+;charset=utf-8,([^"]*)">', html
+    )
     return {suffix: unquote(text) for suffix, text in links}
 
 
 def test_csv_reads_back_in_full_precision() -> None:
     read = list(csv.DictReader(io.StringIO(Table(ROWS, "").to_csv())))
-    assert float(read[0]["aupro"]) == 2 / 3 and read[0]["images"] == "12345" and read[0]["note"] == ROWS[0]["note"]
+    assert (
+        float(read[0]["aupro"]) == 2 / 3
+        and read[0]["images"] == "12345"
+        and read[0]["note"] == ROWS[0]["note"]
+    )
     assert read[1] == {"task": "grid", "aupro": "", "images": "", "note": "x\ny & <z>"}
     assert float(Table([{"x": np.float64(0.1) + 0.2}], "").to_csv().split()[1]) == np.float64(0.1) + 0.2
 
@@ -43,7 +49,11 @@ def test_latex_shows_what_the_page_shows() -> None:
 @given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=30))
 def test_no_character_of_a_cell_is_a_command(text: str) -> None:
     line = Table([{"a": text}], "").to_latex().splitlines()[7]
-    bare = re.sub(r"\\text(backslash|asciitilde|asciicircum|less|greater)\{\}|\\[{}&%$#_]", "", line.removesuffix(r" \\"))
+    bare = re.sub(
+        r"\\text(backslash|asciitilde|asciicircum|less|greater)\{\}|\\[{}&%$#_]",
+        "",
+        line.removesuffix(r" \\"),
+    )
     assert not re.search(r"[\\{}&%$#_~^<>]", bare)
 
 

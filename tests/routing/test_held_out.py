@@ -24,7 +24,9 @@ def test_every_image_is_held_out_once_and_its_prototype_never_saw_it() -> None:
     for spectra, images, truth in held_out_folds(train):
         for task, x in enumerate(train):
             kept = x[(x[:, None] != images[truth == task]).any(dim=2).all(dim=1)]
-            assert len(kept) + int((truth == task).sum()) == len(x) and torch.allclose(spectra[task].mean, kept.mean(dim=0))
+            assert len(kept) + int((truth == task).sum()) == len(x) and torch.allclose(
+                spectra[task].mean, kept.mean(dim=0)
+            )
 
 
 def test_two_images_are_never_held_out() -> None:
@@ -49,7 +51,12 @@ def test_the_trap_limits_from_images_the_prototype_saw_refuse_everything() -> No
     seen = spectrum.squared(train, ("ridge",), 1e-2)["ridge"].sqrt()
     fresh = spectrum.squared(_gaussian(500, 1), ("ridge",), 1e-2)["ridge"].sqrt()[:, None]
     assert not accepted(fresh, acceptance_limits([seen], 0.95)).any()
-    assert accepted(fresh, acceptance_limits(held_out_distances([train], 1e-2).own("ridge"), 0.95)).double().mean() > 0.8
+    assert (
+        accepted(fresh, acceptance_limits(held_out_distances([train], 1e-2).own("ridge"), 0.95))
+        .double()
+        .mean()
+        > 0.8
+    )
     assert seen.max() < (40 - 1) ** 0.5, "whatever the images, their distances stay below √(n − 1)"
 
 
@@ -69,8 +76,12 @@ def test_the_rule_reads_accuracy_then_reserve_then_condition() -> None:
     assert preferred([_row("a", 1.0, 1.0, 0.2, 0.1, 1.0), _row("b", 0.9, 0.9, 0.9, 0.8, 9.0)]) == "b"
     assert preferred([_row("a", 1.0, 1.0, 1.0, 0.4, 1.0), _row("b", 0.996, 1.0, 1.0, 0.3, 9.0)]) == "b"
     assert preferred([_row("a", 1.0, 1.0, 1.0, 0.3, 9.0), _row("b", 1.0, 1.0, 1.0, 0.3, 1.0)]) == "b"
-    assert preferred([_row("a", 1.0, 1.0, 1.0, 0.301, 9.0), _row("b", 1.0, 1.0, 1.0, 0.3, 1.0)], used="a") == "a"
-    assert preferred([_row("a", 1.0, 1.0, 1.0, 0.32, 9.0), _row("b", 1.0, 1.0, 1.0, 0.3, 1.0)], used="a") == "b"
+    assert (
+        preferred([_row("a", 1.0, 1.0, 1.0, 0.301, 9.0), _row("b", 1.0, 1.0, 1.0, 0.3, 1.0)], used="a") == "a"
+    )
+    assert (
+        preferred([_row("a", 1.0, 1.0, 1.0, 0.32, 9.0), _row("b", 1.0, 1.0, 1.0, 0.3, 1.0)], used="a") == "b"
+    )
     assert preferred([_row("a", None, None, None, None, 9.0), _row("b", None, None, None, 0.3, 99.0)]) == "b"
 
 
@@ -83,11 +94,15 @@ def test_a_small_task_speaks_against_the_ridge() -> None:
 
 def test_euclidean_is_not_chosen_where_tasks_differ_in_a_quiet_direction() -> None:
     loud = torch.tensor([20.0, 0.1])
-    train = [_gaussian(80, seed, 2) * loud + torch.tensor([0.0, shift]) for seed, shift in ((0, 0.0), (1, 1.0))]
+    train = [
+        _gaussian(80, seed, 2) * loud + torch.tensor([0.0, shift]) for seed, shift in ((0, 0.0), (1, 1.0))
+    ]
     assert choose_covariance(train) in ("ridge", "tied", "diagonal")
 
 
 def test_tiny_tasks_have_evidence_too() -> None:
     rows = covariance_evidence([_gaussian(2, 0, 3), _gaussian(3, 1, 3)])
     assert len(rows) == 6 and preferred(rows) in {row["variant"] for row in rows}
-    assert {row["variant"] for row in covariance_evidence([_gaussian(5, 0, 3)])} == {row["variant"] for row in rows}
+    assert {row["variant"] for row in covariance_evidence([_gaussian(5, 0, 3)])} == {
+        row["variant"] for row in rows
+    }

@@ -24,4 +24,8 @@ def test_state_round_trip() -> None:
     moments = RunningMoments(2)
     moments.update(torch.eye(2))
     again = RunningMoments.from_state(moments.state())
-    assert again.count == 2 and torch.equal(again.scatter, moments.scatter) and torch.equal(again.mean, moments.mean)
+    assert (
+        again.count == 2
+        and torch.equal(again.scatter, moments.scatter)
+        and torch.equal(again.mean, moments.mean)
+    )

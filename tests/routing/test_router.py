@@ -39,7 +39,9 @@ def test_distance_is_mahalanobis_with_the_ridge(count: int) -> None:
 def test_shrinkage_is_scikit_learns(kind: str, estimator: type, count: int) -> None:
     train = _features(1, count)
     x = _features(5, 4)
-    expected = _literal(x, train.double().numpy().mean(axis=0), estimator().fit(train.double().numpy()).covariance_)
+    expected = _literal(
+        x, train.double().numpy().mean(axis=0), estimator().fit(train.double().numpy()).covariance_
+    )
     assert np.allclose(TaskPrototype.of(train).distances(x, kind), expected)
 
 
@@ -67,15 +69,22 @@ def test_every_variant_routes_what_is_easy(router: PrototypeRouter, kind: str) -
     assert all(number >= 1 for number in variant.condition_numbers())
 
 
-@pytest.mark.parametrize(("kind", "estimate"), [
-    ("ridge", lambda x: np.cov(x.T) + 1e-5 * np.eye(6)), ("ledoit_wolf", lambda x: LedoitWolf().fit(x).covariance_),
-    ("diagonal", lambda x: np.diag(x.var(axis=0, ddof=1) + 1e-5)), ("euclidean", lambda x: np.eye(6)),
-])
+@pytest.mark.parametrize(
+    ("kind", "estimate"),
+    [
+        ("ridge", lambda x: np.cov(x.T) + 1e-5 * np.eye(6)),
+        ("ledoit_wolf", lambda x: LedoitWolf().fit(x).covariance_),
+        ("diagonal", lambda x: np.diag(x.var(axis=0, ddof=1) + 1e-5)),
+        ("euclidean", lambda x: np.eye(6)),
+    ],
+)
 @pytest.mark.parametrize("count", [40, 4])
 def test_condition_numbers_are_those_of_the_estimates(kind: str, estimate: object, count: int) -> None:
     train = _features(1, count)
     router = PrototypeRouter(kind, prototypes=[TaskPrototype.of(train)])
-    assert router.condition_numbers()[0] == pytest.approx(np.linalg.cond(estimate(train.double().numpy())), rel=1e-6)
+    assert router.condition_numbers()[0] == pytest.approx(
+        np.linalg.cond(estimate(train.double().numpy())), rel=1e-6
+    )
 
 
 def test_only_known_tasks_can_be_chosen(router: PrototypeRouter) -> None:

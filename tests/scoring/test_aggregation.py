@@ -24,4 +24,6 @@ def test_pixel_map_is_bilinear_then_gaussian(sigma: float) -> None:
 
 
 def test_a_constant_map_stays_constant() -> None:
-    assert torch.allclose(pixel_maps(torch.full((1, 14, 14), 3.0), 224), torch.full((1, 224, 224), 3.0), atol=1e-5)
+    assert torch.allclose(
+        pixel_maps(torch.full((1, 14, 14), 3.0), 224), torch.full((1, 224, 224), 3.0), atol=1e-5
+    )

@@ -19,10 +19,14 @@ def patches(learned: Experiment) -> torch.Tensor:
 def test_a_mixed_batch_equals_one_by_one(learned: Experiment, patches: torch.Tensor) -> None:
     tasks = torch.tensor([0, 1, 2, 1, 0, 2, 2, 1, 0])
     mixed = learned.detector.patch_scores(patches, tasks)
-    alone = torch.cat([learned.detector.patch_scores(p[None], int(t)) for p, t in zip(patches, tasks, strict=True)])
+    alone = torch.cat(
+        [learned.detector.patch_scores(p[None], int(t)) for p, t in zip(patches, tasks, strict=True)]
+    )
     assert torch.allclose(mixed, alone, rtol=1e-4, atol=1e-2)
     swapped = learned.detector.patch_scores(patches, (tasks + 1) % 3)
-    assert not torch.allclose(mixed, swapped, rtol=1e-2), "the tasks' parts must matter, or this test could not fail"
+    assert not torch.allclose(mixed, swapped, rtol=1e-2), (
+        "the tasks' parts must matter, or this test could not fail"
+    )
 
 
 def test_scores_are_the_negative_log_likelihood(learned: Experiment, patches: torch.Tensor) -> None:

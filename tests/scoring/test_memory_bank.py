@@ -25,7 +25,9 @@ def _patches(images: int = 5) -> torch.Tensor:
 
 def test_the_rule_by_hand() -> None:
     bank = MemoryBank(torch.tensor([[0.0, 0.0], [10.0, 0.0]]).half(), torch.tensor([0, 1]))
-    distances = bank.distances(torch.tensor([[[[3.0, 4.0]]]]))  # 5 to the first: two deviations above the mean of 1
+    distances = bank.distances(
+        torch.tensor([[[[3.0, 4.0]]]])
+    )  # 5 to the first: two deviations above the mean of 1
     parts = torch.stack([torch.tensor([[[130.0]]]), distances])
     found = joined_patch_scores(parts, torch.tensor([[100.0, 10.0], [1.0, 2.0]]))
     assert found.item() == pytest.approx((3 + 2) / 2)
@@ -42,7 +44,9 @@ def test_several_neighbours_are_averaged_and_a_small_bank_gives_what_it_has() ->
     query = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
     assert nearest_distances(query, stored, 2).tolist() == pytest.approx([1.0, 1.0])
     assert nearest_distances(query, stored, 9).tolist() == pytest.approx([(1 + 1 + 6) / 3, (0 + 2 + 7) / 3])
-    assert MemoryBank(stored.half(), torch.arange(3)).distances(query, 2).tolist() == pytest.approx([1.0, 1.0])
+    assert MemoryBank(stored.half(), torch.arange(3)).distances(query, 2).tolist() == pytest.approx(
+        [1.0, 1.0]
+    )
 
 
 def test_an_images_own_patches_can_be_left_out() -> None:
@@ -53,7 +57,9 @@ def test_an_images_own_patches_can_be_left_out() -> None:
     for i in range(5):
         others = torch.cat([flat[j] for j in range(5) if j != i])
         expected = torch.cdist(flat[i], others).min(dim=1).values
-        assert bank.distances(patches[i], without=i).flatten().tolist() == pytest.approx(expected.tolist(), rel=1e-3)
+        assert bank.distances(patches[i], without=i).flatten().tolist() == pytest.approx(
+            expected.tolist(), rel=1e-3
+        )
     assert bank.distances(patches).max() == 0, "with its own patches every distance is zero"
 
 
@@ -84,7 +90,9 @@ def test_the_log_determinant_can_weigh_less(tiny_config: Configs) -> None:
     z, log_det = full.detector.latent(patches, 1)
     energy, nll = (experiment.detector.patch_scores(patches, 1) for experiment in (none, full))
     assert torch.allclose(energy, 0.5 * z.square().sum(dim=-1), rtol=1e-4)
-    assert torch.allclose(energy - log_det, nll, rtol=1e-3, atol=1e-2) and not torch.allclose(energy, nll, rtol=1e-3)
+    assert torch.allclose(energy - log_det, nll, rtol=1e-3, atol=1e-2) and not torch.allclose(
+        energy, nll, rtol=1e-3
+    )
 
 
 def test_the_calibration_subset_is_spread_over_all_images() -> None:
@@ -105,10 +113,13 @@ def test_parts_have_equal_shares_and_an_image_may_rest_on_other_ones(tiny_config
     test = experiment.features(experiment.tasks[1], "test")
     task = experiment.detector.tasks[1]
     z, log_det = experiment.detector.latent(test.patches, 1)
-    parts = torch.stack([
-        0.5 * z.square().sum(dim=-1) - log_det, task.flow.whitening.energy(test.patches.float()),
-        task.bank.distances(test.patches, 3),
-    ])
+    parts = torch.stack(
+        [
+            0.5 * z.square().sum(dim=-1) - log_det,
+            task.flow.whitening.energy(test.patches.float()),
+            task.bank.distances(test.patches, 3),
+        ]
+    )
     standard = (parts - task.patch_scale[:, 0].view(3, 1, 1, 1)) / task.patch_scale[:, 1].view(3, 1, 1, 1)
     scores, of_images = experiment.detector.scores(test.patches, test.image_means(), 1)
     assert torch.allclose(scores, standard.mean(dim=0), atol=1e-3)
@@ -131,7 +142,9 @@ def test_banks_are_read_back_bit_by_bit_and_training_is_not_repeated(tiny_config
     assert [task.hashes() for task in same.detector.tasks] == [task.hashes() for task in first.detector.tasks]
     assert same.unchanged()
     own = same.detector.tasks[1].flow.counts()["per_task"]
-    assert same.detector.stored_values()[1] == own + 20 * same.detector.dim, "stored patches count as values kept"
+    assert same.detector.stored_values()[1] == own + 20 * same.detector.dim, (
+        "stored patches count as values kept"
+    )
     assert same.detector.value_counts()["stored_patches"] == 20 * same.detector.dim
     assert len([name for name in same.hashes() if name.startswith("stored patches and scale of")]) == 2
 
@@ -143,5 +156,7 @@ def test_patches_of_one_image_alone_cannot_set_the_scale(tiny_config: Configs) -
 
 
 def test_a_gaussian_part_needs_full_whitening(tiny_config: Configs) -> None:
-    with pytest.raises(ConfigError, match="gaussian is the energy of full whitening, and whitening is layer_norm"):
+    with pytest.raises(
+        ConfigError, match="gaussian is the energy of full whitening, and whitening is layer_norm"
+    ):
         tiny_config(score_parts="flow,gaussian")

@@ -1,4 +1,4 @@
-"""The image as a whole: a blend by hand, held-out training distances, and what it may and may not depend on."""
+"""The image as a whole: a blend by hand, held-out training distances, what it may depend on."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def test_the_blend_by_hand() -> None:
     far = (offset @ torch.linalg.inv(covariance) @ offset.T).sqrt().item()
     distances = prototype_distances(prototype, prototype.moments.mean + offset)
     assert distances.item() == pytest.approx(far)
-    assert scale.blend(torch.tensor([14.0]), distances, 0.25).item() == pytest.approx(0.75 * 2 + 0.25 * (far - 1) / 0.5)
+    assert scale.blend(torch.tensor([14.0]), distances, 0.25).item() == pytest.approx(
+        0.75 * 2 + 0.25 * (far - 1) / 0.5
+    )
     assert scale.blend(torch.tensor([14.0]), distances, 0.0).item() == 2.0
 
 
@@ -43,7 +45,9 @@ def test_the_scale_is_that_of_held_out_images() -> None:
     assert measured.scale[1, 0] > 1.1 * prototype_distances(TaskPrototype.of(images), images).mean()
     assert measured.scale[0].tolist() == pytest.approx([9.5, torch.arange(20.0).std().item()])
     without_first = TaskPrototype.of(images[_part_of(0, 20) != _part_of(0, 20)[0]])
-    assert measured.held_out[0].item() == pytest.approx(prototype_distances(without_first, images[:1]).item(), rel=1e-6)
+    assert measured.held_out[0].item() == pytest.approx(
+        prototype_distances(without_first, images[:1]).item(), rel=1e-6
+    )
 
 
 def _part_of(seed: int, count: int) -> torch.Tensor:
@@ -59,13 +63,23 @@ def test_copies_of_one_image_do_not_divide_by_zero() -> None:
 
 def test_too_few_images_are_told_before_anything_runs(tiny_config: Configs) -> None:
     few = draw_demo(Path(tiny_config().run.out_dir) / "few", train=4, test_good=1, test_defect=4, size=64)
-    with pytest.raises(DataError, match="leather: prototype_weight needs at least 5 training images, found 4"):
+    with pytest.raises(
+        DataError, match="leather: prototype_weight needs at least 5 training images, found 4"
+    ):
         Experiment(tiny_config(dataset_root=str(few), prototype_weight=0.3))
 
 
 def test_training_images_rank_as_new_ones_do(tiny_config: Configs) -> None:
     """Scored as they were stored, all training images would lie below any new one."""
-    experiment = Experiment(tiny_config(classes=("leather",), prototype_weight=0.3, score_parts="flow,memory", memory_size=10_000, compress_scores=True))
+    experiment = Experiment(
+        tiny_config(
+            classes=("leather",),
+            prototype_weight=0.3,
+            score_parts="flow,memory",
+            memory_size=10_000,
+            compress_scores=True,
+        )
+    )
     experiment.learn()
     task, detector = experiment.tasks[0], experiment.detector
     train = experiment.features(task, "train")
@@ -73,11 +87,15 @@ def test_training_images_rank_as_new_ones_do(tiny_config: Configs) -> None:
     _, as_stored = detector.scores(train.patches, train.image_means(), 0)
     evaluator = experiment.evaluators[0]
     normal = evaluator.image_scores(0)[evaluator.labels == 0]
-    assert len(as_new) == 6 and as_stored.max() < as_new.min() and as_stored.max() < normal.min() < as_new.max()
+    assert (
+        len(as_new) == 6 and as_stored.max() < as_new.min() and as_stored.max() < normal.min() < as_new.max()
+    )
 
 
 def test_the_detector_blends_and_later_tasks_change_nothing(tiny_config: Configs) -> None:
-    config = tiny_config(prototype_weight=0.3, score_parts="flow,memory", memory_size=20, compress_scores=True)
+    config = tiny_config(
+        prototype_weight=0.3, score_parts="flow,memory", memory_size=20, compress_scores=True
+    )
     experiment = Experiment(config)
     experiment.learn(upto=1)
     test = experiment.features(experiment.tasks[0], "test")
@@ -98,12 +116,18 @@ def test_the_detector_blends_and_later_tasks_change_nothing(tiny_config: Configs
 
 
 def test_its_scale_leaves_out_an_images_own_stored_patches(tiny_config: Configs) -> None:
-    experiment = Experiment(tiny_config(classes=("leather",), prototype_weight=0.3, score_parts="memory", memory_size=10_000))
+    experiment = Experiment(
+        tiny_config(classes=("leather",), prototype_weight=0.3, score_parts="memory", memory_size=10_000)
+    )
     experiment.learn()
     train = experiment.features(experiment.tasks[0], "train").patches
     scorer = experiment.detector.scorer(0)
     held_out, _ = scorer._joined(scorer.training_parts(train, range(len(train))))
     assert held_out.mean().abs() < 1e-3, "on the scale of held-out training patches their own mean is zero"
-    assert experiment.detector.patch_scores(train, 0).mean() < held_out.mean() - 1, "with its own patches an image is near"
+    assert experiment.detector.patch_scores(train, 0).mean() < held_out.mean() - 1, (
+        "with its own patches an image is near"
+    )
     tops = image_scores(held_out, 3).double()
-    assert experiment.detector.tasks[0].image_scale.scale[0].tolist() == pytest.approx([tops.mean().item(), tops.std().item()])
+    assert experiment.detector.tasks[0].image_scale.scale[0].tolist() == pytest.approx(
+        [tops.mean().item(), tops.std().item()]
+    )

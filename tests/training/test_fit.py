@@ -14,7 +14,9 @@ from moleflow_lib.training.fit import Fitted, fit, learning_rate
 
 
 def _model(**changes: object) -> tuple[MoLESpatialAwareNF, FlowParts]:
-    flow = MoLESpatialAwareNF(8, FlowOptions(**{"coupling_layers": 2, "lora_rank": 2, "use_position": False, **changes}))
+    flow = MoLESpatialAwareNF(
+        8, FlowOptions(**{"coupling_layers": 2, "lora_rank": 2, "use_position": False, **changes})
+    )
     return flow, flow.new_parts("a", first=True)
 
 
@@ -32,7 +34,9 @@ def _images(count: int = 10) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("images", "steps", "made", "epochs"), [(10, 7, 7, 3), (3, 7, 7, 7), (10, 0, 6, 2), (40, 7, 7, 1)]
 )
-def test_a_step_budget_does_not_depend_on_the_number_of_images(images: int, steps: int, made: int, epochs: int) -> None:
+def test_a_step_budget_does_not_depend_on_the_number_of_images(
+    images: int, steps: int, made: int, epochs: int
+) -> None:
     fitted = _fitted(_model(), _images(images), steps=steps)
     assert fitted.steps == made and len(fitted.curves["loss"]) == epochs
 

@@ -57,8 +57,10 @@ def test_learning_again_reads_from_disk_and_gives_the_same(tiny_config: Configs,
     assert _hashes(again) == _hashes(learned) and again.unchanged()
     patches = learned.evaluators[2].features.patches
     assert torch.equal(again.detector.patch_scores(patches, 2), learned.detector.patch_scores(patches, 2))
-    assert torch.equal(again.detector.router.distances(patches.float().mean((1, 2))),
-                       learned.detector.router.distances(patches.float().mean((1, 2))))
+    assert torch.equal(
+        again.detector.router.distances(patches.float().mean((1, 2))),
+        learned.detector.router.distances(patches.float().mean((1, 2))),
+    )
 
 
 def test_a_task_does_not_depend_on_the_other_later_tasks(tiny_config: Configs, learned: Experiment) -> None:
@@ -87,10 +89,14 @@ experiment.learn()
 
 
 @pytest.mark.parametrize(("task", "call"), [(1, 1), (2, 2)], ids=["between tasks", "inside a task"])
-def test_killed_and_continued_gives_the_same(tiny_config: Configs, learned: Experiment, task: int, call: int) -> None:
+def test_killed_and_continued_gives_the_same(
+    tiny_config: Configs, learned: Experiment, task: int, call: int
+) -> None:
     config = tiny_config()
     params = {name: value for name, value in config.to_dict().items() if value != ""}
-    killed = subprocess.run([sys.executable, "-c", SCRIPT, str(task), str(call), repr(params)], capture_output=True, check=False)
+    killed = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(task), str(call), repr(params)], capture_output=True, check=False
+    )
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-2000:]
     continued = Experiment(config)
     histories = continued.learn()
@@ -99,15 +105,27 @@ def test_killed_and_continued_gives_the_same(tiny_config: Configs, learned: Expe
 
 
 RICH = {
-    "whitening": "full", "score_parts": "flow,gaussian,memory", "image_parts": "memory", "memory_size": 20,
-    "median_share": 0.5, "prototype_weight": 0.3, "compress_scores": True,
+    "whitening": "full",
+    "score_parts": "flow,gaussian,memory",
+    "image_parts": "memory",
+    "memory_size": 20,
+    "median_share": 0.5,
+    "prototype_weight": 0.3,
+    "compress_scores": True,
 }
 POINTS = (  # where a call is interrupted: module and name, each at its first and its second call
-    "moleflow_lib.training.fit._loss", "moleflow_lib.training.fit._record", "moleflow_lib.training.trainer.save_artifact",
-    "moleflow_lib.artifacts.write_bytes", "moleflow_lib.artifacts.write_json", "moleflow_lib.training.trainer.measured",
-    "moleflow_lib.training.measure.build_memory_bank", "moleflow_lib.training.measure.kept_artifact",
-    "moleflow_lib.training.measure._spread", "moleflow_lib.training.trainer.tensors_sha256",
-    "moleflow_lib.scoring.detector.ContinualDetector.with_task", "moleflow_lib.experiment.Experiment._probe",
+    "moleflow_lib.training.fit._loss",
+    "moleflow_lib.training.fit._record",
+    "moleflow_lib.training.trainer.save_artifact",
+    "moleflow_lib.artifacts.write_bytes",
+    "moleflow_lib.artifacts.write_json",
+    "moleflow_lib.training.trainer.measured",
+    "moleflow_lib.training.measure.build_memory_bank",
+    "moleflow_lib.training.measure.kept_artifact",
+    "moleflow_lib.training.measure._spread",
+    "moleflow_lib.training.trainer.tensors_sha256",
+    "moleflow_lib.scoring.detector.ContinualDetector.with_task",
+    "moleflow_lib.experiment.Experiment._probe",
 )
 
 
@@ -115,7 +133,9 @@ POINTS = (  # where a call is interrupted: module and name, each at its first an
 def untouched(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     """The same sequence, never interrupted."""
     out = str(tmp_path_factory.mktemp("untouched"))
-    experiment = Experiment(ExperimentConfig.from_params({**TINY, **RICH, "dataset_root": str(tiny_data), "out_dir": out}))
+    experiment = Experiment(
+        ExperimentConfig.from_params({**TINY, **RICH, "dataset_root": str(tiny_data), "out_dir": out})
+    )
     experiment.learn()
     return experiment
 
@@ -124,7 +144,12 @@ def untouched(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Expe
 @pytest.mark.parametrize("call", [1, 2])
 @pytest.mark.parametrize("point", POINTS)
 def test_interrupted_and_run_again_in_the_same_session_is_as_if_nothing_had_happened(
-    tiny_config: Configs, untouched: Experiment, point: str, call: int, error: type, monkeypatch: pytest.MonkeyPatch
+    tiny_config: Configs,
+    untouched: Experiment,
+    point: str,
+    call: int,
+    error: type,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     experiment = Experiment(tiny_config(**RICH))
     for task in experiment.tasks:
@@ -147,7 +172,9 @@ def test_interrupted_and_run_again_in_the_same_session_is_as_if_nothing_had_happ
     for one in (experiment, Experiment(experiment.config)):
         one.learn()
         assert _hashes(one) == _hashes(untouched) and one.unchanged()
-        assert [task.hashes() for task in one.detector.tasks] == [task.hashes() for task in untouched.detector.tasks]
+        assert [task.hashes() for task in one.detector.tasks] == [
+            task.hashes() for task in untouched.detector.tasks
+        ]
         for task, theirs in zip(one.tasks, untouched.evaluators, strict=True):
             scores = one.detector.patch_scores(theirs.features.patches, task.index)
             assert torch.equal(scores, theirs.patch_scores(task.index))
@@ -197,8 +224,16 @@ def test_another_configuration_is_another_artifact(tiny_config: Configs) -> None
 
 
 def test_options_act_on_training(tiny_config: Configs) -> None:
-    for changes in ({"tail_weight": 0.0}, {"log_det_penalty": 1e-2}, {"identity_weight": 5.0}, {"warmup_steps": 5},
-                    {"clip_norm": 0.0}, {"schedule": "constant"}, {"tail_scope": "batch"}, {"use_position": False}):
+    for changes in (
+        {"tail_weight": 0.0},
+        {"log_det_penalty": 1e-2},
+        {"identity_weight": 5.0},
+        {"warmup_steps": 5},
+        {"clip_norm": 0.0},
+        {"schedule": "constant"},
+        {"tail_scope": "batch"},
+        {"use_position": False},
+    ):
         base, changed = (Experiment(tiny_config(classes=("leather",), **c)) for c in ({}, changes))
         base.learn()
         changed.learn()

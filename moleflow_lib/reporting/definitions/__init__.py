@@ -16,9 +16,13 @@ __all__ = ["DEFINITIONS", "Definition", "definition_of", "link_cells", "link_wor
 
 DEFINITIONS = (*METRICS, *ROUTING, *METHODS, *ABLATIONS)
 
-_BY_HEAD: Mapping[str, Definition] = {head: entry for entry in DEFINITIONS for head in (entry.name, *entry.also)}
+_BY_HEAD: Mapping[str, Definition] = {
+    head: entry for entry in DEFINITIONS for head in (entry.name, *entry.also)
+}
 _CELL = re.compile(r"<(th|td)((?: [^>]*)?)>([^<]+)</\1>")
-_WORD = re.compile(r"\b(?:(?:image|pixel)_(?:auroc|ap|f1max)|aupro|fm_max|fm_first|bwt|gap_to_separate)\b", re.IGNORECASE)
+_WORD = re.compile(
+    r"\b(?:(?:image|pixel)_(?:auroc|ap|f1max)|aupro|fm_max|fm_first|bwt|gap_to_separate)\b", re.IGNORECASE
+)
 
 
 def definition_of(head: str) -> Definition | None:
@@ -33,6 +37,7 @@ def definition_of(head: str) -> Definition | None:
 
 def link_cells(html: str) -> str:
     """HTML tables with a link to the definition behind every cell that is the name of something defined."""
+
     def linked(cell: re.Match[str]) -> str:
         tag, attributes, text = cell.groups()
         found = definition_of(text)

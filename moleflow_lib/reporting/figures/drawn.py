@@ -16,7 +16,11 @@ __all__ = ["Drawn", "described", "with_plain_labels"]
 
 _LABELS = ("name", "x", "y", "text", "hovertext", "legendgroup", "customdata")
 _KINDS = {
-    "scatter": "Points", "bar": "Bars", "heatmap": "Heat map", "box": "Box plot", "violin": "Violin plot",
+    "scatter": "Points",
+    "bar": "Bars",
+    "heatmap": "Heat map",
+    "box": "Box plot",
+    "violin": "Violin plot",
     "histogram": "Histogram",
 }
 
@@ -33,7 +37,8 @@ class Drawn(go.Figure):
         caption = html_text((self.layout.meta or {}).get("caption", ""))
         display(
             {"text/html": f'<p class="caption"><em>{caption}</em></p>', "text/plain": unescape(caption)},
-            raw=True, metadata={"moleflow": "caption"},
+            raw=True,
+            metadata={"moleflow": "caption"},
         )
 
     def _bundle(self) -> dict[str, object]:

@@ -100,8 +100,11 @@ def heat_map_cases(
         rarest = min(scale.rarest for scale in known.values())
         ends = ("every normal pixel reaches it", f"fewer than 1 in {1 / rarest:,.0f}")
     return Sheet(
-        title="Heat maps: best, median and worst case", rows=rows, ends=ends,
-        scale=heat_colours(np.linspace(0, 1, TILE))[None], caption=_caption(routed, training is not None),
+        title="Heat maps: best, median and worst case",
+        rows=rows,
+        ends=ends,
+        scale=heat_colours(np.linspace(0, 1, TILE))[None],
+        caption=_caption(routed, training is not None),
     )
 
 
@@ -122,7 +125,9 @@ def _caption(routed: bool, calibrated: bool) -> str:
 
 
 def _cases(
-    evaluator: TaskEvaluator, routed: bool, training: Sequence[Features] | None,
+    evaluator: TaskEvaluator,
+    routed: bool,
+    training: Sequence[Features] | None,
     known: dict[int, FalseAlarmScale],
 ) -> Iterator[Case]:
     """The chosen images of one task, each with its map."""
@@ -144,7 +149,10 @@ def _cases(
 
 
 def _scale(
-    evaluator: TaskEvaluator, patch_scores: torch.Tensor, task: int, training: Sequence[Features] | None,
+    evaluator: TaskEvaluator,
+    patch_scores: torch.Tensor,
+    task: int,
+    training: Sequence[Features] | None,
     known: dict[int, FalseAlarmScale],
 ) -> FalseAlarmScale | _LinearScale:
     """The scale of maps scored under a task, made once."""

@@ -33,7 +33,8 @@ def gallery(tasks: Sequence[Task], data: DataOptions) -> Sheet:
     """One normal and three defective test images of every task, each defect plain and outlined."""
     rows = [(task.name, [_case(record, data) for record in sample_records(task)]) for task in tasks]
     return Sheet(
-        title="What the detector is shown", rows=rows,
+        title="What the detector is shown",
+        rows=rows,
         caption="One normal image of each task and up to three defects; beside a defect the same image with "
         "its mask outlined in green. A product without masks has none. Look for defects you would miss "
         "yourself; click an image to enlarge it.",
@@ -50,9 +51,11 @@ def feature_statistics(tasks: Sequence[Task], features: Sequence[Features]) -> g
         )
     figure.update_yaxes(title="norm of a patch feature (backbone units)")
     return captioned(
-        figure.update_layout(showlegend=False), "Patch feature norms",
-        f"Training images of {len(tasks)} tasks, at most 40 images each. Tasks whose norms differ are easy to route "
-        "and hard to share a flow: the whitening adapter's LayerNorm, where it is on, evens this out.",
+        figure.update_layout(showlegend=False),
+        "Patch feature norms",
+        f"Training images of {len(tasks)} tasks, at most 40 images each. Tasks whose norms differ are easy "
+        "to route and hard to share a flow: the whitening adapter's LayerNorm, where it is on, evens this "
+        "out.",
     )
 
 
@@ -63,7 +66,8 @@ def pca_maps(tasks: Sequence[Task], coloured: Sequence[Sequence[np.ndarray]], da
         shown = zip(sample_records(task, 2), maps, strict=True)
         rows.append((task.name, [_featured(record, colour, data) for record, colour in shown]))
     return Sheet(
-        title="What the frozen backbone sees", rows=rows,
+        title="What the frozen backbone sees",
+        rows=rows,
         caption="Patches of equal colour look equal to the backbone (PCA fitted on training patches of all "
         "tasks). A defect that does not change colour here has to be found in the components that are not "
         "shown, or not at all.",
@@ -72,16 +76,23 @@ def pca_maps(tasks: Sequence[Task], coloured: Sequence[Sequence[np.ndarray]], da
 
 def separation(names: Sequence[str], distances: np.ndarray) -> go.Figure:
     """Distances between tasks in units of their own spread."""
-    figure = go.Figure(go.Heatmap(
-        z=distances, x=list(names), y=list(names), colorscale="Viridis", texttemplate="%{z:.1f}",
-        colorbar_title="distance",
-    ))
+    figure = go.Figure(
+        go.Heatmap(
+            z=distances,
+            x=list(names),
+            y=list(names),
+            colorscale="Viridis",
+            texttemplate="%{z:.1f}",
+            colorbar_title="distance",
+        )
+    )
     figure.update_yaxes(autorange="reversed", scaleanchor="x", constrain="domain", title="task")
     figure.update_xaxes(constrain="domain", title="task")
     return captioned(
-        figure, "How far the tasks lie apart",
-        "Distance of mean image features divided by the spread within the tasks (training images). Small numbers are "
-        "the pairs to watch in notebook 04.",
+        figure,
+        "How far the tasks lie apart",
+        "Distance of mean image features divided by the spread within the tasks (training images). Small "
+        "numbers are the pairs to watch in notebook 04.",
     )
 
 

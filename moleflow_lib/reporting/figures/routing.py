@@ -10,7 +10,14 @@ from plotly.subplots import make_subplots
 from sklearn.decomposition import PCA
 
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
-from moleflow_lib.reporting.figures.style import DEFECTIVE, NORMAL, captioned, log_ticks, share_axis, task_colour
+from moleflow_lib.reporting.figures.style import (
+    DEFECTIVE,
+    NORMAL,
+    captioned,
+    log_ticks,
+    share_axis,
+    task_colour,
+)
 from moleflow_lib.studies.routing import RoutingCase
 
 __all__ = ["confusion_matrix", "margins", "prototype_map", "variant_accuracy", "wrong_route_matrix"]
@@ -21,15 +28,26 @@ def confusion_matrix(names: Sequence[str], case: RoutingCase, kind: str) -> go.F
     counts = np.zeros((len(names), len(names)), dtype=int)
     np.add.at(counts, (case.truth, case.chosen), 1)
     share = counts / counts.sum(axis=1, keepdims=True).clip(1)
-    figure = go.Figure(go.Heatmap(
-        z=share, x=list(names), y=list(names), text=counts, texttemplate="%{text}", colorscale="Viridis", zmin=0, zmax=1,
-        colorbar_title="share",
-    ))
+    figure = go.Figure(
+        go.Heatmap(
+            z=share,
+            x=list(names),
+            y=list(names),
+            text=counts,
+            texttemplate="%{text}",
+            colorscale="Viridis",
+            zmin=0,
+            zmax=1,
+            colorbar_title="share",
+        )
+    )
     figure.update_yaxes(autorange="reversed", title="true task")
     figure.update_xaxes(title="chosen task")
     return captioned(
-        figure, f"Routing confusion ({kind})",
-        f"All {len(case.truth)} labelled test images, numbers are images. Off the diagonal, an image is scored with foreign parts.",
+        figure,
+        f"Routing confusion ({kind})",
+        f"All {len(case.truth)} labelled test images, numbers are images. Off the diagonal, an image is "
+        "scored with foreign parts.",
         height=360 + 14 * len(names),
     )
 
@@ -41,17 +59,24 @@ def margins(names: Sequence[str], case: RoutingCase, kind: str) -> go.Figure:
         for label, what in ((0, "normal"), (1, "defective")):
             own = case.margin[(case.truth == task) & (case.labels == label)]
             figure.add_box(
-                y=own, name=f"{name}, {what}", marker_color=task_colour(task), boxpoints="outliers",
-                fillcolor="white" if label else None, showlegend=False,
+                y=own,
+                name=f"{name}, {what}",
+                marker_color=task_colour(task),
+                boxpoints="outliers",
+                fillcolor="white" if label else None,
+                showlegend=False,
             )
     ticks = log_ticks([1, *case.margin])
     figure.update_yaxes(title="nearest other distance / own distance", type="log", tickvals=ticks)
     figure.add_hline(y=1, line_dash="dash", line_color="#D55E00")
-    figure.add_annotation(x=0, xref="paper", y=0, text="wrong below", showarrow=False, yanchor="top", xanchor="left")  # log10(1)
+    figure.add_annotation(
+        x=0, xref="paper", y=0, text="wrong below", showarrow=False, yanchor="top", xanchor="left"
+    )  # log10(1)
     return captioned(
-        figure, f"Routing margins ({kind})",
-        "Distance to the nearest foreign prototype over the distance to the own one. Filled: normal images, open: defective "
-        "ones. A defect that pulls its image towards 1 endangers its own detection.",
+        figure,
+        f"Routing margins ({kind})",
+        "Distance to the nearest foreign prototype over the distance to the own one. Filled: normal images, "
+        "open: defective ones. A defect that pulls its image towards 1 endangers its own detection.",
     )
 
 
@@ -63,23 +88,35 @@ def prototype_map(evaluators: Sequence[TaskEvaluator], max_images: int = 300) ->
     figure = go.Figure()
     for e in evaluators:
         points, colour = plane.transform(e.image_means.numpy()[:max_images]), task_colour(e.task.index)
-        symbols = np.select([e.labels[:max_images] == 1, e.labels[:max_images] == 0], ["x", "circle"], "circle-open")
+        symbols = np.select(
+            [e.labels[:max_images] == 1, e.labels[:max_images] == 0], ["x", "circle"], "circle-open"
+        )
         figure.add_scatter(
-            x=points[:, 0], y=points[:, 1], mode="markers", name=e.task.name,
+            x=points[:, 0],
+            y=points[:, 1],
+            mode="markers",
+            name=e.task.name,
             marker={"color": colour, "size": 6, "opacity": 0.6, "symbol": symbols},
         )
         centre = plane.transform(router.prototypes[e.task.index].moments.mean.numpy()[None])[0]
         figure.add_scatter(
-            x=[centre[0]], y=[centre[1]], mode="markers", showlegend=False, hovertext=f"prototype of {e.task.name}",
+            x=[centre[0]],
+            y=[centre[1]],
+            mode="markers",
+            showlegend=False,
+            hovertext=f"prototype of {e.task.name}",
             marker={"color": colour, "size": 16, "symbol": "diamond", "line": {"color": "black", "width": 2}},
         )
     share = plane.explained_variance_ratio_.sum()
     figure.update_xaxes(title="first principal component")
     figure.update_yaxes(title="second principal component")
     return captioned(
-        figure, "Images and prototypes",
-        "Mean patch features of test images; circles normal (open: unlabelled), crosses defective, diamonds prototypes. The "
-        f"plane shows {100 * share:.0f} % of the variance, so overlap here need not be overlap for the router.", height=480,
+        figure,
+        "Images and prototypes",
+        "Mean patch features of test images; circles normal (open: unlabelled), crosses defective, diamonds "
+        f"prototypes. The plane shows {100 * share:.0f} % of the variance, so overlap here need not be "
+        "overlap for the router.",
+        height=480,
     )
 
 
@@ -87,40 +124,59 @@ def variant_accuracy(rows: Sequence[Mapping[str, object]]) -> go.Figure:
     """Routing accuracy of each covariance estimate with its interval, normal and defective images apart."""
     names = [row["variant"] for row in rows]
     figure = go.Figure()
-    bars = (("accuracy_normal", "normal images", NORMAL), ("accuracy_anomalous", "defective images", DEFECTIVE))
+    bars = (
+        ("accuracy_normal", "normal images", NORMAL),
+        ("accuracy_anomalous", "defective images", DEFECTIVE),
+    )
     for key, label, colour in bars:
         known = [row for row in rows if row[key] is not None]
         above, below = ([abs(row[f"{key}_{end}"] - row[key]) for row in known] for end in ("high", "low"))
         figure.add_bar(
-            x=[row["variant"] for row in known], y=[row[key] for row in known], name=label, marker_color=colour,
+            x=[row["variant"] for row in known],
+            y=[row[key] for row in known],
+            name=label,
+            marker_color=colour,
             error_y={"type": "data", "array": above, "arrayminus": below},
         )
     figure.update_yaxes(title="routing accuracy", **share_axis([0, 1]))
     figure.update_xaxes(title="covariance estimate", categoryarray=names)
     return captioned(
-        figure, "Which distance routes best",
-        "Share of test images sent to their own task, with 95 % Wilson intervals: other images of the same products. All "
-        "variants share the same prototypes.",
+        figure,
+        "Which distance routes best",
+        "Share of test images sent to their own task, with 95 % Wilson intervals: other images of the same "
+        "products. All variants share the same prototypes.",
     )
 
 
 def wrong_route_matrix(
-    names: Sequence[str], rows: Sequence[Mapping[str, object]], metrics: Sequence[str] = ("image_auroc", "pixel_ap")
+    names: Sequence[str],
+    rows: Sequence[Mapping[str, object]],
+    metrics: Sequence[str] = ("image_auroc", "pixel_ap"),
 ) -> go.Figure:
     """Metrics of each task when all its images are sent to one task's parts, one panel a metric."""
     size = len(names)
-    figure = make_subplots(1, len(metrics), subplot_titles=metrics, shared_yaxes=True, horizontal_spacing=0.04)
+    figure = make_subplots(
+        1, len(metrics), subplot_titles=metrics, shared_yaxes=True, horizontal_spacing=0.04
+    )
     for column, metric in enumerate(metrics, start=1):
         values = np.array([row[metric] for row in rows], dtype=float).reshape(size, size)
         figure.add_heatmap(
-            z=values, x=list(names), y=list(names), texttemplate="%{z:.3f}", coloraxis="coloraxis", row=1, col=column,
+            z=values,
+            x=list(names),
+            y=list(names),
+            texttemplate="%{z:.3f}",
+            coloraxis="coloraxis",
+            row=1,
+            col=column,
         )
     figure.update_layout(coloraxis={"colorscale": "Viridis", "cmin": 0, "cmax": 1})
     figure.update_yaxes(autorange="reversed")
     figure.update_yaxes(title="task of the images", col=1)
     figure.update_xaxes(title="parts they are scored with")
     return captioned(
-        figure, "What wrong routing costs",
-        "Diagonal: right parts. The rest of a row: all images of the task sent to one other. Mixed routes can cost more still. "
-        "Empty: no masks.", height=410 + 14 * size,
+        figure,
+        "What wrong routing costs",
+        "Diagonal: right parts. The rest of a row: all images of the task sent to one other. Mixed routes "
+        "can cost more still. Empty: no masks.",
+        height=410 + 14 * size,
     ).update_layout(margin_t=90)

@@ -1,4 +1,4 @@
-"""Figures of how far the router can be trusted: its confidence, unknown products, the images it nearly lost."""
+"""Figures of how far the router can be trusted: its confidence, unknown products, images it nearly lost."""
 
 from __future__ import annotations
 
@@ -25,27 +25,48 @@ def reliability(rows: Rows, kinds: Sequence[str]) -> go.Figure:
     """Accuracy against stated confidence on test images, one panel a kind."""
     shown = [row for kind in dict.fromkeys(kinds) for row in rows if row["variant"] == kind]
     titles = [f"{row['variant']}, calibration error {row['ece']:.3f}" for row in shown]
-    figure = make_subplots(1, max(1, len(shown)), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.06)
+    figure = make_subplots(
+        1, max(1, len(shown)), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.06
+    )
     for column, row in enumerate(shown, start=1):
         bins = row["bins"]
         figure.add_scatter(
-            x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dash", "color": "#8b929a"}, showlegend=False, row=1, col=column,
+            x=[0, 1],
+            y=[0, 1],
+            mode="lines",
+            line={"dash": "dash", "color": "#8b929a"},
+            showlegend=False,
+            row=1,
+            col=column,
         )
         accuracy = np.array([b["accuracy"] for b in bins])
         figure.add_scatter(
-            x=[b["confidence"] for b in bins], y=accuracy, mode="markers+text", row=1, col=column, showlegend=False,
-            text=[str(b["images"]) for b in bins], textposition="middle left", textfont_size=11,
+            x=[b["confidence"] for b in bins],
+            y=accuracy,
+            mode="markers+text",
+            row=1,
+            col=column,
+            showlegend=False,
+            text=[str(b["images"]) for b in bins],
+            textposition="middle left",
+            textfont_size=11,
             marker={"color": NORMAL, "size": 10},
-            error_y={"array": [b["high"] for b in bins] - accuracy, "arrayminus": accuracy - [b["low"] for b in bins]},
+            error_y={
+                "array": [b["high"] for b in bins] - accuracy,
+                "arrayminus": accuracy - [b["low"] for b in bins],
+            },
         )
     figure.update_xaxes(title="stated probability of the chosen task", range=[-0.03, 1.06], tickvals=_SHARES)
     figure.update_yaxes(range=[-0.03, 1.06], tickvals=_SHARES)
     figure.update_yaxes(title="share routed right", col=1)
     return captioned(
-        figure, "Does the router know how sure it may be?",
-        "Test images in ten bins of confidence, with their number and 95 % Wilson intervals. The temperature was fitted on "
-        "held-out training images. Below the dashed line the router is too sure, above it too modest."
-        if shown else "A single task leaves no doubt.",
+        figure,
+        "Does the router know how sure it may be?",
+        "Test images in ten bins of confidence, with their number and 95 % Wilson intervals. The temperature "
+        "was fitted on held-out training images. Below the dashed line the router is too sure, above it too "
+        "modest."
+        if shown
+        else "A single task leaves no doubt.",
     ).update_layout(margin_t=90)
 
 
@@ -60,8 +81,12 @@ def unknown_products(rows: Rows, accept: float) -> go.Figure:
     figure = go.Figure()
     for key, label, colour, pattern in bars:
         figure.add_bar(
-            x=[row["variant"] for row in rows], y=[row[key] for row in rows], name=label, marker_color=colour,
-            marker_pattern_shape=pattern, text=[None if row[key] is None else f"{100 * row[key]:.0f} %" for row in rows],
+            x=[row["variant"] for row in rows],
+            y=[row[key] for row in rows],
+            name=label,
+            marker_color=colour,
+            marker_pattern_shape=pattern,
+            text=[None if row[key] is None else f"{100 * row[key]:.0f} %" for row in rows],
             textposition="outside",
         )
     figure.add_hline(y=1 - accept, line_dash="dot", line_color="#8b929a")
@@ -69,18 +94,21 @@ def unknown_products(rows: Rows, accept: float) -> go.Figure:
     figure.update_xaxes(title="covariance estimate")
     figure.update_layout(legend={"orientation": "h", "y": -0.25})
     return captioned(
-        figure, "None of these: a product never learned",
-        f"Each task accepts what lies within the {100 * accept:.0f} % quantile of its own held-out training distances (dotted: "
-        f"{100 * (1 - accept):.0f} % false alarms, what that promises for normal images). Misses: "
-        "images of a product left out that some other task accepts, mean over products. Hatched: the same limit taken from "
-        "images that the prototype has seen, which refuses good parts where dimensions are many and images few.", height=480,
+        figure,
+        "None of these: a product never learned",
+        f"Each task accepts what lies within the {100 * accept:.0f} % quantile of its own held-out training "
+        f"distances (dotted: {100 * (1 - accept):.0f} % false alarms, what that promises for normal images). "
+        "Misses: images of a product left out that some other task accepts, mean over products. Hatched: "
+        "the same limit taken from images that the prototype has seen, which refuses good parts where "
+        "dimensions are many and images few.",
+        height=480,
     )
 
 
 def close_call_sheet(
     evaluators: Sequence[TaskEvaluator], images: RouterImages, calls: Sequence[CloseCall]
 ) -> Sheet:
-    """The test images with the smallest margins, beside typical ones of their own and the nearest other task."""
+    """The test images with the smallest margins, beside typical ones of their own and the nearest task."""
     if not calls:
         alone = "With a single task no image can be sent to a wrong one."
         return Sheet(title="Expected failures", caption=alone, rows=[])
@@ -90,7 +118,8 @@ def close_call_sheet(
     ]
     cases = [_close_call(evaluators[call.task], images.names, typical, call) for call in calls]
     return Sheet(
-        title="Expected failures: the smallest margins", rows=[("smallest margin first", cases)],
+        title="Expected failures: the smallest margins",
+        rows=[("smallest margin first", cases)],
         caption="Each test image beside the training images nearest to the prototypes of its own task and of "
         "the nearest other one. Margin: distance to the nearest other task over that to its own, wrong below "
         "1. Green: the outline of a defect.",
@@ -107,7 +136,8 @@ def _close_call(
     own = names[call.task]
     rival = names[call.rival]
     tiles = [
-        Tile(picture=image, label="test image"), Tile(picture=typical[call.task], label=f"its task: {own}"),
+        Tile(picture=image, label="test image"),
+        Tile(picture=typical[call.task], label=f"its task: {own}"),
         Tile(picture=typical[call.rival], label=f"nearest other: {rival}"),
     ]
     verdict = f"sent to {rival}, WRONG" if call.wrong else "sent to its own task"

@@ -320,6 +320,10 @@ def _text(x: float, y: float, text: str, anchor: str = "start", size: int = 12, 
 
 
 _DRAWERS: Mapping[str, Callable[[_Panel, go.Figure, int, list], Iterator[str]]] = {
-    "scatter": _scatter, "bar": _bar, "histogram": _histogram, "box": _box, "violin": _box,
+    "scatter": _scatter,
+    "bar": _bar,
+    "histogram": _histogram,
+    "box": _box,
+    "violin": _box,
     "heatmap": _heatmap,
 }

@@ -15,28 +15,60 @@ from moleflow_lib.reporting.escaping import plot_text
 from moleflow_lib.reporting.figures.drawn import Drawn, described, with_plain_labels
 
 __all__ = [
-    "DEFECTIVE", "NORMAL", "bounded", "captioned", "composed", "heat_colours", "heat_overlay", "log_ticks",
-    "outlined", "png_bytes", "share_axis", "task_colour",
+    "DEFECTIVE",
+    "NORMAL",
+    "bounded",
+    "captioned",
+    "composed",
+    "heat_colours",
+    "heat_overlay",
+    "log_ticks",
+    "outlined",
+    "png_bytes",
+    "share_axis",
+    "task_colour",
 ]
 
 # Okabe & Ito 2008, then Tol's muted set: told apart with any colour vision, enough for 15 tasks.
 _TASK_COLOURS = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#882255",
-    "#117733", "#999933", "#AA4499", "#44AA99", "#661100", "#6699CC", "#888888",
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#332288",
+    "#882255",
+    "#117733",
+    "#999933",
+    "#AA4499",
+    "#44AA99",
+    "#661100",
+    "#6699CC",
+    "#888888",
 )
 _GAP = 6  # white pixels between pictures of a sheet
 NORMAL, DEFECTIVE = "#0072B2", "#D55E00"
-_HEAT = np.array([unlabel_rgb(c) for c in sample_colorscale("Inferno", np.linspace(0, 1, 256).tolist())]) / 255
+_HEAT = (
+    np.array([unlabel_rgb(c) for c in sample_colorscale("Inferno", np.linspace(0, 1, 256).tolist())]) / 255
+)
 _AXIS = {
-    "gridcolor": "#e6e8eb", "zerolinecolor": "#c5cad0", "linecolor": "#8b929a", "ticks": "outside", "automargin": True,
+    "gridcolor": "#e6e8eb",
+    "zerolinecolor": "#c5cad0",
+    "linecolor": "#8b929a",
+    "ticks": "outside",
+    "automargin": True,
 }
 _TEMPLATE = go.layout.Template(
     layout=go.Layout(
         font={"family": "system-ui, sans-serif", "size": 13, "color": "#1b1f24"},
         title={"x": 0.0, "xanchor": "left", "font": {"size": 16}},
-        colorway=_TASK_COLOURS, paper_bgcolor="white", plot_bgcolor="white",
+        colorway=_TASK_COLOURS,
+        paper_bgcolor="white",
+        plot_bgcolor="white",
         margin={"l": 70, "r": 30, "t": 60, "b": 60},
-        xaxis=_AXIS, yaxis=_AXIS,
+        xaxis=_AXIS,
+        yaxis=_AXIS,
     )
 )
 

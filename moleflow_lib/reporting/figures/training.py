@@ -25,16 +25,24 @@ def training_curves(histories: Sequence[TaskHistory], seed: int) -> go.Figure:
         epochs = list(range(1, len(history.curves["loss"]) + 1))
         for column, curve in enumerate(panels, start=1):
             figure.add_scatter(
-                x=epochs, y=history.curves[curve], name=history.name, legendgroup=history.name, row=1, col=column,
-                showlegend=column == 1, line_color=task_colour(index), mode="lines",
+                x=epochs,
+                y=history.curves[curve],
+                name=history.name,
+                legendgroup=history.name,
+                row=1,
+                col=column,
+                showlegend=column == 1,
+                line_color=task_colour(index),
+                mode="lines",
             )
     figure.update_xaxes(title="epoch")
     figure.update_yaxes(title="nats per patch", col=1)
     steps = ", ".join(f"{history.name} {history.steps}" for history in histories)
     return captioned(
-        figure, "Training curves",
-        f"Means over each epoch's training patches; steps: {steps}; seed {seed}. A curve still falling at the end "
-        "means the task was given too few steps.",
+        figure,
+        "Training curves",
+        f"Means over each epoch's training patches; steps: {steps}; seed {seed}. A curve still falling at "
+        "the end means the task was given too few steps.",
     )
 
 
@@ -44,19 +52,25 @@ def latent_gaussianity(report: LatentReport, dim: int) -> go.Figure:
         1, 2, subplot_titles=["quantiles of z", "‖z‖²/D of each patch"], horizontal_spacing=0.12
     )
     ideal = report.quantiles[0]
-    figure.add_scatter(x=ideal, y=ideal, mode="lines", line={"color": "#8b929a", "dash": "dash"}, name="standard normal")
+    figure.add_scatter(
+        x=ideal, y=ideal, mode="lines", line={"color": "#8b929a", "dash": "dash"}, name="standard normal"
+    )
     figure.add_scatter(x=ideal, y=report.quantiles[1], mode="lines", line_color=NORMAL, name="z")
-    figure.add_histogram(x=report.energy, row=1, col=2, marker_color=NORMAL, nbinsx=60, name="patches", showlegend=False)
+    figure.add_histogram(
+        x=report.energy, row=1, col=2, marker_color=NORMAL, nbinsx=60, name="patches", showlegend=False
+    )
     figure.add_vline(x=1, line_dash="dash", line_color="#8b929a", row=1, col=2)
     figure.update_xaxes(title="standard normal quantile", col=1)
     figure.update_yaxes(title="quantile of z", col=1)
     figure.update_xaxes(title="‖z‖²/D", col=2)
     figure.update_yaxes(title="patches", col=2)
     return captioned(
-        figure, "Is the latent Gaussian?",
-        f"{report.images.capitalize()}, all {dim} channels; Kolmogorov–Smirnov distance {report.ks_distance:.3f}. A perfect flow "
-        "follows the dashed line and centres the energy at 1; heavier tails mean likelihoods that overstate rarity. "
-        "Trained with feature noise, patches without noise lie nearer to the centre.",
+        figure,
+        "Is the latent Gaussian?",
+        f"{report.images.capitalize()}, all {dim} channels; Kolmogorov–Smirnov distance "
+        f"{report.ks_distance:.3f}. A perfect flow follows the dashed line and centres the energy at 1; "
+        "heavier tails mean likelihoods that overstate rarity. Trained with feature noise, patches without "
+        "noise lie nearer to the centre.",
     )
 
 
@@ -68,18 +82,22 @@ def score_histogram(evaluator: TaskEvaluator) -> go.Figure:
     figure = go.Figure()
     for label, name, colour in ((0, "normal", NORMAL), (1, "defective", DEFECTIVE)):
         own = heights[evaluator.labels == label]
-        figure.add_histogram(x=own, name=f"{name} (n={len(own)})", marker_color=colour, opacity=0.6, xbins=bins)
+        figure.add_histogram(
+            x=own, name=f"{name} (n={len(own)})", marker_color=colour, opacity=0.6, xbins=bins
+        )
     figure.update_layout(barmode="overlay")
     decades = np.arange(int(heights.max()) + 1)
     figure.update_xaxes(
         title=f"image score above the lowest ({evaluator.config.score.image_unit} + 1)",
-        tickvals=decades, ticktext=[f"{10.0**d:g}" for d in decades],
+        tickvals=decades,
+        ticktext=[f"{10.0**d:g}" for d in decades],
     )
     kinds = [heights[evaluator.labels == label] for label in (0, 1)]
     tallest = max(np.histogram(own, _edges(bins))[0].max() for own in kinds)
     figure.update_yaxes(title="test images", dtick=max(1, int(tallest) // 6), rangemode="tozero")
     return captioned(
-        figure, f"Scores of {evaluator.task.name}",
+        figure,
+        f"Scores of {evaluator.task.name}",
         "Test images under their own task's parts, on a logarithmic axis: right is more anomalous. "
         "What overlaps cannot be told apart by any threshold.",
     )

@@ -33,12 +33,19 @@ Row = Mapping[str, object]
 def ablation_results(rows: Sequence[Row], updates: Sequence[Row]) -> dict[str, object]:
     """Contents of `05_ablations.result.json`; arguments as for `ablation_sentences`."""
     return {
-        "classes": list(rows[0]["order"]), "rows": list(rows),
+        "classes": list(rows[0]["order"]),
+        "rows": list(rows),
         "differences": {metric: paired_differences(rows, metric) for metric in METRICS},
         "differences_per_class": {metric: class_differences(rows, metric) for metric in METRICS},
-        "parts": part_costs(rows), "lora": list(updates), "public_record": agreement_rows(rows),
+        "parts": part_costs(rows),
+        "lora": list(updates),
+        "public_record": agreement_rows(rows),
         "orders": {
-            metric: {"orders": order_rows(rows, metric), "bases": base_rows(rows, metric), "effect": order_effect(rows, metric)}
+            metric: {
+                "orders": order_rows(rows, metric),
+                "bases": base_rows(rows, metric),
+                "effect": order_effect(rows, metric),
+            }
             for metric in METRICS
         },
     }
@@ -53,8 +60,14 @@ def ablation_sentences(rows: Sequence[Row], updates: Sequence[Row], config: Expe
         config: of the runs.
     """
     return [
-        _how_sure(rows, config), *_parts(rows), *_score_parts(rows), *setting_sentences(rows, with_interval),
-        *_lora(rows, updates), *_order(rows), *_tail(rows, config.score.unit), *_record(rows),
+        _how_sure(rows, config),
+        *_parts(rows),
+        *_score_parts(rows),
+        *setting_sentences(rows, with_interval),
+        *_lora(rows, updates),
+        *_order(rows),
+        *_tail(rows, config.score.unit),
+        *_record(rows),
     ]
 
 
@@ -66,7 +79,9 @@ def with_interval(gap: Row) -> str:
     """
     if gap["difference"] is None:
         return "undefined"
-    return _signed(gap["difference"]) + ("" if gap["low"] is None else f" [{_signed(gap['low'])}, {_signed(gap['high'])}]")
+    return _signed(gap["difference"]) + (
+        "" if gap["low"] is None else f" [{_signed(gap['low'])}, {_signed(gap['high'])}]"
+    )
 
 
 def _signed(value: float) -> str:
@@ -74,19 +89,25 @@ def _signed(value: float) -> str:
 
 
 def _how_sure(rows: Sequence[Row], config: ExperimentConfig) -> str:
-    gaps = [row for row in metric_differences(rows, HEADLINES) if row["difference"] or row["spread"]]  # what it can move at all
+    gaps = [
+        row for row in metric_differences(rows, HEADLINES) if row["difference"] or row["spread"]
+    ]  # what it can move at all
     seeds = max((row["seeds"] for row in gaps), default=1)
     length = f"{config.train.steps} steps a task" if config.train.steps else f"{config.train.epochs} epochs"
     start = f"{len(rows)} runs of {length} on {', '.join(rows[0]['order'])}, {seeds} seed{'s' * (seeds > 1)}"
     widths = [row["high"] - row["low"] for row in gaps if row["low"] is not None]
     if not widths:
         given = "one seed gives" if seeds < 2 else "seeds that all take the same step give"
-        return f"{start}: {given} differences without intervals, which decide nothing; the rest describes this run alone."
+        return (
+            f"{start}: {given} differences without intervals, which decide nothing; the rest describes "
+            "this run alone."
+        )
     clear, wide = sum(bool(row["sign"]) for row in gaps), median(widths)
     return (
-        f"{start}; differences are to the preset of the same seed, in brackets their Student-t 95 % interval over seeds. Its "
-        f"middle width is {wide:.3f}: smaller effects cannot be resolved with these seeds. {clear} of {len(gaps)} intervals exclude zero; "
-        f"{0.05 * len(gaps):.1f} would by chance if nothing had an effect."
+        f"{start}; differences are to the preset of the same seed, in brackets their Student-t 95 % interval "
+        f"over seeds. Its middle width is {wide:.3f}: smaller effects cannot be resolved with these seeds. "
+        f"{clear} of {len(gaps)} intervals exclude zero; {0.05 * len(gaps):.1f} would by chance if nothing "
+        "had an effect."
     )
 
 
@@ -97,13 +118,19 @@ def _parts(rows: Sequence[Row]) -> list[str]:
     for metric in HEADLINES:
         groups: dict[str, list[Row]] = {"raise it": [], "lower it": [], "undecided": []}
         for row in costs:
-            gap = {"part": row["part"], "difference": row[f"{metric} brings"],
-                   "low": row[f"{metric} low"], "high": row[f"{metric} high"]}
+            gap = {
+                "part": row["part"],
+                "difference": row[f"{metric} brings"],
+                "low": row[f"{metric} low"],
+                "high": row[f"{metric} high"],
+            }
             if gap["difference"] is not None:
                 groups[_standing(gap)].append(gap)
         if any(groups.values()):
             listed = "; ".join(f"{words}: {_listed(group)}" for words, group in groups.items())
-            sentences.append(f"{title(metric)}, the preset minus the preset without the part: parts that {listed}.")
+            sentences.append(
+                f"{title(metric)}, the preset minus the preset without the part: parts that {listed}."
+            )
     return sentences
 
 
@@ -120,8 +147,12 @@ def _listed(gaps: Sequence[Row]) -> str:
 
 def _moves(rows: Sequence[Row], name: str) -> str:
     """What a variation moves, metric by metric; empty where nothing is defined."""
-    gaps = {metric: gap for metric in HEADLINES for gap in paired_differences(rows, metric)
-            if gap["variation"] == name and gap["difference"] is not None}
+    gaps = {
+        metric: gap
+        for metric in HEADLINES
+        for gap in paired_differences(rows, metric)
+        if gap["variation"] == name and gap["difference"] is not None
+    }
     return ", ".join(f"{title(metric)} {with_interval(gap)}" for metric, gap in gaps.items())
 
 
@@ -139,8 +170,8 @@ def _lora(rows: Sequence[Row], updates: Sequence[Row]) -> list[str]:
     norms = [row["relative_norm"] for row in updates]
     ranks = [row["effective_rank"] for row in updates if row["effective_rank"]]
     size = (
-        f"Low-rank updates: α/r = {updates[0]['scale']:.3g}; they are {100 * median(norms):.2g} % of the weights they change "
-        f"(median of {len(norms)} layers and tasks, largest {100 * max(norms):.2g} %)"
+        f"Low-rank updates: α/r = {updates[0]['scale']:.3g}; they are {100 * median(norms):.2g} % of the "
+        f"weights they change (median of {len(norms)} layers and tasks, largest {100 * max(norms):.2g} %)"
         + (f", with an effective rank of {median(ranks):.1f} of {updates[0]['rank']}. " if ranks else ". ")
     )
     name = varied_as(rows, {"use_lora": False})
@@ -152,14 +183,25 @@ def _order(rows: Sequence[Row]) -> list[str]:
     """Does the order of tasks matter?"""
     effects = {metric: effect for metric in HEADLINES if (effect := order_effect(rows, metric))}
     if not effects:
-        return ["One order of tasks was run; whether the order or the base task matters is open (`ablation_orders`)."]
+        return [
+            "One order of tasks was run; whether the order or the base task matters is open "
+            "(`ablation_orders`)."
+        ]
     sentences = []
     for metric, effect in effects.items():
-        beside = "" if effect["between_seeds"] is None else f" beside {effect['between_seeds']:.3f} between seeds of one order"
-        verdict = {None: "one seed, no interval", 0: "the interval holds zero"}.get(effect["sign"], "the interval excludes zero")
+        beside = (
+            ""
+            if effect["between_seeds"] is None
+            else f" beside {effect['between_seeds']:.3f} between seeds of one order"
+        )
+        verdict = {None: "one seed, no interval", 0: "the interval holds zero"}.get(
+            effect["sign"], "the interval excludes zero"
+        )
         sentences.append(
-            f"Order, {title(metric)}: {effect['orders']} orders, standard deviation {effect['between_orders']:.3f} between them{beside}; "
-            f"best {effect['best']}, worst {effect['worst']}, apart by {with_interval(effect)} (picked after looking): {verdict}."
+            f"Order, {title(metric)}: {effect['orders']} orders, standard deviation "
+            f"{effect['between_orders']:.3f} between them{beside}; "
+            f"best {effect['best']}, worst {effect['worst']}, apart by {with_interval(effect)} (picked after "
+            f"looking): {verdict}."
         )
     return sentences
 
@@ -170,11 +212,13 @@ def _tail(rows: Sequence[Row], unit: str) -> list[str]:
     other = next((name for changes in tried if (name := varied_as(rows, changes))), "")
     if not other:
         return []
-    width, reach, beyond = (with_interval(tail_gap(rows, other, number)) for number in ("width", "reach", "beyond"))
+    width, reach, beyond = (
+        with_interval(tail_gap(rows, other, number)) for number in ("width", "reach", "beyond")
+    )
     return [
-        f"Score tail, the preset minus `{other}`: the scores of normal test patches spread by {width} {unit} from the median to "
-        f"the 95 % quantile; measured in that spread, the 99.9 % quantile lies further out by {reach}; the share of defect patches "
-        f"beyond it changes by {beyond}."
+        f"Score tail, the preset minus `{other}`: the scores of normal test patches spread by {width} {unit} "
+        "from the median to the 95 % quantile; measured in that spread, the 99.9 % quantile lies further "
+        f"out by {reach}; the share of defect patches beyond it changes by {beyond}."
     ]
 
 
@@ -184,12 +228,22 @@ def _record(rows: Sequence[Row]) -> list[str]:
     if not found:
         return []
     words = {"opposite": "the other sign", "differs": "another size"}
-    apart = [f"{row['variation']}, {title(row['metric'])}: record {_published(row)}, here {with_interval(row)} ({words[row['verdict']]})"
-             for row in found if row["verdict"] in words]
-    counts = ", ".join(f"{verdict} {count}" for verdict, count in Counter(row["verdict"] for row in found).items())
+    apart = [
+        f"{row['variation']}, {title(row['metric'])}: record {_published(row)}, here {with_interval(row)} "
+        f"({words[row['verdict']]})"
+        for row in found
+        if row["verdict"] in words
+    ]
+    counts = ", ".join(
+        f"{verdict} {count}" for verdict, count in Counter(row["verdict"] for row in found).items()
+    )
     return [
         f"Public record ({RECORD}), {len(found)} effect(s): {counts}. "
-        + ("We disagree on " + "; ".join(apart) + "." if apart else "No interval of ours excludes a published value.")
+        + (
+            "We disagree on " + "; ".join(apart) + "."
+            if apart
+            else "No interval of ours excludes a published value."
+        )
     ]
 
 

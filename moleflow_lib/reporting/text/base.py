@@ -19,12 +19,20 @@ def base_sentences(
     loss = history.curves["loss"]
     back = min(5, len(loss) - 1)
     return [
-        f"On {history.name} the base task reaches image AUROC {number(metrics['image_auroc'])}; " + _pixel_words(metrics),
+        f"On {history.name} the base task reaches image AUROC {number(metrics['image_auroc'])}; "
+        + _pixel_words(metrics),
         f"{history.steps} steps took {history.seconds:.0f} s; over the last {back} epochs the loss moved by "
-        f"{loss[-1] - loss[-1 - back]:+.1f} nats a patch, from {loss[0]:.0f} in the first epoch to {loss[-1]:.0f}.",
-        f"The latent of {latent.images} is {latent.ks_distance:.3f} (Kolmogorov–Smirnov) from a standard normal.",
-        f"{number(shared_values(counts))} values are shared and frozen from here on; each task adds {number(counts['per_task'])}"
-        + (f", {number(counts['stored_patches'])} of them stored patches." if counts.get("stored_patches") else "."),
+        f"{loss[-1] - loss[-1 - back]:+.1f} nats a patch, from {loss[0]:.0f} in the first epoch to "
+        f"{loss[-1]:.0f}.",
+        f"The latent of {latent.images} is {latent.ks_distance:.3f} (Kolmogorov–Smirnov) from a standard "
+        "normal.",
+        f"{number(shared_values(counts))} values are shared and frozen from here on; each task adds "
+        f"{number(counts['per_task'])}"
+        + (
+            f", {number(counts['stored_patches'])} of them stored patches."
+            if counts.get("stored_patches")
+            else "."
+        ),
     ]
 
 

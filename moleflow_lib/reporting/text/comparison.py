@@ -21,19 +21,26 @@ def comparison_rows(comparison: Comparison) -> list[dict[str, object]]:
     rows = []
     for name in comparison.runs:
         summary, costs = comparison.summary(name)["image_auroc"], comparison.costs(name)
-        rows.append({
-            "method": title(name),
-            **{title(metric): within(comparison.mean(name, metric)) for metric in HEADLINES},
-            "FM_max (oracle)": summary["oracle"]["fm_max"], "FM_max (routed)": summary["routed"]["fm_max"],
-            "k values a task": round(costs["values_per_task"] / 1e3), "MB a task": costs["bytes_per_task"] / 1e6,
-            "k shared": round(costs["shared_values"] / 1e3), "s to learn": round(costs["learn_seconds"], 1),
-            "ms an image": 1e3 * costs["score_seconds"],
-        })
+        rows.append(
+            {
+                "method": title(name),
+                **{title(metric): within(comparison.mean(name, metric)) for metric in HEADLINES},
+                "FM_max (oracle)": summary["oracle"]["fm_max"],
+                "FM_max (routed)": summary["routed"]["fm_max"],
+                "k values a task": round(costs["values_per_task"] / 1e3),
+                "MB a task": costs["bytes_per_task"] / 1e6,
+                "k shared": round(costs["shared_values"] / 1e3),
+                "s to learn": round(costs["learn_seconds"], 1),
+                "ms an image": 1e3 * costs["score_seconds"],
+            }
+        )
     return rows
 
 
 def class_comparison_rows(comparison: Comparison) -> list[dict[str, object]]:
-    """Who wins where: each headline metric on each task, every method, and the method's distance from the best other one."""
+    """Who wins where: each headline metric on each task, every method, and the method's distance from the
+    best other one.
+    """
     rows = []
     for metric in HEADLINES:
         finals = {name: comparison.final(name, metric) for name in comparison.runs}
@@ -42,11 +49,17 @@ def class_comparison_rows(comparison: Comparison) -> list[dict[str, object]]:
             if values[METHOD] is None:
                 continue
             rival = max(comparison.others, key=values.get, default=None)
-            rows.append({
-                "metric": title(metric), "task": task, "best": " = ".join(title(name) for name in _best(values)),
-                "MoLE-Flow − best other": within(comparison.difference(rival, metric, task=j), sign="+") if rival else None,
-                **{title(name): value for name, value in values.items()},
-            })
+            rows.append(
+                {
+                    "metric": title(metric),
+                    "task": task,
+                    "best": " = ".join(title(name) for name in _best(values)),
+                    "MoLE-Flow − best other": within(comparison.difference(rival, metric, task=j), sign="+")
+                    if rival
+                    else None,
+                    **{title(name): value for name, value in values.items()},
+                }
+            )
     return rows
 
 
@@ -60,10 +73,13 @@ def comparison_result(comparison: Comparison) -> dict[str, object]:
     cells, others = [(metric, way) for metric in METRICS for way in _WAYS], comparison.others
     return {
         "comparison_seeds": list(comparison.seeds),
-        "baselines": {name: _nested({cell: comparison.final(name, *cell) for cell in cells}) for name in others},
+        "baselines": {
+            name: _nested({cell: comparison.final(name, *cell) for cell in cells}) for name in others
+        },
         "baseline_summary": summaries,
         "baseline_differences": {
-            name: _nested({cell: asdict(comparison.difference(name, *cell)) for cell in cells}) for name in others
+            name: _nested({cell: asdict(comparison.difference(name, *cell)) for cell in cells})
+            for name in others
         },
         "baseline_costs": {name: comparison.costs(name) for name in comparison.runs},
     }
@@ -75,7 +91,11 @@ def comparison_sentences(comparison: Comparison) -> list[str]:
         return []
     if comparison.mean(METHOD, "image_auroc").value is None:
         return ["No task has normal and defective test images, so nothing can be compared."]
-    return [_ranking(comparison), *(_duel(comparison, name) for name in _BARS if name in comparison.others), *_forgetting(comparison)]
+    return [
+        _ranking(comparison),
+        *(_duel(comparison, name) for name in _BARS if name in comparison.others),
+        *_forgetting(comparison),
+    ]
 
 
 def tiles(comparison: Comparison) -> list[dict[str, object]]:
@@ -88,16 +108,21 @@ def tiles(comparison: Comparison) -> list[dict[str, object]]:
         means = {name: comparison.mean(name, metric).value for name in comparison.others}
         best = max((name for name in means if means[name] is not None), key=means.get, default=None)
         against = f"{title(best)} {number(means[best])}" if best else "no baseline"
-        found.append({"label": title(metric), "value": own.value, "interval": own.interval, "against": against})
+        found.append(
+            {"label": title(metric), "value": own.value, "interval": own.interval, "against": against}
+        )
     return found
 
 
 def _ranking(comparison: Comparison) -> str:
     ranked = sorted(comparison.runs, key=lambda name: -(comparison.mean(name, "image_auroc").value or 0))
-    listed = ", ".join(f"{title(name)} {number(comparison.mean(name, 'image_auroc').value)}" for name in ranked)
+    listed = ", ".join(
+        f"{title(name)} {number(comparison.mean(name, 'image_auroc').value)}" for name in ranked
+    )
     wins = sum(METHOD in _best(values) for values in _by_task(comparison, "image_auroc"))
     return (
-        f"Mean image AUROC, best first: {listed}; MoLE-Flow is highest on {wins} of {len(comparison.classes)} task(s)."
+        f"Mean image AUROC, best first: {listed}; MoLE-Flow is highest on {wins} of "
+        f"{len(comparison.classes)} task(s)."
     )
 
 
@@ -125,7 +150,11 @@ def _forgetting(comparison: Comparison) -> list[str]:
     if "fine_tune" not in comparison.runs:
         return []
     lost = comparison.summary("fine_tune")["image_auroc"]["oracle"]["fm_max"]
-    return [] if lost is None else [f"Fine-tuning one flow from task to task forgets {number(lost)} image AUROC (FM_max)."]
+    return (
+        []
+        if lost is None
+        else [f"Fine-tuning one flow from task to task forgets {number(lost)} image AUROC (FM_max)."]
+    )
 
 
 def _nested(cells: dict[tuple[str, str], object]) -> dict[str, dict[str, object]]:

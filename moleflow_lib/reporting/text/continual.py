@@ -22,57 +22,90 @@ def task_rows(experiment: Experiment) -> list[dict[str, object]]:
     rows = []
     for task, history in zip(experiment.tasks, experiment.trainer.histories, strict=True):
         shift = reference_shift(experiment.detector.reference, experiment.features(task, "train"))
-        rows.append({
-            "task": task.name, "training images": len(task.train), "steps": history.steps, "seconds": history.seconds,
-            "final loss (nats)": history.curves["loss"][-1], "shift": shift, "read from disk": history.resumed,
-            "parts": history.state_sha256[:12],
-        })
+        rows.append(
+            {
+                "task": task.name,
+                "training images": len(task.train),
+                "steps": history.steps,
+                "seconds": history.seconds,
+                "final loss (nats)": history.curves["loss"][-1],
+                "shift": shift,
+                "read from disk": history.resumed,
+                "parts": history.state_sha256[:12],
+            }
+        )
     return rows
 
 
 def class_rows(evaluation: ContinualResult) -> list[dict[str, object]]:
-    """Metrics of each task after the last one, oracle where it differs, and their means where they are defined."""
+    """Metrics of each task after the last one, oracle where it differs, and their means where they are
+    defined.
+    """
     differ = [m for m in METRICS if evaluation.final(m, "oracle") != evaluation.final(m)]
-    columns = {**{title(m): evaluation.final(m) for m in METRICS},
-               **{f"{title(m)} (oracle)": evaluation.final(m, "oracle") for m in differ}}
-    rows = [{"task": name, **{head: values[j] for head, values in columns.items()}}
-            for j, name in enumerate(evaluation.classes)]
+    columns = {
+        **{title(m): evaluation.final(m) for m in METRICS},
+        **{f"{title(m)} (oracle)": evaluation.final(m, "oracle") for m in differ},
+    }
+    rows = [
+        {"task": name, **{head: values[j] for head, values in columns.items()}}
+        for j, name in enumerate(evaluation.classes)
+    ]
     means = {key: mean_defined([row[key] for row in rows]) for key in rows[0] if key != "task"}
     marked = len(evaluation.classes_with_masks())
     return [*rows, {"task": f"mean (pixel metrics over {marked} of {len(rows)})", **means}]
 
 
 def continual_result(
-    experiment: Experiment, evaluation: ContinualResult, comparison: Comparison, control: ContinualResult | None, unchanged: bool
+    experiment: Experiment,
+    evaluation: ContinualResult,
+    comparison: Comparison,
+    control: ContinualResult | None,
+    unchanged: bool,
 ) -> dict[str, object]:
     """Contents of `03_continual_tasks.result.json`."""
     return {
-        "classes": list(evaluation.classes), "R": evaluation.matrices, "summary": evaluation.summary(comparison.alone()),
-        "classes_with_masks": evaluation.classes_with_masks(), "routing": evaluation.routing, "unchanged": unchanged,
+        "classes": list(evaluation.classes),
+        "R": evaluation.matrices,
+        "summary": evaluation.summary(comparison.alone()),
+        "classes_with_masks": evaluation.classes_with_masks(),
+        "routing": evaluation.routing,
+        "unchanged": unchanged,
         "routing_over_time": evaluation.routing_over_time,
         "unlabelled": unlabelled_rows(experiment),
-        **comparison_result(comparison), "tiles": tiles(comparison),
+        **comparison_result(comparison),
+        "tiles": tiles(comparison),
         "seconds": {history.name: history.seconds for history in experiment.trainer.histories},
-        "control": None if control is None else {
-            "backbone": experiment.config.study.control_backbone, "summary": control.summary(), "routing": control.routing,
+        "control": None
+        if control is None
+        else {
+            "backbone": experiment.config.study.control_backbone,
+            "summary": control.summary(),
+            "routing": control.routing,
             "final": {metric: control.final(metric) for metric in METRICS},
         },
     }
 
 
 def continual_sentences(
-    experiment: Experiment, evaluation: ContinualResult, comparison: Comparison, control: ContinualResult | None
+    experiment: Experiment,
+    evaluation: ContinualResult,
+    comparison: Comparison,
+    control: ContinualResult | None,
 ) -> list[str]:
     """Summary of notebook 03: what is detected, who is ahead, what is lost, where it is weak."""
     summary = evaluation.summary()
     means = ", ".join(
-        f"{title(metric)} {number(summary[metric]['routed']['acc'])} (oracle {number(summary[metric]['oracle']['acc'])})"
+        f"{title(metric)} {number(summary[metric]['routed']['acc'])} (oracle "
+        f"{number(summary[metric]['oracle']['acc'])})"
         for metric in HEADLINES
     )
     return [
-        f"After {len(evaluation.classes)} task(s), routed: mean {means}.", *comparison_sentences(comparison),
-        f"{_forgetting(summary['image_auroc'])} The router sends {percent(evaluation.routing['accuracy'])} of the test "
-        "images to their task.", *_weakest(evaluation), *_control(experiment, summary, control),
+        f"After {len(evaluation.classes)} task(s), routed: mean {means}.",
+        *comparison_sentences(comparison),
+        f"{_forgetting(summary['image_auroc'])} The router sends {percent(evaluation.routing['accuracy'])} "
+        "of the test images to their task.",
+        *_weakest(evaluation),
+        *_control(experiment, summary, control),
     ]
 
 
@@ -80,8 +113,8 @@ def _forgetting(image: Mapping[str, Mapping[str, float | None]]) -> str:
     if image["oracle"]["fm_max"] is None:
         return "Forgetting is undefined: no earlier task has an image AUROC."
     return (
-        f"Forgetting (FM_max of image AUROC) is {image['oracle']['fm_max']:.3f} oracle, verified bit by bit, and "
-        f"{image['routed']['fm_max']:.3f} routed."
+        f"Forgetting (FM_max of image AUROC) is {image['oracle']['fm_max']:.3f} oracle, verified bit by bit, "
+        f"and {image['routed']['fm_max']:.3f} routed."
     )
 
 
@@ -100,6 +133,6 @@ def _control(experiment: Experiment, summary: Mapping, control: ContinualResult 
         return []
     chance = control.summary()["image_auroc"]["routed"]["acc"]
     return [
-        f"The control `{experiment.config.study.control_backbone}`, one draw trained with the same settings, reaches image "
-        f"AUROC {chance:.3f}; the difference is {own - chance:+.3f}."
+        f"The control `{experiment.config.study.control_backbone}`, one draw trained with the same settings, "
+        f"reaches image AUROC {chance:.3f}; the difference is {own - chance:+.3f}."
     ]

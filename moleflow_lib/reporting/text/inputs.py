@@ -17,7 +17,9 @@ def image_counts(tasks: Sequence[Task]) -> list[dict[str, object]]:
     """Images of each task by split and kind."""
     return [
         {
-            "task": task.name, "train": len(task.train), "test": len(task.test),
+            "task": task.name,
+            "train": len(task.train),
+            "test": len(task.test),
             "normal": sum(record.label == 0 for record in task.test),
             "defective": sum(record.label == 1 for record in task.test),
             "unlabelled": sum(record.label is None for record in task.test),
@@ -28,11 +30,20 @@ def image_counts(tasks: Sequence[Task]) -> list[dict[str, object]]:
     ]
 
 
-def cache_rows(tasks: Sequence[Task], train: Sequence[Features], test: Sequence[Features]) -> list[dict[str, object]]:
+def cache_rows(
+    tasks: Sequence[Task], train: Sequence[Features], test: Sequence[Features]
+) -> list[dict[str, object]]:
     """What the feature cache holds."""
     return [
-        {"task": task.name, "split": split, "images": len(f.records), "MB": f.bytes / 1e6, "images/s": f.images_per_second}
-        for task, *pair in zip(tasks, train, test, strict=True) for split, f in zip(("train", "test"), pair, strict=True)
+        {
+            "task": task.name,
+            "split": split,
+            "images": len(f.records),
+            "MB": f.bytes / 1e6,
+            "images/s": f.images_per_second,
+        }
+        for task, *pair in zip(tasks, train, test, strict=True)
+        for split, f in zip(("train", "test"), pair, strict=True)
     ]
 
 
@@ -48,9 +59,12 @@ def inputs_result(
         i, j = divmod(int(np.argmin(distances + np.diag(np.full(len(names), np.inf)))), len(names))
         closest = {"tasks": f"{names[i]} and {names[j]}", "distance": float(distances[i, j])}
     return {
-        "classes": counts, "backbone": experiment.store.extractor.identity,
+        "classes": counts,
+        "backbone": experiment.store.extractor.identity,
         "images_per_second": images / sum(row["images"] / row["images/s"] for row in rows),
-        "megabytes": sum(row["MB"] for row in rows), "distances": distances.tolist(), "closest": closest,
+        "megabytes": sum(row["MB"] for row in rows),
+        "distances": distances.tolist(),
+        "closest": closest,
     }
 
 
@@ -59,14 +73,20 @@ def input_sentences(result: Mapping[str, object]) -> list[str]:
     backbone, counts, closest = result["backbone"], result["classes"].values(), result["closest"]
     rows, columns = backbone["grid"]
     sentences = [
-        f"The backbone `{backbone['tag']}` gives {backbone['feature_dim']} features a patch on a {rows}×{columns} grid, "
-        f"at {result['images_per_second']:.0f} images a second.",
-        f"{sum(c['train'] for c in counts)} training and {sum(c['test'] for c in counts)} test images of {len(counts)} "
-        f"task(s) fill {result['megabytes']:.0f} MB.",
+        f"The backbone `{backbone['tag']}` gives {backbone['feature_dim']} features a patch on a "
+        f"{rows}×{columns} grid, at {result['images_per_second']:.0f} images a second.",
+        f"{sum(c['train'] for c in counts)} training and {sum(c['test'] for c in counts)} test images of "
+        f"{len(counts)} task(s) fill {result['megabytes']:.0f} MB.",
     ]
     unmarked = [name for name, row in result["classes"].items() if not row["masks"]]
     if unmarked:
-        sentences.append(f"No masks for {', '.join(unmarked)}: pixel metrics are undefined there and left out of every mean.")
+        sentences.append(
+            f"No masks for {', '.join(unmarked)}: pixel metrics are undefined there and left out of every "
+            "mean."
+        )
     if closest:
-        sentences.append(f"The closest tasks are {closest['tasks']}, {closest['distance']:.1f} times their own spread apart.")
+        sentences.append(
+            f"The closest tasks are {closest['tasks']}, {closest['distance']:.1f} times their own spread "
+            "apart."
+        )
     return sentences

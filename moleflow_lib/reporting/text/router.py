@@ -16,17 +16,27 @@ def variant_table(rows: Rows) -> list[dict[str, object]]:
     """The columns of `study_routers` that fit a page; the result file holds all of them."""
     kept = ("condition_number", "image_auroc_lost", "pixel_ap_lost")
     return [
-        {"variant": row["variant"], "accuracy": row["accuracy"], "Wilson interval": _ends(row, "accuracy"),
-         **{name: row[name] for name in kept}}
+        {
+            "variant": row["variant"],
+            "accuracy": row["accuracy"],
+            "Wilson interval": _ends(row, "accuracy"),
+            **{name: row[name] for name in kept},
+        }
         for row in rows
     ]
 
 
-def misrouted_table(rows: Rows, metrics: Sequence[str] = ("image_auroc", "image_ap", "pixel_ap")) -> list[dict[str, object]]:
+def misrouted_table(
+    rows: Rows, metrics: Sequence[str] = ("image_auroc", "image_ap", "pixel_ap")
+) -> list[dict[str, object]]:
     """What misrouted images cost each task, with intervals."""
     return [
-        {"task": row["task"], "test images": row["images"], "misrouted": row["misrouted"],
-         **{f"{metric}_lost": _with_ends(row, f"{metric}_lost") for metric in metrics}}
+        {
+            "task": row["task"],
+            "test images": row["images"],
+            "misrouted": row["misrouted"],
+            **{f"{metric}_lost": _with_ends(row, f"{metric}_lost") for metric in metrics},
+        }
         for row in rows
     ]
 
@@ -48,20 +58,25 @@ def router_sentences(result: Mapping[str, object], used: str) -> list[str]:
 def _accuracy(rows: Rows, used: str) -> str:
     mine = _row(rows, used)
     return (
-        f"The preset's `{used}` sends {percent(mine['accuracy'])} of the test images to their task (95 % Wilson interval "
-        f"{_ends(mine, 'accuracy', share=True)}; normal {percent(mine['accuracy_normal'])}, defective "
-        f"{percent(mine['accuracy_anomalous'])}); by estimate: "
-        + ", ".join(f"`{row['variant']}` {percent(row['accuracy'])}" for row in rows if row is not mine) + "."
+        f"The preset's `{used}` sends {percent(mine['accuracy'])} of the test images to their task (95 % "
+        f"Wilson interval {_ends(mine, 'accuracy', share=True)}; normal {percent(mine['accuracy_normal'])}, "
+        f"defective {percent(mine['accuracy_anomalous'])}); by estimate: "
+        + ", ".join(f"`{row['variant']}` {percent(row['accuracy'])}" for row in rows if row is not mine)
+        + "."
     )
 
 
 def _unknown(result: Mapping[str, object], kinds: Sequence[str]) -> str:
     texts = []
     for row in (_row(result["unknown"], kind) for kind in kinds):
-        missed = "" if row["missed"] is None else f" and misses {percent(row['missed'])} of a left-out product's images"
+        missed = (
+            ""
+            if row["missed"] is None
+            else f" and misses {percent(row['missed'])} of a left-out product's images"
+        )
         texts.append(
-            f"`{row['variant']}` refuses {percent(row['false_alarm_normal'])} of the known tasks' normal images, "
-            f"{percent(row['false_alarm_defective'])} of their defective ones{missed}"
+            f"`{row['variant']}` refuses {percent(row['false_alarm_normal'])} of the known tasks' normal "
+            f"images, {percent(row['false_alarm_defective'])} of their defective ones{missed}"
         )
     nominal = percent(1 - result["router_accept"])
     return f"Open-set rejection (nominal false alarms {nominal}): {'; '.join(texts)}."
@@ -70,8 +85,8 @@ def _unknown(result: Mapping[str, object], kinds: Sequence[str]) -> str:
 def _cost(result: Mapping[str, object], used: str) -> str:
     mine = _row(result["variants"], used)
     text = (
-        f"Wrong routes of `{used}` cost {number(mine['image_auroc_lost'])} image AUROC and {number(mine['pixel_ap_lost'])} "
-        "pixel AP against the oracle, means over tasks."
+        f"Wrong routes of `{used}` cost {number(mine['image_auroc_lost'])} image AUROC and "
+        f"{number(mine['pixel_ap_lost'])} pixel AP against the oracle, means over tasks."
     )
     hit = [row for row in result["misrouted"] if row["misrouted"] and row["pixel_ap_lost"] is not None]
     worst = max(hit, key=lambda row: row["pixel_ap_lost"], default=None)
@@ -80,8 +95,11 @@ def _cost(result: Mapping[str, object], used: str) -> str:
             f" Most on {worst['task']}: {worst['misrouted']} of {worst['images']} images misrouted, pixel AP "
             f"{number(worst['pixel_ap_lost'])} lost (95 % interval {_ends(worst, 'pixel_ap_lost')})."
         )
-    drops = [_drop(row, result["wrong_route_cost"]) for row in result["wrong_route_cost"]
-             if row["task"] != row["sent to"] and row["image_auroc"] is not None]
+    drops = [
+        _drop(row, result["wrong_route_cost"])
+        for row in result["wrong_route_cost"]
+        if row["task"] != row["sent to"] and row["image_auroc"] is not None
+    ]
     if drops:
         drop, pair = max(drops)
         text += f" The most expensive wrong route of a whole task, {pair}: {drop:.3f} image AUROC lost."

@@ -25,7 +25,10 @@ def recommendation(evidence: Rows, variants: Rows, used: str, tasks: int) -> dic
         `covariance` and `text`.
     """
     if tasks < 2:
-        return {"covariance": used, "text": f"Stay with `{used}`: with a single task there is nothing to route."}
+        return {
+            "covariance": used,
+            "text": f"Stay with `{used}`: with a single task there is nothing to route.",
+        }
     kind = preferred(evidence, used)
     head = f"Stay with `{kind}`" if kind == used else f"Use `{kind}` instead of the preset's `{used}`"
     return {"covariance": kind, "text": f"{head}. {_why(evidence, kind, used)} {_check(variants, kind)}"}
@@ -37,22 +40,24 @@ def _why(evidence: Rows, kind: str, used: str) -> str:
     weak = sorted({weakest_accuracy(other) for other in evidence})
     if weak[-1] - weak[0] <= 0.005:
         first = (
-            f"On training images all {len(evidence)} estimates route equally well (none below {percent(weak[0])}), so that the "
-            "choice matters little"
+            f"On training images all {len(evidence)} estimates route equally well (none below "
+            f"{percent(weak[0])}), so that the choice matters little"
         )
     else:
         worst = min(evidence, key=weakest_accuracy)
         first = (
-            f"On training images it routes {percent(row['held_out'])} right when they are held out, {percent(row['few_images'])} "
-            f"from prototypes of a few images, and {percent(row['one_small_task'])} of a task that alone has few; "
-            f"`{worst['variant']}` falls to {percent(weakest_accuracy(worst))} in the worst of the three"
+            f"On training images it routes {percent(row['held_out'])} right when they are held out, "
+            f"{percent(row['few_images'])} from prototypes of a few images, and "
+            f"{percent(row['one_small_task'])} of a task that alone has few; `{worst['variant']}` falls to "
+            f"{percent(weakest_accuracy(worst))} in the worst of the three"
         )
     rest = "; none of the equals has more reserve" if row["min_separation"] is not None else ""
     others = [name for name in dict.fromkeys((used, "euclidean")) if name != kind]
     others_text = ", ".join(f"`{name}` {_reserve(by_kind[name])}" for name in others)
     return (
-        f"{first}{rest}: 99 % of the held-out images stay right while the gaps between tasks shrink to {_reserve(row)} of what "
-        f"they are ({others_text}). Its largest condition number is {row['condition_number']:.0f}."
+        f"{first}{rest}: 99 % of the held-out images stay right while the gaps between tasks shrink to "
+        f"{_reserve(row)} of what they are ({others_text}). Its largest condition number is "
+        f"{row['condition_number']:.0f}."
     )
 
 

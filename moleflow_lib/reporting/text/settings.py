@@ -1,4 +1,4 @@
-"""Notebook 05: which settings would have been better or worse than the preset's, and which nobody can tell."""
+"""Notebook 05: which settings would have been better or worse than the preset's, or neither."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _SHOWN = 6  # the largest of each kind; the table has all
 
 
 def setting_sentences(rows: Sequence[Row], said: Callable[[Row], str]) -> list[str]:
-    """One sentence a metric on the variations that change a setting and take nothing out; with one seed on the largest moves.
+    """One sentence a metric on the variations that change a setting and take nothing out; with one seed on
+    the largest moves.
 
     Args:
         rows: from `run_ablation`.
@@ -25,23 +26,34 @@ def setting_sentences(rows: Sequence[Row], said: Callable[[Row], str]) -> list[s
     sentences = []
     settings = {row["variation"] for row in rows if _is_setting(row)}
     for metric in HEADLINES:
-        moved = [gap for gap in paired_differences(rows, metric)
-                 if gap["variation"] in settings and gap["difference"] is not None]
+        moved = [
+            gap
+            for gap in paired_differences(rows, metric)
+            if gap["variation"] in settings and gap["difference"] is not None
+        ]
         gaps = [gap for gap in moved if gap["sign"] is not None]
         if not gaps:
-            sentences += [f"Settings, {title(metric)}, nothing decided: the largest moves are {_listed(moved, said)}."] if moved else []
+            sentences += (
+                [f"Settings, {title(metric)}, nothing decided: the largest moves are {_listed(moved, said)}."]
+                if moved
+                else []
+            )
             continue
         better, worse = ([gap for gap in gaps if gap["sign"] == sign] for sign in (1, -1))
         sentences.append(
-            f"Settings, {title(metric)}: better than the preset {_listed(better, said)}; worse {_listed(worse, said)}; "
-            f"not told apart {len(gaps) - len(better) - len(worse)} of {len(gaps)}."
+            f"Settings, {title(metric)}: better than the preset {_listed(better, said)}; worse "
+            f"{_listed(worse, said)}; not told apart {len(gaps) - len(better) - len(worse)} of {len(gaps)}."
         )
     return sentences
 
 
 def _is_setting(row: Row) -> bool:
     """Whether a row's run changes a setting: no part is taken out, no order of tasks changed."""
-    return bool(row["changes"]) and "classes" not in row["changes"] and all(row["changes"] != part.without for part in PARTS)
+    return (
+        bool(row["changes"])
+        and "classes" not in row["changes"]
+        and all(row["changes"] != part.without for part in PARTS)
+    )
 
 
 def _listed(gaps: Sequence[Row], said: Callable[[Row], str]) -> str:

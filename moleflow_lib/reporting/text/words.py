@@ -36,4 +36,8 @@ def within(estimate: Estimate, sign: str = "") -> str:
     if estimate.value is None:
         return number(None)
     shown = f"{estimate.value:{sign}.3f}"
-    return f"{shown} [{estimate.interval[0]:{sign}.3f}, {estimate.interval[1]:{sign}.3f}]" if estimate.interval else shown
+    return (
+        f"{shown} [{estimate.interval[0]:{sign}.3f}, {estimate.interval[1]:{sign}.3f}]"
+        if estimate.interval
+        else shown
+    )

@@ -1,4 +1,4 @@
-"""Ablations: a grid of variations, orders and seeds, run anywhere, read as paired differences with intervals."""
+"""Ablations: a grid of variations, orders and seeds, read as paired differences with intervals."""
 
 from moleflow_lib.studies.ablation.agreement import agreement_rows
 from moleflow_lib.studies.ablation.cost import part_costs
@@ -17,7 +17,25 @@ from moleflow_lib.studies.ablation.tail import tail_rows
 from moleflow_lib.studies.ablation.variations import parse_variations, variation_name
 
 __all__ = [
-    "PARTS", "PUBLISHED", "RECORD", "AblationRun", "agreement_rows", "base_rows", "class_differences", "departure_rows",
-    "learned_updates", "metric_differences", "order_effect", "order_rows", "paired_differences", "parse_variations",
-    "part_costs", "plan_rows", "planned_runs", "run_ablation", "tail_rows", "variation_name", "varied_as",
+    "PARTS",
+    "PUBLISHED",
+    "RECORD",
+    "AblationRun",
+    "agreement_rows",
+    "base_rows",
+    "class_differences",
+    "departure_rows",
+    "learned_updates",
+    "metric_differences",
+    "order_effect",
+    "order_rows",
+    "paired_differences",
+    "parse_variations",
+    "part_costs",
+    "plan_rows",
+    "planned_runs",
+    "run_ablation",
+    "tail_rows",
+    "variation_name",
+    "varied_as",
 ]

@@ -1,4 +1,6 @@
-"""Our differences beside those of the public record: same direction, and is the published value in our interval?"""
+"""Our differences beside those of the public record: same direction, and is the published value in our
+interval?
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ def agreement_rows(rows: Sequence[Mapping[str, object]]) -> list[dict[str, objec
     named = [(varied_as(rows, effect.changes), effect) for effect in PUBLISHED]
     return [
         _compared(name, effect, gaps[name, effect.metric])
-        for name, effect in named if name and gaps[name, effect.metric]["difference"] is not None
+        for name, effect in named
+        if name and gaps[name, effect.metric]["difference"] is not None
     ]
 
 
@@ -36,8 +39,12 @@ def _compared(name: str, effect: Published, own: Mapping[str, object]) -> dict[s
     known = effect.difference is not None and low is not None
     contains = low <= effect.difference <= own["high"] if known else None
     return {
-        "variation": name, "metric": effect.metric, "record": effect.words, "published": effect.difference,
-        **{key: own[key] for key in ("difference", "low", "high", "seeds")}, "contains": contains,
+        "variation": name,
+        "metric": effect.metric,
+        "record": effect.words,
+        "published": effect.difference,
+        **{key: own[key] for key in ("difference", "low", "high", "seeds")},
+        "contains": contains,
         "verdict": _verdict(effect, own["sign"], contains),
     }
 

@@ -1,8 +1,9 @@
 """Runs on a Dask cluster. A worker that is lost costs the run it was at, which another worker then takes.
 
-Start a cluster with `dask scheduler --host 127.0.0.1` (or with TLS: whoever reaches the port of an open one runs code on
-the workers) and, on each machine or GPU (`CUDA_VISIBLE_DEVICES` set for each), `dask worker ADDRESS --nthreads 1`, in
-the same environment, under the same paths.
+Start a cluster with `dask scheduler --host 127.0.0.1` (or with TLS: whoever reaches the port of an open one
+runs code on the workers) and, on each machine or GPU (`CUDA_VISIBLE_DEVICES` set for each), `dask worker
+ADDRESS
+--nthreads 1`, in the same environment, under the same paths.
 """
 
 from __future__ import annotations
@@ -39,34 +40,44 @@ class Cluster:
     def __init__(self, address: str, patience: float = _PATIENCE) -> None:
         self.dask, self.address, self.patience = _dask(), address, patience
         if not re.fullmatch(r"\w+://[^/]+:\d+", address):
-            raise ConfigError(f"scheduler: no Dask scheduler answers at {address}: expected an address like tcp://host:8786")
+            raise ConfigError(
+                f"scheduler: no Dask scheduler answers at {address}: expected an address like tcp://host:8786"
+            )
         try:
             self.client = self.dask.Client(address, timeout=_ANSWER, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ConfigError(
-                f"scheduler: no Dask scheduler answers at {address} ({error}); start one with `dask scheduler` and give "
-                "its address as tcp://host:port"
+                f"scheduler: no Dask scheduler answers at {address} ({error}); start one with `dask "
+                "scheduler` and give its address as tcp://host:port"
             ) from error
         if is_exposed(address):
             print(
-                f"[moleflow] {address} is neither on this machine nor encrypted: a Dask scheduler runs whatever code reaches "
-                "its port; use TLS (tls://, dask scheduler --tls-ca-file …) or a network that nobody else is on",
-                file=sys.stderr, flush=True,
+                f"[moleflow] {address} is neither on this machine nor encrypted: a Dask scheduler runs "
+                "whatever code reaches its port; use TLS (tls://, dask scheduler --tls-ca-file …) or a "
+                "network that nobody else is on",
+                file=sys.stderr,
+                flush=True,
             )
         threads = self._threads()
         if not threads:
             self.close()
-            raise ConfigError(f"scheduler: {address} has no workers; start some with `dask worker {address} --nthreads 1`")
+            raise ConfigError(
+                f"scheduler: {address} has no workers; start some with `dask worker {address} --nthreads 1`"
+            )
         if max(threads) > 1:
             print(
-                "[moleflow] a worker does one run at a time, however many threads it has; start one a core with "
-                f"`dask worker {address} --nthreads 1 --nworkers N`", file=sys.stderr, flush=True,
+                "[moleflow] a worker does one run at a time, however many threads it has; start one a core "
+                f"with `dask worker {address} --nthreads 1 --nworkers N`",
+                file=sys.stderr,
+                flush=True,
             )
 
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[str, str]]:
         """Carry out runs; yields each one's key and what went wrong, as they end."""
         if self.client.status == "closed":  # it was lost in an earlier wave
-            yield from ((job.key, f"the scheduler at {self.address} was lost; start it and run again") for job in jobs)
+            yield from (
+                (job.key, f"the scheduler at {self.address} was lost; start it and run again") for job in jobs
+            )
             return
         left = {self._submit(job): job for job in jobs}
         ended = self.dask.as_completed(list(left), loop=self.client.loop, with_results=True)
@@ -87,11 +98,16 @@ class Cluster:
         self.client.close()
 
     def _submit(self, job: Job) -> object:
-        name = f"{job.run.name}-{job.key[:12]}-{uuid.uuid4().hex[:8]}"  # a name used once: Dask remembers names
+        name = (
+            f"{job.run.name}-{job.key[:12]}-{uuid.uuid4().hex[:8]}"  # a name used once: Dask remembers names
+        )
         return self.client.submit(carry_out, job, key=name, pure=False)
 
     def _threads(self) -> list[int]:
-        return [worker["nthreads"] for worker in self.client.scheduler_info(n_workers=-1).get("workers", {}).values()]
+        return [
+            worker["nthreads"]
+            for worker in self.client.scheduler_info(n_workers=-1).get("workers", {}).values()
+        ]
 
 
 def is_exposed(address: str) -> bool:
@@ -123,6 +139,7 @@ def _dask() -> ModuleType:
         import distributed
     except ImportError as error:
         raise ConfigError(
-            "scheduler: runs on a cluster need Dask, which is not installed; pip install 'moleflow-notebooks[distributed]'"
+            "scheduler: runs on a cluster need Dask, which is not installed; pip install "
+            "'moleflow-notebooks[distributed]'"
         ) from error
     return distributed

@@ -10,6 +10,7 @@ from moleflow_lib.studies.ablation.parts import PARTS, Part, varied_as
 
 __all__ = ["part_costs"]
 
+
 def part_costs(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
     """One row a part whose removal was run.
 
@@ -17,18 +18,22 @@ def part_costs(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
         rows: from `run_ablation`.
 
     Returns:
-        `part`, `without`: the variation that takes it out, `values` and whether they are `kept` per task or shared (of
-        the flow as a whole what each task adds to it), `share` of all values kept per task (None for shared ones),
-        training `seconds with` and `seconds without` it a task, and for each headline metric what it `brings`: the
-        preset minus the preset without it, with the interval `low`, `high`.
+        `part`, `without`: the variation that takes it out, `values` and whether they are `kept` per task or
+        shared (of the flow as a whole what each task adds to it), `share` of all values kept per task (None
+        for shared ones), training `seconds with` and `seconds without` it a task, and for each headline
+        metric what it `brings`: the preset minus the preset without it, with the interval `low`, `high`.
     """
-    effects = {metric: {row["variation"]: row for row in paired_differences(rows, metric)} for metric in HEADLINES}
+    effects = {
+        metric: {row["variation"]: row for row in paired_differences(rows, metric)} for metric in HEADLINES
+    }
     found = []
     for part in PARTS:
         name = varied_as(rows, part.without)
         if name:
             gains = [_gain(metric, effects[metric][name]) for metric in HEADLINES]
-            found.append({**_cost(rows, name, part), **{key: value for gain in gains for key, value in gain.items()}})
+            found.append(
+                {**_cost(rows, name, part), **{key: value for gain in gains for key, value in gain.items()}}
+            )
     return found
 
 
@@ -37,9 +42,13 @@ def _cost(rows: Sequence[Mapping[str, object]], name: str, part: Part) -> dict[s
     values = sum(preset["parameters"].get(counted, 0) for counted in part.counted)
     kept = None if not values else "shared" if part.shared else "per task"
     return {
-        "part": part.name, "without": name, "values": values, "kept": kept,
+        "part": part.name,
+        "without": name,
+        "values": values,
+        "kept": kept,
         "share": values / preset["per_task"] if kept == "per task" else None,
-        "seconds with": _seconds(rows, "preset"), "seconds without": _seconds(rows, name),
+        "seconds with": _seconds(rows, "preset"),
+        "seconds without": _seconds(rows, name),
     }
 
 
@@ -51,4 +60,6 @@ def _gain(metric: str, gap: Mapping[str, object]) -> dict[str, object]:
 
 def _seconds(rows: Sequence[Mapping[str, object]], name: str) -> float | None:
     """Training seconds a task, mean over tasks and seeds."""
-    return mean_defined([s for row in rows if row["variation"] == name for s in row["seconds_per_task"].values()])
+    return mean_defined(
+        [s for row in rows if row["variation"] == name for s in row["seconds_per_task"].values()]
+    )

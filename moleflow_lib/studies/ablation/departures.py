@@ -23,8 +23,8 @@ def departure_rows(config: ExperimentConfig, planned: Sequence[AblationRun] = ()
         planned: the runs of an ablation.
 
     Returns:
-        `option`, `v5_final`, `here`, `put back by` (the variation whose row shows what it is worth; empty if none is
-        planned), `why`.
+        `option`, `v5_final`, `here`, `put back by` (the variation whose row shows what it is worth; empty if
+        none is planned), `why`.
 
     >>> [row["option"] for row in departure_rows(ExperimentConfig().with_(lr=1e-3, top_k=1))]
     ['lr', 'top_k']
@@ -36,10 +36,15 @@ def departure_rows(config: ExperimentConfig, planned: Sequence[AblationRun] = ()
 
 
 def _row(option: str, published: object, here: object, planned: Sequence[AblationRun]) -> dict[str, object]:
-    undone = [run.variation for run in planned if option in run.changes and _plain(run.changes[option]) == published]
+    undone = [
+        run.variation for run in planned if option in run.changes and _plain(run.changes[option]) == published
+    ]
     return {
-        "option": option, "v5_final": _shown(published), "here": _shown(here),
-        "put back by": undone[0] if undone else "", "why": REASONS.get(option, ""),
+        "option": option,
+        "v5_final": _shown(published),
+        "here": _shown(here),
+        "put back by": undone[0] if undone else "",
+        "why": REASONS.get(option, ""),
     }
 
 

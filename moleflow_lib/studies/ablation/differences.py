@@ -1,4 +1,6 @@
-"""Each variation against the preset under the same seed, with an interval: the same images, order of batches and start."""
+"""Each variation against the preset under the same seed, with an interval: the same images, order of batches
+and start.
+"""
 
 from __future__ import annotations
 
@@ -27,23 +29,40 @@ def paired_differences(rows: Sequence[Row], metric: str) -> list[dict[str, objec
     preset = _by_seed(rows, "preset", metric)
     return [
         {"variation": variation, "mean": mean_defined(list(own.values())), **paired_gap(own, preset)}
-        for variation in dict.fromkeys(row["variation"] for row in rows) if (own := _by_seed(rows, variation, metric)) is not None
+        for variation in dict.fromkeys(row["variation"] for row in rows)
+        if (own := _by_seed(rows, variation, metric)) is not None
     ]
 
 
 def metric_differences(rows: Sequence[Row], metrics: Sequence[str]) -> list[dict[str, object]]:
-    """`paired_differences` of several metrics under each other, the preset's own rows left out; `metric` says which."""
+    """`paired_differences` of several metrics under each other, the preset's own rows left out; `metric` says
+    which.
+    """
     names = {row["variation"] for row in rows} - {"preset"}
-    return [{"metric": m, **row} for m in metrics for row in paired_differences(rows, m) if row["variation"] in names]
+    return [
+        {"metric": m, **row}
+        for m in metrics
+        for row in paired_differences(rows, m)
+        if row["variation"] in names
+    ]
 
 
 def class_differences(rows: Sequence[Row], metric: str) -> list[dict[str, object]]:
     """The same for every class by itself: `variation`, `class`, and the numbers of `paired_gap`."""
     classes = list(dict.fromkeys(name for row in rows for name in row["per_class"]))
     preset = {name: _by_seed(rows, "preset", metric, name) for name in classes}
-    variations = [variation for variation in dict.fromkeys(row["variation"] for row in rows) if variation != "preset"]
-    return [{"variation": variation, "class": name, **paired_gap(_by_seed(rows, variation, metric, name), preset[name])}
-            for variation in variations for name in classes]
+    variations = [
+        variation for variation in dict.fromkeys(row["variation"] for row in rows) if variation != "preset"
+    ]
+    return [
+        {
+            "variation": variation,
+            "class": name,
+            **paired_gap(_by_seed(rows, variation, metric, name), preset[name]),
+        }
+        for variation in variations
+        for name in classes
+    ]
 
 
 def paired_gap(own: Mapping[object, float | None], base: Mapping[object, float | None]) -> dict[str, object]:
@@ -60,16 +79,23 @@ def paired_gap(own: Mapping[object, float | None], base: Mapping[object, float |
         `spread` (sample standard deviation), `sign`: 1 or −1 where the interval excludes zero, 0 where
         it holds it, None without one; `seeds`.
 
-    >>> paired_gap({0: 0.9, 1: 0.81}, {0: 0.8, 1: 0.7})["sign"], paired_gap({0: 0.9, 1: 0.9}, {0: 0.8, 1: 0.8})["sign"]
+    >>> wide, narrow = ({0: 0.9, 1: 0.81}, {0: 0.8, 1: 0.7}), ({0: 0.9, 1: 0.9}, {0: 0.8, 1: 0.8})
+    >>> paired_gap(*wide)["sign"], paired_gap(*narrow)["sign"]
     (1, None)
     """
-    gaps = [value - base[seed] for seed, value in own.items() if value is not None and base.get(seed) is not None]
+    gaps = [
+        value - base[seed] for seed, value in own.items() if value is not None and base.get(seed) is not None
+    ]
     spread = float(np.std(gaps, ddof=1)) if len(gaps) > 1 else None
     one_step = spread is not None and spread < _SAME and any(abs(gap) > _SAME for gap in gaps)
     low, high = (None if one_step else t_interval(gaps)) or (None, None)
     return {
-        "difference": mean_defined(gaps), "low": low, "high": high, "sign": None if low is None else int(low > 0) - int(high < 0),
-        "spread": spread, "seeds": len(gaps),
+        "difference": mean_defined(gaps),
+        "low": low,
+        "high": high,
+        "sign": None if low is None else int(low > 0) - int(high < 0),
+        "spread": spread,
+        "seeds": len(gaps),
     }
 
 

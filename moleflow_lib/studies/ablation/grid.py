@@ -31,7 +31,9 @@ class AblationRun:
         return f"{self.variation}, seed {self.seed}"
 
     def trains(self) -> frozenset[tuple[str, str, str]]:
-        """The tasks whose parts it needs: (settings, base task, task); runs that share one need not both train it."""
+        """The tasks whose parts it needs: (settings, base task, task); runs that share one need not both
+        train it.
+        """
         data = self.config.data
         settings = digest(self.config.group("flow", "train", "features"), (data.image_size, data.resize))
         tasks = data.classes or ("all",)
@@ -41,8 +43,8 @@ class AblationRun:
 def planned_runs(config: ExperimentConfig) -> list[AblationRun]:
     """The runs a config asks for: its variations and its task orders, times its seeds.
 
-    The preset itself is always in; a variation that would leave it as it is is left out. Variations run in the preset's
-    own order of tasks; the other orders run the preset alone.
+    The preset itself is always in; a variation that would leave it as it is is left out. Variations run in
+    the preset's own order of tasks; the other orders run the preset alone.
 
     Raises:
         ConfigError: a variation is unreadable or unknown, or an order is not one of the tasks studied.
@@ -54,15 +56,20 @@ def planned_runs(config: ExperimentConfig) -> list[AblationRun]:
     orders = _orders(config.study.ablation_orders, base.data.classes)
     seeds = config.study.ablation_seeds
     varied = [_run(base, name, one, seed) for seed in seeds for name, one in named.items()]
-    return varied + [_run(base, name, {"classes": order}, seed) for seed in seeds for name, order in orders.items()]
+    return varied + [
+        _run(base, name, {"classes": order}, seed) for seed in seeds for name, order in orders.items()
+    ]
 
 
 def plan_rows(runs: Sequence[AblationRun]) -> list[dict[str, object]]:
     """A plan as a table: each variation or order and its seeds."""
     first = {run.variation: run for run in reversed(runs)}
     return [
-        {"variation": name, "tasks": " > ".join(first[name].config.data.classes) or "all",
-         "seeds": ", ".join(str(run.seed) for run in runs if run.variation == name)}
+        {
+            "variation": name,
+            "tasks": " > ".join(first[name].config.data.classes) or "all",
+            "seeds": ", ".join(str(run.seed) for run in runs if run.variation == name),
+        }
         for name in dict.fromkeys(run.variation for run in runs)
     ]
 

@@ -73,8 +73,8 @@ def carry_out(job: Job, gpus: Sequence[str] = ()) -> tuple[str, str]:
 def gpu_of(process: str, gpus: Sequence[str]) -> str:
     """The GPU of a worker process, round-robin by the number its name ends in.
 
-    >>> gpu_of("LokyProcess-1", ["4", "6"]), gpu_of("LokyProcess-2", ["4", "6"]), gpu_of("LokyProcess-3", ["4", "6"])
-    ('4', '6', '4')
+    >>> [gpu_of(f"LokyProcess-{number}", ["4", "6"]) for number in (1, 2, 3)]
+    ['4', '6', '4']
     """
     number = process.rpartition("-")[2]
     return gpus[(int(number) - 1) % len(gpus)] if number.isdigit() else gpus[0]
@@ -83,14 +83,14 @@ def gpu_of(process: str, gpus: Sequence[str]) -> str:
 def _measured(job: Job) -> dict[str, object]:
     if not job.plan.is_file():
         raise ArtifactError(
-            f"{socket.gethostname()} does not see {job.plan}; every worker must reach the run's folder (out_dir) and the "
-            "dataset under the same paths, e.g. on a shared file system"
+            f"{socket.gethostname()} does not see {job.plan}; every worker must reach the run's folder "
+            "(out_dir) and the dataset under the same paths, e.g. on a shared file system"
         )
     experiment = Experiment(job.run.config)
     if run_key(job.run, input_keys(experiment)) != job.key:
         raise ArtifactError(
-            f"{socket.gethostname()} has other images, weights or another version of moleflow_lib than the machine that "
-            "made the plan; give all workers the same ones"
+            f"{socket.gethostname()} has other images, weights or another version of moleflow_lib than the "
+            "machine that made the plan; give all workers the same ones"
         )
     return measure(job.run, experiment)
 

@@ -1,4 +1,4 @@
-"""Do the low-rank updates do anything? Their rank as learned, and their size beside the weight they change."""
+"""Do the low-rank updates do anything? Their rank as learned, their size beside the weight they change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from moleflow_lib.metrics import mean_defined
 from moleflow_lib.model.lora import LoRALinear, LoRAUpdate
 from moleflow_lib.scoring.detector import ContinualDetector
 
-__all__ = ["effective_rank", "learned_updates", "lora_summary", "lora_updates", "singular_values", "stable_rank"]
+__all__ = [
+    "effective_rank",
+    "learned_updates",
+    "lora_summary",
+    "lora_updates",
+    "singular_values",
+    "stable_rank",
+]
 
 _NUMBERS = ("effective_rank", "stable_rank", "relative_norm")
 
@@ -67,7 +74,8 @@ def lora_updates(detector: ContinualDetector) -> list[dict[str, object]]:
     layers = [(name, module) for name, module in blocks.named_modules() if isinstance(module, LoRALinear)]
     return [
         _update(task.name, name, layer, update)
-        for task in detector.tasks for (name, layer), update in zip(layers, task.flow.updates, strict=True)
+        for task in detector.tasks
+        for (name, layer), update in zip(layers, task.flow.updates, strict=True)
         if update.lora_A is not None
     ]
 
@@ -80,7 +88,7 @@ def learned_updates(config: ExperimentConfig) -> list[dict[str, object]]:
 
 
 def lora_summary(detector: ContinualDetector) -> dict[str, float | None]:
-    """Means over tasks and layers of `effective_rank`, `stable_rank` and `relative_norm`; None without LoRA."""
+    """Means over tasks and layers of `effective_rank`, `stable_rank`, `relative_norm`; None without LoRA."""
     rows = lora_updates(detector)
     return {number: mean_defined([row[number] for row in rows]) for number in _NUMBERS}
 
@@ -89,8 +97,12 @@ def _update(task: str, name: str, layer: LoRALinear, update: LoRAUpdate) -> dict
     values = abs(layer.scaling) * singular_values(update.lora_B, update.lora_A)
     block = next(int(part) for part in name.split(".") if part.isdigit())
     return {
-        "task": task, "block": block + 1, "layer": name.split(".")[-1], "scale": layer.scaling,
+        "task": task,
+        "block": block + 1,
+        "layer": name.split(".")[-1],
+        "scale": layer.scaling,
         "rank": min(layer.rank, *layer.base.weight.shape),
-        "effective_rank": effective_rank(values), "stable_rank": stable_rank(values),
+        "effective_rank": effective_rank(values),
+        "stable_rank": stable_rank(values),
         "relative_norm": float(values.norm() / layer.base.weight.detach().double().norm()),
     }

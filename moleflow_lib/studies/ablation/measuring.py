@@ -21,14 +21,23 @@ DECIDING = ("data", "features", "flow", "train", "score", "router")  # groups of
 
 
 def input_keys(experiment: Experiment) -> dict[str, object]:
-    """What goes into a run: the backbone, the images of every task and split, labels and masks, each as a hash.
+    """What goes into a run: the backbone, the images of every task and split, labels and masks, each as a
+    hash.
 
     Features that are not stored yet are extracted.
     """
-    keys = {f"{task.name}-{split}": experiment.features(task, split).key
-            for task in experiment.tasks for split in ("train", "test")}
-    truth = {task.name: [[record.product, record.label, file_sha256(record.mask) if record.mask else ""] for record in task.test]
-             for task in experiment.tasks}
+    keys = {
+        f"{task.name}-{split}": experiment.features(task, split).key
+        for task in experiment.tasks
+        for split in ("train", "test")
+    }
+    truth = {
+        task.name: [
+            [record.product, record.label, file_sha256(record.mask) if record.mask else ""]
+            for record in task.test
+        ]
+        for task in experiment.tasks
+    }
     order = [task.name for task in experiment.tasks]
     return {"backbone": experiment.store.identity, "features": keys, "truth": digest(truth), "order": order}
 
@@ -56,19 +65,27 @@ def measure(run: AblationRun, experiment: Experiment) -> dict[str, object]:
     result = experiment.evaluate()
     counts = experiment.detector.value_counts()
     return {
-        "seed": run.seed, "order": list(result.classes),
+        "seed": run.seed,
+        "order": list(result.classes),
         **{metric: mean_defined(result.final(metric)) for metric in METRICS},
-        "routing": result.routing["accuracy"], "seconds": sum(history.seconds for history in histories),
+        "routing": result.routing["accuracy"],
+        "seconds": sum(history.seconds for history in histories),
         "seconds_per_task": {history.name: history.seconds for history in histories},
-        "per_task": counts["per_task"], "parameters": counts,
-        "per_class": _per_class(result, "routed"), "per_class_oracle": _per_class(result, "oracle"),
+        "per_task": counts["per_task"],
+        "parameters": counts,
+        "per_class": _per_class(result, "routed"),
+        "per_class_oracle": _per_class(result, "oracle"),
         "tail": {task.name: task_tail(experiment, task.index) for task in experiment.tasks},
-        "lora": lora_summary(experiment.detector), "device": experiment.detector.device.type,
+        "lora": lora_summary(experiment.detector),
+        "device": experiment.detector.device.type,
     }
 
 
 def _per_class(result: ContinualResult, way: str) -> dict[str, dict[str, float | None]]:
-    return {name: {metric: result.final(metric, way)[j] for metric in METRICS} for j, name in enumerate(result.classes)}
+    return {
+        name: {metric: result.final(metric, way)[j] for metric in METRICS}
+        for j, name in enumerate(result.classes)
+    }
 
 
 def keep(path: Path, key: str, row: dict[str, object]) -> None:
@@ -85,5 +102,7 @@ def kept(path: Path, key: str, run: AblationRun) -> dict[str, object]:
     stored = read_json(path)
     if stored.get("key") != key or stored.get("row_sha256") != digest(stored.get("row")):
         raise ArtifactError(f"{path} is damaged or of another run; delete it and run again")
-    changes = {name: list(value) if isinstance(value, tuple) else value for name, value in run.changes.items()}
+    changes = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in run.changes.items()
+    }
     return {"variation": run.variation, "changes": changes, **stored["row"]}

@@ -27,12 +27,18 @@ def order_rows(rows: Sequence[Row], metric: str) -> list[dict[str, object]]:
     """Each order's metric, a class a column, means over seeds.
 
     Returns:
-        `order`, `base` (the task the shared flow is trained on), `mean` over tasks, one entry a class, `seeds`.
+        `order`, `base` (the task the shared flow is trained on), `mean` over tasks, one entry a class,
+        `seeds`.
     """
     classes = list(rows[0]["order"]) if rows else []
     return [
-        {"order": order, "base": own[0]["order"][0], "mean": mean_defined([row[metric] for row in own]),
-         **{name: mean_defined([row["per_class"][name][metric] for row in own]) for name in classes}, "seeds": len(own)}
+        {
+            "order": order,
+            "base": own[0]["order"][0],
+            "mean": mean_defined([row[metric] for row in own]),
+            **{name: mean_defined([row["per_class"][name][metric] for row in own]) for name in classes},
+            "seeds": len(own),
+        }
         for order, own in order_runs(rows).items()
     ]
 
@@ -49,7 +55,10 @@ def base_rows(rows: Sequence[Row], metric: str) -> list[dict[str, object]]:
     for name in dict.fromkeys(name for row in runs for name in row["order"]):
         first, later = (_by_seed(runs, name, metric, first) for first in (True, False))
         if first and later:
-            sides = {"as base": mean_defined(list(first.values())), "as a later task": mean_defined(list(later.values()))}
+            sides = {
+                "as base": mean_defined(list(first.values())),
+                "as a later task": mean_defined(list(later.values())),
+            }
             result.append({"class": name, **sides, **paired_gap(first, later)})
     return result
 
@@ -63,20 +72,29 @@ def order_effect(rows: Sequence[Row], metric: str) -> dict[str, object] | None:
         the numbers of `paired_gap` between these two. The two were picked after looking, so their
         gap is the largest of several. None with fewer than two orders.
     """
-    runs = {order: {row["seed"]: row[metric] for row in own if row[metric] is not None} for order, own in order_runs(rows).items()}
+    runs = {
+        order: {row["seed"]: row[metric] for row in own if row[metric] is not None}
+        for order, own in order_runs(rows).items()
+    }
     means = {order: float(np.mean(list(own.values()))) for order, own in runs.items() if own}
     if len(means) < 2:
         return None
     best, worst = max(means, key=means.get), min(means, key=means.get)
     spreads = [np.var(list(own.values()), ddof=1) for own in runs.values() if len(own) > 1]
     return {
-        "orders": len(means), "between_orders": float(np.std(list(means.values()), ddof=1)),
+        "orders": len(means),
+        "between_orders": float(np.std(list(means.values()), ddof=1)),
         "between_seeds": float(np.sqrt(np.mean(spreads))) if spreads else None,
-        "best": best, "worst": worst, **paired_gap(runs[best], runs[worst]),
+        "best": best,
+        "worst": worst,
+        **paired_gap(runs[best], runs[worst]),
     }
 
 
 def _by_seed(runs: Sequence[Row], name: str, metric: str, first: bool) -> dict[object, float | None]:
     own = [row for row in runs if name in row["order"] and (row["order"][0] == name) == first]
     seeds = dict.fromkeys(row["seed"] for row in own)
-    return {seed: mean_defined([row["per_class"][name][metric] for row in own if row["seed"] == seed]) for seed in seeds}
+    return {
+        seed: mean_defined([row["per_class"][name][metric] for row in own if row["seed"] == seed])
+        for seed in seeds
+    }

@@ -26,7 +26,9 @@ class Published:
 
     changes: Mapping[str, object]
     metric: str
-    difference: float | None  # to the unchanged method, −0.06 = six points lower; None: a direction without a number
+    difference: (
+        float | None
+    )  # to the unchanged method, −0.06 = six points lower; None: a direction without a number
     words: str
 
 
@@ -41,10 +43,16 @@ PARTS = (
     Part(name="coupling blocks", without={"coupling_layers": 0}, counted=("base",), shared=True),
     Part(name="tail loss", without={"tail_weight": 0.0}),
     Part(name="log-det penalty", without={"log_det_penalty": 0.0}),
-    Part(name="stored patches", without={"score_parts": ("flow", "gaussian"), "image_parts": ()}, counted=("stored_patches",)),
+    Part(
+        name="stored patches",
+        without={"score_parts": ("flow", "gaussian"), "image_parts": ()},
+        counted=("stored_patches",),
+    ),
     Part(name="the Gaussian's score", without={"score_parts": ("flow", "memory")}),
     Part(
-        name="the flow's score", without={"score_parts": ("gaussian", "memory")}, counted=("lora", "task_bias", "dia")
+        name="the flow's score",
+        without={"score_parts": ("gaussian", "memory")},
+        counted=("lora", "task_bias", "dia"),
     ),
     Part(name="prototype distance", without={"prototype_weight": 0.0}),
     Part(name="log-det in the score", without={"log_det_weight": 0.0}),

@@ -1,4 +1,6 @@
-"""Carrying out a grid: finished runs are read back, the rest go side by side, and one failure stops no other run."""
+"""Carrying out a grid: finished runs are read back, the rest go side by side, and one failure stops no other
+run.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,16 @@ from moleflow_lib.studies.ablation.measuring import DECIDING, input_keys, kept, 
 __all__ = ["run_ablation"]
 
 
-def run_ablation(runs: Sequence[AblationRun], folder: Path, *, jobs: int = 0, scheduler: str = "") -> list[dict[str, object]]:
+def run_ablation(
+    runs: Sequence[AblationRun], folder: Path, *, jobs: int = 0, scheduler: str = ""
+) -> list[dict[str, object]]:
     """Carry out runs, or read back those that were finished before.
 
     Runs are independent. Each keeps its result under a key of its configuration and inputs, written
     whole or not at all, by the process that made it. Features are extracted here, before the runs are
     shared out; runs that need the same trained task go in different waves (`waves`). A run takes one CPU
-    thread wherever it is, so results are the same bit by bit, one after another, side by side or on a cluster.
+    thread wherever it is, so results are the same bit by bit, one after another, side by side or on a
+    cluster.
 
     Args:
         runs: from `planned_runs`.
@@ -40,7 +45,8 @@ def run_ablation(runs: Sequence[AblationRun], folder: Path, *, jobs: int = 0, sc
         scheduler: address of a Dask scheduler, tcp://host:port, whose workers carry the runs instead.
 
     Returns:
-        One row a run, in the order given: `variation`, `changes` (the options set), and what `measure` returns.
+        One row a run, in the order given: `variation`, `changes` (the options set), and what `measure`
+            returns.
 
     Raises:
         RunError: some runs failed, each listed with its key; all others were finished and are kept.
@@ -54,10 +60,13 @@ def run_ablation(runs: Sequence[AblationRun], folder: Path, *, jobs: int = 0, sc
     lost = [job for job in planned if not job.path.is_file()]
     if lost:
         left = f"its result was not left in {folder}, which all workers must share"
-        raise RunError(problem_list(
-            f"{len(lost)} of {len(planned)} ablation runs failed; the others are kept and will not run again:",
-            [f"{job.run.name} (key {job.key[:24]}): {failures.get(job.key, left)}" for job in lost],
-        ))
+        raise RunError(
+            problem_list(
+                f"{len(lost)} of {len(planned)} ablation runs failed; the others are kept and will not run "
+                "again:",
+                [f"{job.run.name} (key {job.key[:24]}): {failures.get(job.key, left)}" for job in lost],
+            )
+        )
     return [kept(job.path, job.key, job.run) for job in planned]
 
 
@@ -69,7 +78,10 @@ def _planned_jobs(runs: Sequence[AblationRun], folder: Path) -> list[Job]:
         data = digest(run.config.group("data", "features"))
         inputs[data] = inputs.get(data) or input_keys(Experiment(run.config))
     keyed = [(run_key(run, inputs[digest(run.config.group("data", "features"))]), run) for run in runs]
-    grid = [{"key": key, "variation": run.variation, "seed": run.seed, "config": run.config.group(*DECIDING)} for key, run in keyed]
+    grid = [
+        {"key": key, "variation": run.variation, "seed": run.seed, "config": run.config.group(*DECIDING)}
+        for key, run in keyed
+    ]
     folder = folder.resolve()
     plan = folder / "plans" / f"{digest(grid)[:24]}.json"
     write_json(plan, {"runs": grid})
@@ -77,9 +89,12 @@ def _planned_jobs(runs: Sequence[AblationRun], folder: Path) -> list[Job]:
 
 
 def _placed(config: ExperimentConfig) -> ExperimentConfig:
-    """The same configuration with absolute paths and the device named, so that it means the same elsewhere."""
-    paths = {name: str(Path(value).resolve()) for name in ("dataset_root", "out_dir", "backbone_weights")
-             if (value := config[name])}
+    """The configuration with absolute paths and the device named, so that it means the same elsewhere."""
+    paths = {
+        name: str(Path(value).resolve())
+        for name in ("dataset_root", "out_dir", "backbone_weights")
+        if (value := config[name])
+    }
     return config.with_(**paths, device=str(resolve_device(config.run.device)), scheduler="", ablation_jobs=0)
 
 
@@ -112,12 +127,17 @@ def _local(planned: Sequence[Job], jobs: int) -> Iterator[tuple[str, str]]:
             missing.discard(key)
             yield key, problem
     except TerminatedWorkerError as error:
-        died = f"a worker process died before it was finished; run again, with fewer ablation_jobs if memory was short ({error})"
+        died = (
+            "a worker process died before it was finished; run again, with fewer ablation_jobs if memory "
+            f"was short ({error})"
+        )
         yield from ((key, died) for key in sorted(missing))
 
 
 def _gpus(device: str) -> list[str]:
-    """The GPUs to share out: those torch sees if runs go to `cuda`, none if to the CPU or to one GPU by number."""
+    """The GPUs to share out: those torch sees if runs go to `cuda`, none if to the CPU or to one GPU by
+    number.
+    """
     if device != "cuda":
         return []
     named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]

@@ -1,4 +1,6 @@
-"""The tail of patch scores: how far the highest scores of normal patches reach, and what of the defects lies beyond."""
+"""The tail of patch scores: how far the highest scores of normal patches reach, and what of the defects lies
+beyond.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +21,21 @@ _COVERED = 0.25  # share of a patch's area that must be marked for it to count a
 
 
 def task_tail(experiment: Experiment, task: int) -> dict[str, object]:
-    """`tail_summary` of a learned task under its own parts: training images, normal test images, defect patches.
+    """`tail_summary` of a learned task under its own parts: training images, normal test images, defect
+    patches.
 
     It only looks; nothing is trained or chosen by it.
     """
     evaluator = experiment.evaluators[task]
     scores = evaluator.patch_scores(task).numpy()
-    train = experiment.detector.patch_scores(experiment.features(evaluator.task, "train").patches, task).numpy()
+    train = experiment.detector.patch_scores(
+        experiment.features(evaluator.task, "train").patches, task
+    ).numpy()
     marked = [n for n, record in enumerate(evaluator.task.test) if record.mask is not None]
     defects = [scores[n][defect_patches(evaluator.mask(n), scores.shape[1:])] for n in marked]
-    return tail_summary(train.ravel(), scores[evaluator.labels == 0].ravel(), np.concatenate([np.empty(0), *defects]))
+    return tail_summary(
+        train.ravel(), scores[evaluator.labels == 0].ravel(), np.concatenate([np.empty(0), *defects])
+    )
 
 
 def defect_patches(mask: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
@@ -65,8 +72,11 @@ def tail_summary(train: np.ndarray, normal: np.ndarray, defects: np.ndarray) -> 
     both = len(normal) and len(defects)
     spread = outer["95"] - outer["50"] if len(normal) else 0.0
     return {
-        "train": inner, "normal": outer, "defects": float(np.median(defects)) if len(defects) else None,
-        "width": spread or None, "reach": (outer["99.9"] - outer["50"]) / spread if spread else None,
+        "train": inner,
+        "normal": outer,
+        "defects": float(np.median(defects)) if len(defects) else None,
+        "width": spread or None,
+        "reach": (outer["99.9"] - outer["50"]) / spread if spread else None,
         "beyond": float((defects > outer["99.9"]).mean()) if both else None,
     }
 
@@ -79,13 +89,18 @@ def tail_rows(rows: Sequence[Mapping[str, object]], variations: Sequence[str]) -
         quantile's distance to the median, `defects` likewise, `reach`, `beyond`, `seeds`.
     """
     return [
-        _tail_row(variation, name, images, [row["tail"][name] for row in rows if row["variation"] == variation])
-        for variation in variations for name in _classes(rows, variation) for images in ("train", "normal")
+        _tail_row(
+            variation, name, images, [row["tail"][name] for row in rows if row["variation"] == variation]
+        )
+        for variation in variations
+        for name in _classes(rows, variation)
+        for images in ("train", "normal")
     ]
 
 
 def tail_gap(rows: Sequence[Mapping[str, object]], variation: str, number: str) -> dict[str, object]:
-    """`paired_gap` of the preset against a variation in `width`, `reach` or `beyond`, as means over classes."""
+    """`paired_gap` of the preset against a variation in `width`, `reach`, `beyond`, as means over classes."""
+
     def by_seed(name: str) -> dict[object, float | None]:
         own = [row for row in rows if row["variation"] == name]
         return {row["seed"]: mean_defined([tail[number] for tail in row["tail"].values()]) for row in own}
@@ -97,17 +112,22 @@ def _classes(rows: Sequence[Mapping[str, object]], variation: str) -> list[str]:
     return list(dict.fromkeys(name for row in rows if row["variation"] == variation for name in row["tail"]))
 
 
-def _tail_row(variation: str, name: str, images: str, tails: Sequence[Mapping[str, object]]) -> dict[str, object]:
+def _tail_row(
+    variation: str, name: str, images: str, tails: Sequence[Mapping[str, object]]
+) -> dict[str, object]:
     def above(value: float | None, tail: Mapping[str, object]) -> float | None:
         return None if value is None or tail[images]["50"] is None else value - tail[images]["50"]
 
     of_test = images == "normal"
     return {
-        "variation": variation, "class": name, "images": "normal test" if of_test else "training",
+        "variation": variation,
+        "class": name,
+        "images": "normal test" if of_test else "training",
         **{f"{q} %": mean_defined([above(tail[images][q], tail) for tail in tails]) for q in QUANTILES[1:]},
         "defects": mean_defined([above(tail["defects"], tail) for tail in tails]) if of_test else None,
         "reach": mean_defined([tail["reach"] for tail in tails]) if of_test else None,
-        "beyond": mean_defined([tail["beyond"] for tail in tails]) if of_test else None, "seeds": len(tails),
+        "beyond": mean_defined([tail["beyond"] for tail in tails]) if of_test else None,
+        "seeds": len(tails),
     }
 
 

@@ -1,7 +1,8 @@
 """Variations of a configuration as text: `dia_blocks=0; lora_rank=4|8|16; use_mixer=false, tail_weight=0`.
 
-A semicolon separates variations, a comma the options that one of them sets together, a bar the values that are tried one
-after another. A piece without an equals sign belongs to the list before it: `blocks=2,4,6,8`. Any option can be varied.
+A semicolon separates variations, a comma the options that one of them sets together, a bar the values that
+are tried one after another. A piece without an equals sign belongs to the list before it: `blocks=2,4,6,8`.
+Any option can be varied.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ Changes = dict[str, object]
 
 
 def parse_variations(text: str) -> list[Changes]:
-    """Options and values that each variation sets, in the order written; every combination of its alternatives.
+    """Options and values that each variation sets, in the order written; every combination of its
+    alternatives.
 
     Raises:
         ConfigError: an assignment without a name or value, an unknown option or a value of the wrong type.
@@ -44,7 +46,8 @@ def _alternatives(text: str) -> list[Changes]:
         name, sign, values = (part.strip() for part in assignment.partition("="))
         if not (name and sign and values):
             raise ConfigError(
-                f"ablations: expected option=value (as in dia_blocks=0; lora_rank=4|8), got {assignment.strip()!r}"
+                "ablations: expected option=value (as in dia_blocks=0; lora_rank=4|8), got "
+                f"{assignment.strip()!r}"
             )
         choices.append([(name, value.strip()) for value in values.split("|")])
     return [read_options(dict(chosen)) for chosen in product(*choices)]

@@ -44,7 +44,9 @@ class PatchScoreMixin:
         """Each method's own."""
         raise NotImplementedError
 
-    def scores(self, patches: torch.Tensor, image_means: torch.Tensor, task: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def scores(
+        self, patches: torch.Tensor, image_means: torch.Tensor, task: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Patch scores (N, H, W), and image scores (N,) made of the highest of them, the unit kept."""
         of_patches = self.patch_scores(patches, task)
         return of_patches, image_scores(of_patches, self.config.score.top_k)
@@ -60,7 +62,9 @@ class PatchBaseline(PatchScoreMixin):
         folder: where what it learned is kept.
     """
 
-    def __init__(self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path) -> None:
+    def __init__(
+        self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path
+    ) -> None:
         self.dim = dim
         self.config = config
         self.identity = dict(identity)

@@ -1,4 +1,6 @@
-"""The method beside its baselines: all of them learned and evaluated, over one seed or several, with intervals."""
+"""The method beside its baselines: all of them learned and evaluated, over one seed or several, with
+intervals.
+"""
 
 from __future__ import annotations
 
@@ -52,20 +54,29 @@ class Comparison:
 
     def alone(self) -> dict[str, list[float | None]] | None:
         """Metric → what a separate model scores on each task, oracle; None if that was not learned."""
-        return {metric: self.final("separate", metric, "oracle") for metric in METRICS} if "separate" in self.runs else None
+        return (
+            {metric: self.final("separate", metric, "oracle") for metric in METRICS}
+            if "separate" in self.runs
+            else None
+        )
 
     def summary(self, name: str) -> dict[str, dict[str, dict[str, float | None]]]:
         """Metric → way → what `continual_summary` gives."""
         rows = [run.result.summary(self.alone()) for run in self.runs[name]]
         return {
-            metric: {way: {key: mean_defined([row[metric][way][key] for row in rows]) for key in values}
-                     for way, values in ways.items()}
+            metric: {
+                way: {key: mean_defined([row[metric][way][key] for row in rows]) for key in values}
+                for way, values in ways.items()
+            }
             for metric, ways in rows[0].items()
         }
 
     def mean(self, name: str, metric: str, way: str = "routed") -> Estimate:
         """A metric's mean over tasks."""
-        return Estimate(value=mean_defined(self.final(name, metric, way)), interval=interval(self._pooled(name, metric, way)))
+        return Estimate(
+            value=mean_defined(self.final(name, metric, way)),
+            interval=interval(self._pooled(name, metric, way)),
+        )
 
     def difference(self, name: str, metric: str, way: str = "routed", task: int | None = None) -> Estimate:
         """The method minus a baseline on the same drawn images: one task's metric, or the mean over tasks."""

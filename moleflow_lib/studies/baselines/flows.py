@@ -1,4 +1,6 @@
-"""Flows learned without isolation, without sharing, or without a base, by the training code of the method itself."""
+"""Flows learned without isolation, without sharing, or without a base, by the training code of the method
+itself.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ __all__ = ["AdapterOnly", "FineTunedFlow", "FreshFlows", "joined"]
 class _WholeModels:
     """Scores with one of several whole models."""
 
-    def __init__(self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path) -> None:
+    def __init__(
+        self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path
+    ) -> None:
         self.dim = dim
         self.config = config
         self.identity = dict(identity)
@@ -38,7 +42,9 @@ class _WholeModels:
         """`ContinualDetector.patch_scores` (N, H, W) of patches (N, H, W, D) under one of the models."""
         return self.models[task].patch_scores(patches, 0)
 
-    def scores(self, patches: torch.Tensor, image_means: torch.Tensor, task: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def scores(
+        self, patches: torch.Tensor, image_means: torch.Tensor, task: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """`ContinualDetector.scores` of one of the models."""
         return self.models[task].scores(patches, image_means, 0)
 
@@ -73,11 +79,19 @@ class FineTunedFlow(_WholeModels):
 
     A state is kept after every task, so that what is forgotten can be measured; a factory would keep the
     last. Each step has the loss, epochs and rate of the method's first task. It stores no patches: those
-    would be kept apart for each task, and nothing is here: no scale and no prototype enters its scores either.
+    would be kept apart for each task, and nothing is here: no scale and no prototype enters its scores
+        either.
     """
 
-    def __init__(self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path) -> None:
-        plain = {"score_parts": ("flow",), "image_parts": (), "compress_scores": False, "prototype_weight": 0.0}
+    def __init__(
+        self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path
+    ) -> None:
+        plain = {
+            "score_parts": ("flow",),
+            "image_parts": (),
+            "compress_scores": False,
+            "prototype_weight": 0.0,
+        }
         plain |= {"median_share": 0.0}
         super().__init__(dim, config.with_(**plain), identity, folder)
         self._key = ""
@@ -121,7 +135,9 @@ class AdapterOnly:
         ConfigError: the configuration has no invertible adapter either.
     """
 
-    def __init__(self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path) -> None:
+    def __init__(
+        self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path
+    ) -> None:
         if not config.flow.dia_blocks:
             raise ConfigError(
                 "adapter_only: expected dia_blocks of at least 1, got 0; leave adapter_only out of baselines"
@@ -138,7 +154,9 @@ class AdapterOnly:
         """`ContinualDetector.patch_scores` (N, H, W) of patches (N, H, W, D) under a task's adapters."""
         return self.trainer.detector.patch_scores(patches, task)
 
-    def scores(self, patches: torch.Tensor, image_means: torch.Tensor, task: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def scores(
+        self, patches: torch.Tensor, image_means: torch.Tensor, task: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """`ContinualDetector.scores` under a task's adapters."""
         return self.trainer.detector.scores(patches, image_means, task)
 
@@ -152,8 +170,11 @@ class AdapterOnly:
 def joined(features: Sequence[Features]) -> Features:
     """Training features of several tasks as those of one."""
     return replace(
-        features[0], patches=torch.cat([f.patches for f in features]), key=digest([f.key for f in features]),
-        records=tuple(record for f in features for record in f.records), bytes=sum(f.bytes for f in features),
+        features[0],
+        patches=torch.cat([f.patches for f in features]),
+        key=digest([f.key for f in features]),
+        records=tuple(record for f in features for record in f.records),
+        bytes=sum(f.bytes for f in features),
     )
 
 

@@ -1,4 +1,6 @@
-"""One full Gaussian a task over all its patches (Rippel et al. 2021, on patches): the bar for what a flow adds."""
+"""One full Gaussian a task over all its patches (Rippel et al. 2021, on patches): the bar for what a flow
+adds.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class FullGaussians(PatchBaseline):
         folder: where Gaussians are kept.
     """
 
-    def __init__(self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path) -> None:
+    def __init__(
+        self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path
+    ) -> None:
         super().__init__(dim, config, identity, folder)
         self.gaussians: list[WhiteningAdapter] = []
 
@@ -49,7 +53,9 @@ class FullGaussians(PatchBaseline):
     def patch_scores(self, patches: torch.Tensor, task: int) -> torch.Tensor:
         """Energy (N, H, W), nats, of each patch (N, H, W, D) under a task's Gaussian."""
         gaussian = self.gaussians[task]
-        return torch.cat([gaussian.energy(chunk.to(self.device).float()).cpu() for chunk in patches.split(64)])
+        return torch.cat(
+            [gaussian.energy(chunk.to(self.device).float()).cpu() for chunk in patches.split(64)]
+        )
 
     def footprint(self) -> Footprint:
         """Mean and half a whitening matrix, four bytes a value."""

@@ -1,4 +1,4 @@
-"""PatchCore (Roth et al. 2022): keep some of a task's normal patches, score a patch by the nearest one kept."""
+"""PatchCore (Roth et al. 2022): keep some of a task's normal patches, score by the nearest one kept."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class MemoryBanks(PatchBaseline):
         folder: where banks are kept.
     """
 
-    def __init__(self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path) -> None:
+    def __init__(
+        self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path
+    ) -> None:
         super().__init__(dim, config, identity, folder)
         self.banks: list[MemoryBank] = []
 
@@ -43,7 +45,14 @@ class MemoryBanks(PatchBaseline):
         study = self.config.study
         seed = self.config.train.seed
         made_from = [
-            _VERSION, self.device.type, self.identity, name, train.key, seed, study.bank_share, study.bank_limit
+            _VERSION,
+            self.device.type,
+            self.identity,
+            name,
+            train.key,
+            seed,
+            study.bank_share,
+            study.bank_limit,
         ]
         tensors, manifest = kept_artifact(
             self.folder / "memory_bank", name, made_from, lambda: self._choose(name, train)
@@ -60,7 +69,9 @@ class MemoryBanks(PatchBaseline):
     def footprint(self) -> Footprint:
         """Patches kept, at the two bytes a value that they are stored with."""
         values = sum(bank.patches.numel() for bank in self.banks) // len(self.banks)
-        return Footprint(per_task=values, bytes_per_task=values * self.banks[0].patches.element_size(), shared=0)
+        return Footprint(
+            per_task=values, bytes_per_task=values * self.banks[0].patches.element_size(), shared=0
+        )
 
     def _choose(self, name: str, train: Features) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
         start = time.perf_counter()

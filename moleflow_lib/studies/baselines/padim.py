@@ -31,11 +31,17 @@ class PositionGaussians(PatchBaseline):
         folder: where Gaussians are kept.
     """
 
-    def __init__(self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path) -> None:
+    def __init__(
+        self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path
+    ) -> None:
         super().__init__(dim, config, identity, folder)
-        draw = torch.randperm(dim, generator=torch.Generator().manual_seed(derive_seed(config.train.seed, "padim")))
+        draw = torch.randperm(
+            dim, generator=torch.Generator().manual_seed(derive_seed(config.train.seed, "padim"))
+        )
         self.channels = draw[:_CHANNELS].sort().values
-        self.gaussians: list[dict[str, torch.Tensor]] = []  # mean (P, d) and packed factor (P, d(d+1)/2), float32
+        self.gaussians: list[
+            dict[str, torch.Tensor]
+        ] = []  # mean (P, d) and packed factor (P, d(d+1)/2), float32
 
     def learn(self, name: str, train: Features) -> float:
         """Fit the next task's Gaussians, or read them back; the seconds it took."""

@@ -29,7 +29,9 @@ _PROBED = 16  # training images whose scores must not change
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """What a method keeps and how long it takes; features are given, and seconds are those of the machine it ran on."""
+    """What a method keeps and how long it takes; features are given, and seconds are those of the machine it
+    ran on.
+    """
 
     values_per_task: int  # the router's prototype included where a router chooses
     bytes_per_task: int
@@ -43,7 +45,9 @@ class MethodRun:
     """One method under one seed."""
 
     result: ContinualResult
-    replicates: dict[str, dict[str, list[np.ndarray | None]]]  # metric → oracle | routed → (rounds,) of each task, last row of R
+    replicates: dict[
+        str, dict[str, list[np.ndarray | None]]
+    ]  # metric → oracle | routed → (rounds,) of each task, last row of R
     costs: Costs
 
 
@@ -56,15 +60,17 @@ class _Plan:
     at_once: bool = False  # all tasks are one training set
 
 
-_PLANS: Mapping[str, _Plan] = MappingProxyType({
-    "memory_bank": _Plan(make=MemoryBanks),
-    "gaussian": _Plan(make=FullGaussians),
-    "padim": _Plan(make=PositionGaussians),
-    "separate": _Plan(make=FreshFlows),
-    "adapter_only": _Plan(make=AdapterOnly),
-    "fine_tune": _Plan(make=FineTunedFlow, routed=False),
-    "joint": _Plan(make=FreshFlows, routed=False, at_once=True),
-})
+_PLANS: Mapping[str, _Plan] = MappingProxyType(
+    {
+        "memory_bank": _Plan(make=MemoryBanks),
+        "gaussian": _Plan(make=FullGaussians),
+        "padim": _Plan(make=PositionGaussians),
+        "separate": _Plan(make=FreshFlows),
+        "adapter_only": _Plan(make=AdapterOnly),
+        "fine_tune": _Plan(make=FineTunedFlow, routed=False),
+        "joint": _Plan(make=FreshFlows, routed=False, at_once=True),
+    }
+)
 
 
 def run_method(experiment: Experiment) -> MethodRun:
@@ -72,12 +78,15 @@ def run_method(experiment: Experiment) -> MethodRun:
     seconds = sum(history.seconds for history in experiment.learn())
     shared, per_task, _ = experiment.detector.stored_values()  # known once it was learned
     stored = experiment.detector.value_counts()["stored_patches"]
-    footprint = Footprint(per_task=per_task, bytes_per_task=4 * per_task - 2 * stored, shared=shared)  # patches are float16
+    footprint = Footprint(
+        per_task=per_task, bytes_per_task=4 * per_task - 2 * stored, shared=shared
+    )  # patches are float16
     return _evaluated(experiment, experiment.evaluators, footprint, seconds, states=None)
 
 
 def run_baseline(experiment: Experiment, name: str) -> MethodRun:
-    """Learn a baseline on an experiment's features, or read it back, and evaluate it with the experiment's router.
+    """Learn a baseline on an experiment's features, or read it back, and evaluate it with the experiment's
+    router.
 
     Args:
         experiment: all tasks learned.
@@ -90,7 +99,9 @@ def run_baseline(experiment: Experiment, name: str) -> MethodRun:
     plan = _PLANS[name]
     config = experiment.config
     count = len(experiment.tasks)
-    if plan.at_once:  # one model of all tasks gets the steps and the stored patches that they have together, and no one prototype
+    # one model of all tasks gets the steps and the stored patches that they have together, and no one
+    # prototype
+    if plan.at_once:
         steps = config.train.steps * count
         config = config.with_(steps=steps, memory_size=config.score.memory_size * count, prototype_weight=0.0)
     baseline = plan.make(experiment.detector.dim, config, experiment.store.identity, experiment.folder)
@@ -105,7 +116,9 @@ def run_baseline(experiment: Experiment, name: str) -> MethodRun:
 
 
 def _learn(baseline: Baseline, training_sets: Sequence[tuple[str, Features]], what: str) -> float:
-    """Learn all training_sets, then verify that none changed the scores of an earlier one by a bit; the seconds of learning."""
+    """Learn all training_sets, then verify that none changed the scores of an earlier one by a bit; the
+    seconds of learning.
+    """
     seconds = 0.0
     probes = []
     for index, (name, train) in enumerate(training_sets):
@@ -118,10 +131,15 @@ def _learn(baseline: Baseline, training_sets: Sequence[tuple[str, Features]], wh
 
 
 def _evaluated(
-    experiment: Experiment, evaluators: Sequence[TaskEvaluator], footprint: Footprint, seconds: float,
+    experiment: Experiment,
+    evaluators: Sequence[TaskEvaluator],
+    footprint: Footprint,
+    seconds: float,
     states: list[int | None] | None,
 ) -> MethodRun:
-    """Evaluate what was learned: `states` of a single model, or parts for each task behind the experiment's router if None."""
+    """Evaluate what was learned: `states` of a single model, or parts for each task behind the experiment's
+    router if None.
+    """
     router = experiment.detector.router
     prototype = experiment.detector.stored_values()[2]
     if states is None:
@@ -134,16 +152,22 @@ def _evaluated(
         given = routed = [states[-1]] * len(evaluators)
         footprint = Footprint(per_task=0, bytes_per_task=0, shared=footprint.per_task + footprint.shared)
     costs = Costs(
-        values_per_task=footprint.per_task + prototype, bytes_per_task=footprint.bytes_per_task + 4 * prototype,
-        shared_values=footprint.shared, learn_seconds=seconds,
+        values_per_task=footprint.per_task + prototype,
+        bytes_per_task=footprint.bytes_per_task + 4 * prototype,
+        shared_values=footprint.shared,
+        learn_seconds=seconds,
         score_seconds=_score_seconds(evaluators, given),
     )
     ways = {"oracle": _replicates(evaluators, given), "routed": _replicates(evaluators, routed)}
-    replicates = {metric: {way: [own[metric] for own in rows] for way, rows in ways.items()} for metric in METRICS}
+    replicates = {
+        metric: {way: [own[metric] for own in rows] for way, rows in ways.items()} for metric in METRICS
+    }
     return MethodRun(result=result, replicates=replicates, costs=costs)
 
 
-def _replicates(evaluators: Sequence[TaskEvaluator], parts: Sequence[torch.Tensor | int]) -> list[dict[str, np.ndarray | None]]:
+def _replicates(
+    evaluators: Sequence[TaskEvaluator], parts: Sequence[torch.Tensor | int]
+) -> list[dict[str, np.ndarray | None]]:
     return [evaluator.replicates(part) for evaluator, part in zip(evaluators, parts, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""The router under study: estimates, few images, close products, confidence, unknown products, wrong routes."""
+"""The router under study: estimates, few images, close products, confidence, unknown products, errors."""
 
 from moleflow_lib.studies.routing.calibration import calibration_rows
 from moleflow_lib.studies.routing.close_calls import CloseCall, close_call_rows, close_calls
@@ -12,7 +12,23 @@ from moleflow_lib.studies.routing.unknown import unknown_rows
 from moleflow_lib.studies.routing.variants import RoutingCase, routing_cases, study_routers
 
 __all__ = [
-    "CloseCall", "RouterImages", "RoutingCase", "accuracy_by_sample_size", "accuracy_by_task_count", "calibration_rows",
-    "close_call_rows", "close_calls", "enough_images", "misrouted_cost", "pair_curves", "pair_rows", "reserve_rows",
-    "router_images", "routing_cases", "small_task_rows", "study_routers", "unknown_rows", "wrong_route_cost",
+    "CloseCall",
+    "RouterImages",
+    "RoutingCase",
+    "accuracy_by_sample_size",
+    "accuracy_by_task_count",
+    "calibration_rows",
+    "close_call_rows",
+    "close_calls",
+    "enough_images",
+    "misrouted_cost",
+    "pair_curves",
+    "pair_rows",
+    "reserve_rows",
+    "router_images",
+    "routing_cases",
+    "small_task_rows",
+    "study_routers",
+    "unknown_rows",
+    "wrong_route_cost",
 ]

@@ -30,12 +30,19 @@ def calibration_rows(images: RouterImages) -> list[dict[str, object]]:
         squared = images.distances[kind]
         right = squared.argmin(dim=1) == images.truth
         sure, raw = (task_probabilities(squared, value).amax(dim=1) for value in (temperature, 1.0))
-        rows.append({
-            "variant": kind, "temperature": temperature, "ece": expected_calibration_error(sure, right),
-            "ece_at_1": expected_calibration_error(raw, right), "confidence": share(sure), "accuracy": share(right),
-            "confidence_right": share(sure[right]), "confidence_wrong": share(sure[~right]),
-            "bins": reliability_bins(sure, right),
-        })
+        rows.append(
+            {
+                "variant": kind,
+                "temperature": temperature,
+                "ece": expected_calibration_error(sure, right),
+                "ece_at_1": expected_calibration_error(raw, right),
+                "confidence": share(sure),
+                "accuracy": share(right),
+                "confidence_right": share(sure[right]),
+                "confidence_wrong": share(sure[~right]),
+                "bins": reliability_bins(sure, right),
+            }
+        )
     return rows
 
 
@@ -57,8 +64,15 @@ def reliability_bins(confidence: torch.Tensor, right: torch.Tensor) -> list[dict
     for value in index.unique().tolist():
         own = index == value
         low, high = wilson_interval(int(right[own].sum()), int(own.sum()))
-        rows.append({"confidence": share(confidence[own]), "accuracy": share(right[own]), "low": low, "high": high,
-                     "images": int(own.sum())})
+        rows.append(
+            {
+                "confidence": share(confidence[own]),
+                "accuracy": share(right[own]),
+                "low": low,
+                "high": high,
+                "images": int(own.sum()),
+            }
+        )
     return rows
 
 

@@ -25,7 +25,8 @@ class CloseCall:
 
 
 def close_calls(case: RoutingCase, count: int = 8) -> list[CloseCall]:
-    """The images with the smallest margins, wrong routes first; at most half of them of one task where others are there.
+    """The images with the smallest margins, wrong routes first; at most half of them of one task where others
+    are there.
 
     Args:
         case: the router's view of the test images.
@@ -34,8 +35,13 @@ def close_calls(case: RoutingCase, count: int = 8) -> list[CloseCall]:
     if case.smallest_margin() is None:
         return []
     calls = [
-        CloseCall(task=int(case.truth[i]), image=int(case.image[i]), rival=int(case.rival[i]),
-                  margin=float(case.margin[i]), wrong=bool(case.chosen[i] != case.truth[i]))
+        CloseCall(
+            task=int(case.truth[i]),
+            image=int(case.image[i]),
+            rival=int(case.rival[i]),
+            margin=float(case.margin[i]),
+            wrong=bool(case.chosen[i] != case.truth[i]),
+        )
         for i in np.argsort(case.margin, kind="stable")
     ]
     kept, spare = [], []
@@ -47,11 +53,21 @@ def close_calls(case: RoutingCase, count: int = 8) -> list[CloseCall]:
     return sorted([*kept, *spare[: count - len(kept)]], key=lambda call: call.margin)
 
 
-def close_call_rows(evaluators: Sequence[TaskEvaluator], calls: Sequence[CloseCall]) -> list[dict[str, object]]:
+def close_call_rows(
+    evaluators: Sequence[TaskEvaluator], calls: Sequence[CloseCall]
+) -> list[dict[str, object]]:
     """The same as a table: `task`, `image`, `defect`, `nearest_other`, `margin`, `wrong`."""
     rows = []
     for call in calls:
         record = evaluators[call.task].task.test[call.image]
-        rows.append({"task": evaluators[call.task].task.name, "image": record.image.name, "defect": record.defect,
-                     "nearest_other": evaluators[call.rival].task.name, "margin": call.margin, "wrong": call.wrong})
+        rows.append(
+            {
+                "task": evaluators[call.task].task.name,
+                "image": record.image.name,
+                "defect": record.defect,
+                "nearest_other": evaluators[call.rival].task.name,
+                "margin": call.margin,
+                "wrong": call.wrong,
+            }
+        )
     return rows

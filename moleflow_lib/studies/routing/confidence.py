@@ -52,12 +52,18 @@ def fit_temperature(squared: torch.Tensor, truth: torch.Tensor) -> float | None:
 
     def loss(log_temperature: float) -> float:
         log_odds = _log_odds(squared, truth, scale * float(np.exp(log_temperature)))
-        return -float((aim * torch.nn.functional.logsigmoid(log_odds)
-                       + (1 - aim) * torch.nn.functional.logsigmoid(-log_odds)).mean())
+        return -float(
+            (
+                aim * torch.nn.functional.logsigmoid(log_odds)
+                + (1 - aim) * torch.nn.functional.logsigmoid(-log_odds)
+            ).mean()
+        )
 
     grid = np.linspace(-12, 6, 73)
     best = grid[int(np.argmin([loss(value) for value in grid]))]
-    found = minimize_scalar(loss, bounds=(best - 0.25, best + 0.25), method="bounded", options={"xatol": 1e-6})
+    found = minimize_scalar(
+        loss, bounds=(best - 0.25, best + 0.25), method="bounded", options={"xatol": 1e-6}
+    )
     return scale * float(np.exp(found.x))
 
 

@@ -29,7 +29,8 @@ def misrouted_cost(evaluators: Sequence[TaskEvaluator], kind: str) -> list[dict[
     """What the images that one router variant really sends elsewhere cost each task.
 
     Returns:
-        One row a task: `task`, labelled `images`, `misrouted` of them, and each metric's `_lost`, oracle minus routed,
+        One row a task: `task`, labelled `images`, `misrouted` of them, and each metric's `_lost`, oracle
+            minus routed,
         with the ends of its 95 % interval over test images (`_lost_low`, `_lost_high`, paired bootstrap; None
         where nothing was misrouted, the loss is then exactly 0). Below zero: the wrong parts scored better.
         Undefined metrics are None.
@@ -44,7 +45,9 @@ def misrouted_cost(evaluators: Sequence[TaskEvaluator], kind: str) -> list[dict[
         row = {"task": evaluator.task.name, "images": int(labelled.sum()), "misrouted": misrouted}
         ends = _intervals(evaluator, chosen) if misrouted else {}
         for metric in METRICS:
-            row[f"{metric}_lost"] = None if oracle[metric] is None or routed[metric] is None else oracle[metric] - routed[metric]
+            row[f"{metric}_lost"] = (
+                None if oracle[metric] is None or routed[metric] is None else oracle[metric] - routed[metric]
+            )
             row[f"{metric}_lost_low"], row[f"{metric}_lost_high"] = ends.get(metric) or (None, None)
         rows.append(row)
     return rows

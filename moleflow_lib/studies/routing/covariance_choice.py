@@ -40,7 +40,8 @@ def preferred(evidence: Sequence[Mapping[str, object]], used: str = "") -> str:
 
     First the weakest of the three accuracies counts: held out, all tasks of few images, one small
     task among full ones. Among those within half a point of the best, the one that stands the
-    smallest gaps (to the percent); then the one in use, then the smaller condition number. Engineering choice.
+    smallest gaps (to the percent); then the one in use, then the smaller condition number. Engineering
+    choice.
     """
     best = max(weakest_accuracy(row) for row in evidence)
     equals = [row for row in evidence if weakest_accuracy(row) >= best - _NEAR]
@@ -56,14 +57,16 @@ def weakest_accuracy(row: Mapping[str, object]) -> float:
     return min(_or(row[key], 1.0) for key in ("held_out", "few_images", "one_small_task"))
 
 
-def covariance_evidence(train: Sequence[torch.Tensor], ridge: float = 1e-5, seed: int = 0) -> list[dict[str, object]]:
+def covariance_evidence(
+    train: Sequence[torch.Tensor], ridge: float = 1e-5, seed: int = 0
+) -> list[dict[str, object]]:
     """What training images say about each estimate; every image is routed by prototypes that never saw it.
 
     Returns:
         One row a kind: `variant`; `held_out`, accuracy in 5-fold cross-validation; `few_images`, with every
-        prototype made of 10 images (at most half); `one_small_task`, with one task so small and the others full,
-        the worst task; `min_separation` (`moved_means`, at 99 %); `condition_number`, largest of any task. Accuracies
-        are None where a task has no image to spare.
+        prototype made of 10 images (at most half); `one_small_task`, with one task so small and the others
+        full, the worst task; `min_separation` (`moved_means`, at 99 %); `condition_number`, largest of any
+        task. Accuracies are None where a task has no image to spare.
     """
     spectra = [Spectrum.of(x) for x in train]
     folds = [shrunk_distances(*fold, ridge) for fold in held_out_folds(train, seed=seed)]
@@ -71,10 +74,16 @@ def covariance_evidence(train: Sequence[torch.Tensor], ridge: float = 1e-5, seed
     router, rows = _router(train, ridge), []
     for kind in COVARIANCES:
         curve = joined([fold[kind] for fold in folds]).curve()
-        rows.append({
-            "variant": kind, "held_out": _defined(curve[0]), "few_images": few[kind], "one_small_task": small[kind],
-            "min_separation": min_separation(curve, RESERVE_LEVEL), "condition_number": max(router.variant(kind).condition_numbers()),
-        })
+        rows.append(
+            {
+                "variant": kind,
+                "held_out": _defined(curve[0]),
+                "few_images": few[kind],
+                "one_small_task": small[kind],
+                "min_separation": min_separation(curve, RESERVE_LEVEL),
+                "condition_number": max(router.variant(kind).condition_numbers()),
+            }
+        )
     return rows
 
 

@@ -1,4 +1,6 @@
-"""What the router sees of every training and test image: one mean patch feature each, and distances between them."""
+"""What the router sees of every training and test image: one mean patch feature each, and distances between
+them.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ __all__ = ["RouterImages", "router_images", "share"]
 class RouterImages:
     """Image features of all tasks; the labelled test images only.
 
-    >>> images = RouterImages.of(["a", "b"], [torch.zeros(2, 1), torch.ones(2, 1)], [torch.zeros(1, 1)] * 2, [[0], [-1]])
+    >>> training, test = [torch.zeros(2, 1), torch.ones(2, 1)], [torch.zeros(1, 1)] * 2
+    >>> images = RouterImages.of(["a", "b"], training, test, [[0], [-1]])
     >>> len(images.test), images.accuracy(images.distances["euclidean"])
     (1, 1.0)
     """
@@ -43,16 +46,26 @@ class RouterImages:
 
     @classmethod
     def of(
-        cls, names: Sequence[str], train: Sequence[torch.Tensor], test: Sequence[torch.Tensor],
-        labels: Sequence[Sequence[int]], ridge: float = 1e-5, seed: int = 0,
+        cls,
+        names: Sequence[str],
+        train: Sequence[torch.Tensor],
+        test: Sequence[torch.Tensor],
+        labels: Sequence[Sequence[int]],
+        ridge: float = 1e-5,
+        seed: int = 0,
     ) -> RouterImages:
         """From the features and labels of each task; images labelled -1 are left out."""
         label = torch.cat([torch.as_tensor(own) for own in labels])
         truth = torch.cat([torch.full((len(own),), task) for task, own in enumerate(labels)])
         labelled = label >= 0
         return cls(
-            names=tuple(names), train=tuple(x.double() for x in train), test=torch.cat(list(test)).double()[labelled],
-            truth=truth[labelled], labels=label[labelled], ridge=ridge, seed=seed,
+            names=tuple(names),
+            train=tuple(x.double() for x in train),
+            test=torch.cat(list(test)).double()[labelled],
+            truth=truth[labelled],
+            labels=label[labelled],
+            ridge=ridge,
+            seed=seed,
         )
 
     @cached_property
@@ -103,7 +116,9 @@ def router_images(experiment: Experiment) -> RouterImages:
         [task.name for task in experiment.tasks],
         [experiment.features(task, "train").image_means() for task in experiment.tasks],
         [evaluator.image_means for evaluator in experiment.evaluators],
-        [evaluator.labels.tolist() for evaluator in experiment.evaluators], config.router.router_ridge, config.train.seed,
+        [evaluator.labels.tolist() for evaluator in experiment.evaluators],
+        config.router.router_ridge,
+        config.train.seed,
     )
 
 

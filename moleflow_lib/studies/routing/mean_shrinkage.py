@@ -61,13 +61,19 @@ class ShrunkDistances:
 
 
 def shrunk_distances(
-    spectra: Sequence[Spectrum], queries: torch.Tensor, truth: torch.Tensor, ridge: float, kinds: Sequence[str] = COVARIANCES
+    spectra: Sequence[Spectrum],
+    queries: torch.Tensor,
+    truth: torch.Tensor,
+    ridge: float,
+    kinds: Sequence[str] = COVARIANCES,
 ) -> dict[str, ShrunkDistances]:
-    """Distances of images (M, D) of known tasks (M,) while the gaps between the tasks shrink, under every estimate.
+    """Distances of images (M, D) of known tasks (M,) while the gaps between the tasks shrink, under every
+    estimate.
 
     >>> sides = [torch.tensor([[x - 1.0], [x + 1.0]]) for x in (0.0, 10.0)]
     >>> spectra = [Spectrum.of(x) for x in sides]
-    >>> moved = shrunk_distances(spectra, torch.tensor([[4.0]]), torch.tensor([0]), 0.0, ("euclidean",))["euclidean"]
+    >>> arguments = torch.tensor([[4.0]]), torch.tensor([0]), 0.0, ("euclidean",)
+    >>> moved = shrunk_distances(spectra, *arguments)["euclidean"]
     >>> moved.accuracy(1.0), moved.accuracy(0.5)
     (1.0, 0.0)
     """
@@ -81,15 +87,19 @@ def shrunk_distances(
         origin = torch.zeros_like(means[:1])
         own["tied"] = tied_distances(origin, pooled_factor(spectra, ridge), inner).expand(-1, len(spectra))
     return {
-        kind: ShrunkDistances(own=own[kind], between=between[kind][truth], full=full[kind], truth=truth) for kind in kinds
+        kind: ShrunkDistances(own=own[kind], between=between[kind][truth], full=full[kind], truth=truth)
+        for kind in kinds
     }
 
 
 def joined(parts: Sequence[ShrunkDistances]) -> ShrunkDistances:
     """The images of several folds as one."""
-    return ShrunkDistances(**{
-        name: torch.cat([getattr(part, name) for part in parts]) for name in ("own", "between", "full", "truth")
-    })
+    return ShrunkDistances(
+        **{
+            name: torch.cat([getattr(part, name) for part in parts])
+            for name in ("own", "between", "full", "truth")
+        }
+    )
 
 
 def min_separation(curve: np.ndarray, level: float) -> float | None:

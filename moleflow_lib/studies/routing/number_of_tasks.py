@@ -26,8 +26,16 @@ def accuracy_by_task_count(images: RouterImages, orders: int = 8) -> list[dict[s
             values = [accuracies[kind] for accuracies in found if accuracies[kind] is not None]
             if values:
                 mean = sum(values) / len(values)
-                rows.append({"tasks": size, "variant": kind, "accuracy": mean, "low": min(values), "high": max(values),
-                             "orders": len(values)})
+                rows.append(
+                    {
+                        "tasks": size,
+                        "variant": kind,
+                        "accuracy": mean,
+                        "low": min(values),
+                        "high": max(values),
+                        "orders": len(values),
+                    }
+                )
     return rows
 
 

@@ -32,7 +32,10 @@ def accuracy_by_sample_size(images: RouterImages, draws: int = 5) -> list[dict[s
             spectra = [Spectrum.of(drawn(x, size, generator)) for x in images.train]
             for kind, squared in spectra_distances(spectra, images.test, images.ridge).items():
                 found[kind].append(images.accuracy(squared))
-        rows += [{"images": size, "variant": kind, **_spread(values), "draws": count} for kind, values in found.items()]
+        rows += [
+            {"images": size, "variant": kind, **_spread(values), "draws": count}
+            for kind, values in found.items()
+        ]
     return rows
 
 
@@ -47,12 +50,16 @@ def sample_sizes(counts: Sequence[int]) -> list[int]:
 
 
 def enough_images(rows: Sequence[Mapping[str, object]]) -> dict[str, int | None]:
-    """For each kind the n from which on its mean accuracy stays within one point of the best any kind reaches with all.
+    """For each kind the n from which on its mean accuracy stays within one point of the best any kind reaches
+    with all.
 
     None where it does not get there even with all images.
     """
     all_images = max((row["images"] for row in rows), default=0)
-    best = max((row["accuracy"] for row in rows if row["images"] == all_images and row["accuracy"] is not None), default=None)
+    best = max(
+        (row["accuracy"] for row in rows if row["images"] == all_images and row["accuracy"] is not None),
+        default=None,
+    )
     found: dict[str, int | None] = {}
     for kind in dict.fromkeys(row["variant"] for row in rows):
         own = sorted((row for row in rows if row["variant"] == kind), key=lambda row: -row["images"])

@@ -19,7 +19,9 @@ __all__ = ["SMALL_SIZES", "small_task_rows"]
 SMALL_SIZES = (5, 10, 20, 40)
 
 
-def small_task_rows(images: RouterImages, sizes: Sequence[int] = SMALL_SIZES, draws: int = 3) -> list[dict[str, object]]:
+def small_task_rows(
+    images: RouterImages, sizes: Sequence[int] = SMALL_SIZES, draws: int = 3
+) -> list[dict[str, object]]:
     """Make one task's prototype of n of its training images, leave the others full, route all test images.
 
     Returns:
@@ -33,10 +35,17 @@ def small_task_rows(images: RouterImages, sizes: Sequence[int] = SMALL_SIZES, dr
         for size in (size for size in sizes if size < len(features)):
             chosen: dict[str, list[torch.Tensor]] = {kind: [] for kind in COVARIANCES}
             for _ in range(draws):
-                for kind, squared in images.with_spectrum(task, Spectrum.of(drawn(features, size, generator))).items():
+                for kind, squared in images.with_spectrum(
+                    task, Spectrum.of(drawn(features, size, generator))
+                ).items():
                     chosen[kind].append(squared.argmin(dim=1))
             rows += [
-                {"task": images.names[task], "images": size, "variant": kind, **_fate(images, task, torch.stack(routes))}
+                {
+                    "task": images.names[task],
+                    "images": size,
+                    "variant": kind,
+                    **_fate(images, task, torch.stack(routes)),
+                }
                 for kind, routes in chosen.items()
             ]
     return rows
@@ -47,6 +56,7 @@ def _fate(images: RouterImages, task: int, routes: torch.Tensor) -> dict[str, ob
     own, foreign = routes[:, images.truth == task].flatten(), routes[:, images.truth != task].flatten()
     lost = own[own != task]
     return {
-        "kept": share(own == task), "drawn_in": share(foreign == task),
+        "kept": share(own == task),
+        "drawn_in": share(foreign == task),
         "lost_to": images.names[int(lost.mode().values)] if len(lost) else None,
     }

@@ -24,11 +24,11 @@ def unknown_rows(images: RouterImages, accept: float) -> list[dict[str, object]]
 
     Returns:
         One row a kind: `variant`; `false_alarm_normal`, `false_alarm_defective`, share of the known
-        products' test images that are refused with all tasks known; `false_alarm_in_sample`, the former with limits from
-        training images that the prototypes saw; `missed`, share of the left-out products' test images
-        that are accepted, mean over products; `missed_by_task`; `excess_defective`, `excess_unknown`: 95 % of the known
-        products' defective images lie below, 95 % of the unknown products' images above that many times the limit.
-        None where undefined.
+        products' test images that are refused with all tasks known; `false_alarm_in_sample`, the former with
+        limits from training images that the prototypes saw; `missed`, share of the left-out products' test
+        images that are accepted, mean over products; `missed_by_task`; `excess_defective`, `excess_unknown`:
+        95 % of the known products' defective images lie below, 95 % of the unknown products' images above
+        that many times the limit. None where undefined.
     """
     seen = spectra_distances(images.spectra, torch.cat(images.train), images.ridge)
     owner = torch.cat([torch.full((len(x),), task) for task, x in enumerate(images.train)])
@@ -37,20 +37,30 @@ def unknown_rows(images: RouterImages, accept: float) -> list[dict[str, object]]
     for kind in COVARIANCES:
         distances = images.distances[kind].sqrt()
         limits = acceptance_limits(images.held_out.own(kind), accept)
-        trap = acceptance_limits([seen[kind][owner == task, task].sqrt() for task in range(len(images.names))], accept)
+        trap = acceptance_limits(
+            [seen[kind][owner == task, task].sqrt() for task in range(len(images.names))], accept
+        )
         refused, trapped = ~accepted(distances, limits), ~accepted(distances, trap)
         foreign = [_foreign_excess(images, task, kind, limits, accept) for task in range(len(images.names))]
         missed = {name: share(ratio <= 1) for name, ratio in zip(images.names, foreign, strict=True)}
-        rows.append({
-            "variant": kind, "false_alarm_normal": share(refused[normal]), "false_alarm_defective": share(refused[~normal]),
-            "false_alarm_in_sample": share(trapped[normal]), "missed": mean_defined(list(missed.values())),
-            "missed_by_task": missed, "excess_defective": _quantile(excess(distances, limits)[~normal], 0.95),
-            "excess_unknown": _quantile(torch.cat(foreign), 0.05),
-        })
+        rows.append(
+            {
+                "variant": kind,
+                "false_alarm_normal": share(refused[normal]),
+                "false_alarm_defective": share(refused[~normal]),
+                "false_alarm_in_sample": share(trapped[normal]),
+                "missed": mean_defined(list(missed.values())),
+                "missed_by_task": missed,
+                "excess_defective": _quantile(excess(distances, limits)[~normal], 0.95),
+                "excess_unknown": _quantile(torch.cat(foreign), 0.05),
+            }
+        )
     return rows
 
 
-def _foreign_excess(images: RouterImages, task: int, kind: str, limits: torch.Tensor, accept: float) -> torch.Tensor:
+def _foreign_excess(
+    images: RouterImages, task: int, kind: str, limits: torch.Tensor, accept: float
+) -> torch.Tensor:
     """Excess of a task's test images under the router of the other tasks; empty if there is none."""
     others = [other for other in range(len(images.names)) if other != task]
     own = images.truth == task
@@ -60,7 +70,9 @@ def _foreign_excess(images: RouterImages, task: int, kind: str, limits: torch.Te
         return excess(images.distances[kind][own][:, others].sqrt(), limits[others])
     spectra = [images.spectra[other] for other in others]
     squared = spectra_distances(spectra, images.test[own], images.ridge, ("tied",))["tied"]
-    held_out = held_out_distances([images.train[other] for other in others], images.ridge, ("tied",), seed=images.seed)
+    held_out = held_out_distances(
+        [images.train[other] for other in others], images.ridge, ("tied",), seed=images.seed
+    )
     return excess(squared.sqrt(), acceptance_limits(held_out.own("tied"), accept))
 
 

@@ -33,7 +33,9 @@ class RoutingCase:
         return float(self.margin.min()) if len(self.margin) and np.isfinite(self.margin).all() else None
 
 
-def study_routers(evaluators: Sequence[TaskEvaluator], kinds: Sequence[str] = COVARIANCES) -> list[dict[str, object]]:
+def study_routers(
+    evaluators: Sequence[TaskEvaluator], kinds: Sequence[str] = COVARIANCES
+) -> list[dict[str, object]]:
     """Route all test images with each covariance estimate and score them under the chosen tasks.
 
     Args:
@@ -45,13 +47,21 @@ def study_routers(evaluators: Sequence[TaskEvaluator], kinds: Sequence[str] = CO
         largest condition number, and each metric's routed mean and loss against the oracle.
     """
     labels = np.concatenate([evaluator.labels for evaluator in evaluators])
-    counts = {"accuracy": (labels >= 0).sum(), "accuracy_normal": (labels == 0).sum(), "accuracy_anomalous": (labels == 1).sum()}
+    counts = {
+        "accuracy": (labels >= 0).sum(),
+        "accuracy_normal": (labels == 0).sum(),
+        "accuracy_anomalous": (labels == 1).sum(),
+    }
     rows = []
     for kind in kinds:
         router = evaluators[0].detector.router.variant(kind)
         result = evaluate_continual(evaluators, router)
         routing = {name: value for name, value in result.routing.items() if name != "confusion"}
-        row: dict[str, object] = {"variant": kind, **routing, "condition_number": max(router.condition_numbers())}
+        row: dict[str, object] = {
+            "variant": kind,
+            **routing,
+            "condition_number": max(router.condition_numbers()),
+        }
         for name, count in counts.items():
             ends = wilson_interval(round(routing[name] * count), int(count)) if count else (None, None)
             row[f"{name}_low"], row[f"{name}_high"] = ends
@@ -67,13 +77,18 @@ def routing_cases(evaluators: Sequence[TaskEvaluator], kind: str) -> RoutingCase
     """Choices and margins of one router variant; unlabelled images are left out."""
     router = evaluators[0].detector.router.variant(kind)
     labelled = [np.flatnonzero(evaluator.labels >= 0) for evaluator in evaluators]
-    distances = torch.cat([router.distances(e.image_means[own]) for e, own in zip(evaluators, labelled, strict=True)]).numpy()
+    distances = torch.cat(
+        [router.distances(e.image_means[own]) for e, own in zip(evaluators, labelled, strict=True)]
+    ).numpy()
     truth = np.concatenate([np.full(len(own), j) for j, own in enumerate(labelled)])
     own = distances[np.arange(len(truth)), truth]
     others = distances.copy()
     others[np.arange(len(truth)), truth] = np.inf
     return RoutingCase(
-        image=np.concatenate(labelled), truth=truth,
-        chosen=distances.argmin(axis=1), rival=others.argmin(axis=1), margin=others.min(axis=1) / own,
+        image=np.concatenate(labelled),
+        truth=truth,
+        chosen=distances.argmin(axis=1),
+        rival=others.argmin(axis=1),
+        margin=others.min(axis=1) / own,
         labels=np.concatenate([e.labels[own] for e, own in zip(evaluators, labelled, strict=True)]),
     )

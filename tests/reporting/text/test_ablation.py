@@ -15,14 +15,34 @@ from moleflow_lib.studies.ablation import agreement_rows, paired_differences, ta
 from tests.studies.ablation.conftest import made_row
 
 _NAMES = {
-    "no_DIA": "dia_blocks=0", "no_mixer": "use_mixer=false", "no_LoRA": "use_lora=false", "no_position": "use_position=false",
-    "no_tail_loss": "tail_weight=0", "no_stored_patches": "score_parts=flow,gaussian, image_parts=none", "no_flow": "score_parts=gaussian,memory",
-    "rank_4": "lora_rank=4", "rank_8": "lora_rank=8", "top_1": "top_k=1", "top_10": "top_k=10", "lr_3e_4": "lr=0.0003",
+    "no_DIA": "dia_blocks=0",
+    "no_mixer": "use_mixer=false",
+    "no_LoRA": "use_lora=false",
+    "no_position": "use_position=false",
+    "no_tail_loss": "tail_weight=0",
+    "no_stored_patches": "score_parts=flow,gaussian, image_parts=none",
+    "no_flow": "score_parts=gaussian,memory",
+    "rank_4": "lora_rank=4",
+    "rank_8": "lora_rank=8",
+    "top_1": "top_k=1",
+    "top_10": "top_k=10",
+    "lr_3e_4": "lr=0.0003",
     "smoothing_8": "smoothing_sigma=8",
 }
 EIGHT = ExperimentConfig().with_(epochs=8)
-UPDATES = [{"task": task, "block": 1, "layer": "layer1", "scale": 1 / 64, "rank": 64, "effective_rank": 30.0, "stable_rank": 2.0,
-            "relative_norm": 0.0005} for task in ("nut", "grid")]
+UPDATES = [
+    {
+        "task": task,
+        "block": 1,
+        "layer": "layer1",
+        "scale": 1 / 64,
+        "rank": 64,
+        "effective_rank": 30.0,
+        "stable_rank": 2.0,
+        "relative_norm": 0.0005,
+    }
+    for task in ("nut", "grid")
+]
 
 
 def _rows(**moved: Sequence[float]) -> list[dict]:
@@ -40,14 +60,20 @@ def _said(rows: list[dict], start: str, updates: list[dict] = UPDATES) -> str:
 
 def test_one_seed_decides_nothing() -> None:
     rows = _rows(no_DIA=[-0.2], no_LoRA=[-0.2])
-    assert "one seed gives differences without intervals, which decide nothing" in ablation_sentences(rows, UPDATES, EIGHT)[0]
+    assert (
+        "one seed gives differences without intervals, which decide nothing"
+        in ablation_sentences(rows, UPDATES, EIGHT)[0]
+    )
     assert "raise it: none; lower it: none; undecided: LoRA +0.200" in _said(rows, "image AUROC, the preset")
 
 
 def test_parts_are_sorted_by_what_their_intervals_say() -> None:
     rows = _rows(no_DIA=[-0.2, -0.21, -0.19], no_mixer=[0.1, 0.11, 0.09], no_position=[0.1, -0.1, 0.0])
     words = _said(rows, "pixel AP, the preset")
-    assert "raise it: DIA +0.200 [+0.175, +0.225]; lower it: mixer -0.100" in words and "undecided: position" in words
+    assert (
+        "raise it: DIA +0.200 [+0.175, +0.225]; lower it: mixer -0.100" in words
+        and "undecided: position" in words
+    )
     first = ablation_sentences(rows, UPDATES, EIGHT)[0]
     assert "3 seeds" in first and "6 of 9 intervals exclude zero; 0.5 would by chance" in first
 
@@ -74,7 +100,10 @@ def test_lora_that_is_off_or_not_taken_out_is_said() -> None:
 
 def test_one_seed_still_names_the_largest_moves_of_settings() -> None:
     words = _said(_rows(rank_8=[0.04], smoothing_8=[-0.1]), "Settings, AUPRO")
-    assert words == "Settings, AUPRO, nothing decided: the largest moves are `smoothing_sigma=8` -0.100, `lora_rank=8` +0.040."
+    assert (
+        words == "Settings, AUPRO, nothing decided: the largest moves are `smoothing_sigma=8` -0.100, "
+        "`lora_rank=8` +0.040."
+    )
 
 
 def test_what_a_variation_cannot_move_is_not_counted() -> None:
@@ -87,14 +116,20 @@ def test_the_order_beside_the_seed() -> None:
     rows = [made_row("preset", seed, 0.8 + seed / 1000) for seed in range(3)]
     rows += [made_row("order 1", seed, 0.7, ("grid", "nut")) for seed in range(3)]
     words = _said(rows, "Order, image AUROC")
-    assert "2 orders" in words and "best nut > grid, worst grid > nut" in words and words.endswith("the interval excludes zero.")
+    assert (
+        "2 orders" in words
+        and "best nut > grid, worst grid > nut" in words
+        and words.endswith("the interval excludes zero.")
+    )
 
 
 def test_what_the_tail_loss_does() -> None:
     rows = _rows(no_tail_loss=[0.0, 0.0, 0.0])
     for row in rows:
         if row["variation"] == "tail_weight=0":
-            row["tail"] = {name: {**tail, "width": 3.0 + row["seed"] / 10} for name, tail in row["tail"].items()}
+            row["tail"] = {
+                name: {**tail, "width": 3.0 + row["seed"] / 10} for name, tail in row["tail"].items()
+            }
     words = _said(rows, "Score tail")
     assert "the preset minus `tail_weight=0`" in words and "spread by -2.100 [-2.348, -1.852] nats" in words
     told = ablation_sentences(_rows(no_DIA=[0.1]), UPDATES, EIGHT)
@@ -105,24 +140,41 @@ def test_disagreement_with_the_record_is_named() -> None:
     rows = _rows(no_DIA=[0.02, 0.021, 0.019], no_mixer=[-0.029, -0.03, -0.028])
     words = _said(rows, "Public record")
     assert "other backbones and settings" in words and "2 effect(s): agrees 1, opposite 1." in words
-    assert "dia_blocks=0, image AUROC: record -0.060, here +0.020 [+0.018, +0.022] (the other sign)" in words and "use_mixer=false" not in words
+    assert (
+        "dia_blocks=0, image AUROC: record -0.060, here +0.020 [+0.018, +0.022] (the other sign)" in words
+        and "use_mixer=false" not in words
+    )
     assert "No interval of ours excludes" in _said(_rows(no_mixer=[-0.029, -0.03, -0.028]), "Public record")
 
 
 def test_results_are_json_and_figures_hold_their_points() -> None:
     rows = _rows(no_DIA=[-0.2, -0.1], no_tail_loss=[0.0, 0.1])
     result = json.loads(json.dumps(ablation_results(rows, UPDATES), allow_nan=False))
-    assert result["classes"] == ["nut", "grid"] and set(result["differences"]) == set(METRICS) and len(result["parts"]) == 2
+    assert (
+        result["classes"] == ["nut", "grid"]
+        and set(result["differences"]) == set(METRICS)
+        and len(result["parts"]) == 2
+    )
     gaps = figures.variation_differences(paired_differences(rows, "aupro"), "aupro", ["nut"])
-    assert list(gaps.data[0].y) == ["dia_blocks=0", "tail_weight=0"] and list(gaps.data[0].x) == pytest.approx([-0.15, 0.05])
+    assert list(gaps.data[0].y) == ["dia_blocks=0", "tail_weight=0"] and list(
+        gaps.data[0].x
+    ) == pytest.approx([-0.15, 0.05])
     assert gaps.data[0].error_x.array[0] == pytest.approx(12.7062 * 0.05, rel=1e-4)
     assert len(figures.orders_by_class(rows, "aupro").data[0].x) == 2 * 3
-    assert len(figures.lora_size_and_rank(UPDATES).data) == 4 and figures.lora_size_and_rank([]).layout.title.text
+    assert (
+        len(figures.lora_size_and_rank(UPDATES).data) == 4
+        and figures.lora_size_and_rank([]).layout.title.text
+    )
     assert list(figures.score_tails(tail_rows(rows, ["preset"])).data[0].y) == pytest.approx([2, 4, 3] * 2)
     assert len(figures.record_beside_ours(agreement_rows(rows)).data[1].x) == 3
 
 
 def test_score_parts_are_weighed_where_they_were_taken_out() -> None:
     words = _said(_rows(no_stored_patches=[-0.02, -0.04], no_flow=[0.0, 0.0]), "Score parts")
-    assert "without stored patches image AUROC -0.030" in words and "without the flow's score image AUROC +0.000" in words
-    assert not any("Score parts" in text for text in ablation_sentences(_rows(no_DIA=[0.1, 0.1]), UPDATES, EIGHT))
+    assert (
+        "without stored patches image AUROC -0.030" in words
+        and "without the flow's score image AUROC +0.000" in words
+    )
+    assert not any(
+        "Score parts" in text for text in ablation_sentences(_rows(no_DIA=[0.1, 0.1]), UPDATES, EIGHT)
+    )

@@ -1,4 +1,6 @@
-"""Unlabelled images: scored, ranked among training images, and told apart from products that were never learned."""
+"""Unlabelled images: scored, ranked among training images, and told apart from products that were never
+learned.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,15 @@ def test_an_unknown_product_is_not_accepted(
     for product, name in (("leather", "known"), ("board", "unknown")):
         for index, path in enumerate(sorted((tiny_data / product / "test" / "good").iterdir())):
             shutil.copy(path, asked / f"{name}{index}{path.suffix}")
-    experiment = Experiment(tiny_config(dataset_root=str(root), classes=("leather", "nut"), router_covariance=kind))
+    experiment = Experiment(
+        tiny_config(dataset_root=str(root), classes=("leather", "nut"), router_covariance=kind)
+    )
     experiment.learn()
     rows = unlabelled_rows(experiment)
-    near = {name: [row["accepted"] for row in rows if row["image"].startswith(name)] for name in ("known", "unknown")}
+    near = {
+        name: [row["accepted"] for row in rows if row["image"].startswith(name)]
+        for name in ("known", "unknown")
+    }
     assert near["unknown"] == [False] * 4
     assert sum(near["known"]) >= 2, "with six training images one in seven is refused"
     evaluator = experiment.evaluators[0]
@@ -38,7 +45,9 @@ def test_an_unknown_product_is_not_accepted(
     assert [row["score"] for row in rows] == sorted(scores.tolist(), reverse=True)
     known = [row for row in rows if row["chosen"] == "leather"]
     training = experiment.training_image_scores(experiment.tasks[0]).numpy()
-    assert [row["rank"] for row in known] == [float(np.mean(training < row["score"])) for row in known] and json.dumps(rows)
+    assert [row["rank"] for row in known] == [
+        float(np.mean(training < row["score"])) for row in known
+    ] and json.dumps(rows)
 
 
 def test_without_any_there_are_no_rows(learned: Experiment) -> None:

@@ -1,4 +1,6 @@
-"""A real Dask cluster on this machine: the same numbers as here, and a killed worker costs nothing but its own run."""
+"""A real Dask cluster on this machine: the same numbers as here, and a killed worker costs nothing but its
+own run.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def _until(ready: Callable[[], object], seconds: float = 240) -> None:
 def test_a_killed_worker_costs_its_own_run_alone_and_a_failing_run_no_other(
     cluster: str, tiny_config: Callable[..., ExperimentConfig], tmp_path: Path
 ) -> None:
-    runs = planned_runs(tiny_config(ablations="dia_blocks=0; use_mixer=false; use_lora=false", out_dir=str(tmp_path / "here")))
+    runs = planned_runs(
+        tiny_config(ablations="dia_blocks=0; use_mixer=false; use_lora=false", out_dir=str(tmp_path / "here"))
+    )
     assert len(runs) == 8
     here = run_ablation(runs, tmp_path / "here" / "kept", jobs=1)
     there = [replace(run, config=run.config.with_(out_dir=str(tmp_path / "there"))) for run in runs]
@@ -74,10 +78,14 @@ def test_a_killed_worker_costs_its_own_run_alone_and_a_failing_run_no_other(
             done.result(timeout=300)
         assert victim not in watcher.scheduler_info(n_workers=-1)["workers"], "it did die"
     assert len(list((tmp_path / "there" / "kept").glob("*.json"))) == 8
-    assert untimed(run_ablation(there, tmp_path / "there" / "kept")) == untimed(here), "bit by bit, whoever carried them"
+    assert untimed(run_ablation(there, tmp_path / "there" / "kept")) == untimed(here), (
+        "bit by bit, whoever carried them"
+    )
 
 
-def test_no_workers_left_is_said_in_the_end(cluster: str, tiny_config: Callable[..., ExperimentConfig], tmp_path: Path) -> None:
+def test_no_workers_left_is_said_in_the_end(
+    cluster: str, tiny_config: Callable[..., ExperimentConfig], tmp_path: Path
+) -> None:
     with distributed.Client(cluster, set_as_default=False) as watcher:
         watcher.wait_for_workers(2, timeout=240)
         connection = Cluster(cluster, patience=1)

@@ -17,7 +17,9 @@ def test_the_published_preset_departs_from_nothing() -> None:
 def test_every_departure_has_a_reason_and_a_planned_variation_that_puts_it_back() -> None:
     rows = departure_rows(RECOMMENDED, planned_runs(RECOMMENDED))
     assert {row["option"] for row in rows} == set(REASONS)
-    assert all(row["why"] and row["put back by"] for row in rows), [row["option"] for row in rows if not row["put back by"]]
+    assert all(row["why"] and row["put back by"] for row in rows), [
+        row["option"] for row in rows if not row["put back by"]
+    ]
 
 
 def test_a_variation_that_is_not_planned_is_not_named() -> None:

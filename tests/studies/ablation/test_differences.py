@@ -12,7 +12,9 @@ from moleflow_lib.studies.ablation.differences import class_differences, paired_
 def test_the_interval_by_hand() -> None:
     gap = paired_gap({0: 0.5, 1: 0.7, 2: 0.6}, {0: 0.4, 1: 0.5, 2: 0.3})  # 0.1, 0.2, 0.3: mean 0.2, s = 0.1
     half = 4.302652729911275 * 0.1 / 3**0.5  # t quantile of 97.5 % with 2 degrees of freedom
-    assert gap["difference"] == pytest.approx(0.2) and gap["spread"] == pytest.approx(0.1) and gap["seeds"] == 3
+    assert (
+        gap["difference"] == pytest.approx(0.2) and gap["spread"] == pytest.approx(0.1) and gap["seeds"] == 3
+    )
     assert (gap["low"], gap["high"]) == (pytest.approx(0.2 - half), pytest.approx(0.2 + half))
     assert gap["sign"] == 0
 
@@ -35,11 +37,18 @@ def test_seeds_that_only_one_side_has_and_undefined_values_are_left_out() -> Non
 
 
 def test_variations_are_paired_with_the_preset_of_their_seed(row: Callable[..., dict]) -> None:
-    rows = [row("preset", 0, 0.5), row("preset", 1, 0.9), row("dia_blocks=0", 1, 0.8), row("dia_blocks=0", 0, 0.4)]
+    rows = [
+        row("preset", 0, 0.5),
+        row("preset", 1, 0.9),
+        row("dia_blocks=0", 1, 0.8),
+        row("dia_blocks=0", 0, 0.4),
+    ]
     first, second = paired_differences(rows, "image_auroc")
     assert first["variation"] == "preset" and first["difference"] == 0
     assert second["difference"] == pytest.approx(-0.1) and second["spread"] == pytest.approx(0, abs=1e-12)
-    assert second["sign"] is None and second["low"] is None, "an interval without width claims more than two equal steps can show"
+    assert second["sign"] is None and second["low"] is None, (
+        "an interval without width claims more than two equal steps can show"
+    )
 
 
 def test_classes_are_compared_one_by_one(row: Callable[..., dict]) -> None:

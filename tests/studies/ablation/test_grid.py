@@ -29,24 +29,35 @@ def test_every_planned_run_changes_its_preset(preset: str) -> None:
     base = ExperimentConfig.from_params({"preset": preset}).with_(ablation_epochs=0, ablation_orders=())
     runs = planned_runs(base)
     assert len({run.name for run in runs}) == len(runs) > 10
-    assert all((run.variation == "preset") != any(base[name] != value for name, value in run.changes.items()) for run in runs)
+    assert all(
+        (run.variation == "preset") != any(base[name] != value for name, value in run.changes.items())
+        for run in runs
+    )
 
 
 def test_variations_that_change_nothing_are_left_out() -> None:
     assert _names(ablations="lora_rank=4|64; top_k=1|3") == {"preset", "lora_rank=4", "top_k=1"}
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("seed=3", "use ablation_seeds"), ("classes=a,b", "use ablation_classes or ablation_orders"),
-    ("device=cpu", "changes no number"), ("bank_share=0.5", "changes no number"), ("no_such=1", "unknown parameter"),
-])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("seed=3", "use ablation_seeds"),
+        ("classes=a,b", "use ablation_classes or ablation_orders"),
+        ("device=cpu", "changes no number"),
+        ("bank_share=0.5", "changes no number"),
+        ("no_such=1", "unknown parameter"),
+    ],
+)
 def test_what_is_no_question_about_the_method_is_refused(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         planned_runs(NAMED.with_(ablations=text))
 
 
 def test_orders_run_the_preset_alone() -> None:
-    runs = planned_runs(NAMED.with_(ablations="top_k=1", ablation_orders=("board>nut>grid", "nut > grid > board")))
+    runs = planned_runs(
+        NAMED.with_(ablations="top_k=1", ablation_orders=("board>nut>grid", "nut > grid > board"))
+    )
     assert [run.variation for run in runs] == ["preset", "top_k=1", "preset", "top_k=1", "order 1", "order 1"]
     assert runs[-1].config.data.classes == ("board", "nut", "grid") == runs[-1].changes["classes"]
 

@@ -32,20 +32,36 @@ def _detector(options: FlowOptions) -> SimpleNamespace:
     return SimpleNamespace(flow=flow, tasks=[SimpleNamespace(name="a", flow=flow.new_parts("a", first=True))])
 
 
-@pytest.mark.parametrize(("values", "effective", "stable"), [
-    ([5.0], 1.0, 1.0), ([1.0] * 7, 7.0, 7.0), ([3.0, 0.0, 0.0], 1.0, 1.0),
-    ([4.0, 2.0], math.exp(-2 / 3 * math.log(2 / 3) + math.log(3) / 3), 1.25),
-])
+@pytest.mark.parametrize(
+    ("values", "effective", "stable"),
+    [
+        ([5.0], 1.0, 1.0),
+        ([1.0] * 7, 7.0, 7.0),
+        ([3.0, 0.0, 0.0], 1.0, 1.0),
+        ([4.0, 2.0], math.exp(-2 / 3 * math.log(2 / 3) + math.log(3) / 3), 1.25),
+    ],
+)
 def test_ranks_by_hand(values: list[float], effective: float, stable: float) -> None:
     spectrum = torch.tensor(values, dtype=torch.float64)
-    assert effective_rank(spectrum) == pytest.approx(effective) and stable_rank(spectrum) == pytest.approx(stable)
-    assert effective_rank(1e-6 * spectrum) == pytest.approx(effective), "the scale says nothing about the rank"
+    assert effective_rank(spectrum) == pytest.approx(effective) and stable_rank(spectrum) == pytest.approx(
+        stable
+    )
+    assert effective_rank(1e-6 * spectrum) == pytest.approx(effective), (
+        "the scale says nothing about the rank"
+    )
 
 
 def test_the_zero_update_has_no_rank_and_no_size() -> None:
     rows = lora_updates(_detector(FlowOptions(coupling_layers=2, lora_rank=2)))
-    assert len(rows) == 4 and all(row["effective_rank"] is row["stable_rank"] is None and row["relative_norm"] == 0 for row in rows)
-    assert [(row["block"], row["layer"]) for row in rows] == [(1, "layer1"), (1, "layer2"), (2, "layer1"), (2, "layer2")]
+    assert len(rows) == 4 and all(
+        row["effective_rank"] is row["stable_rank"] is None and row["relative_norm"] == 0 for row in rows
+    )
+    assert [(row["block"], row["layer"]) for row in rows] == [
+        (1, "layer1"),
+        (1, "layer2"),
+        (2, "layer1"),
+        (2, "layer2"),
+    ]
 
 
 def test_updates_are_read_as_the_layer_applies_them() -> None:
@@ -56,13 +72,19 @@ def test_updates_are_read_as_the_layer_applies_them() -> None:
     layer = next(module for module in detector.flow.modules() if isinstance(module, LoRALinear))
     moved = (layer.effective()[0] - layer.base.weight).detach()
     row = lora_updates(detector)[0]
-    assert row["relative_norm"] == pytest.approx(float(moved.norm() / layer.base.weight.detach().norm()), rel=1e-5)
-    assert row["effective_rank"] == pytest.approx(effective_rank(torch.linalg.svdvals(moved.double())[:3]), rel=1e-4)
+    assert row["relative_norm"] == pytest.approx(
+        float(moved.norm() / layer.base.weight.detach().norm()), rel=1e-5
+    )
+    assert row["effective_rank"] == pytest.approx(
+        effective_rank(torch.linalg.svdvals(moved.double())[:3]), rel=1e-4
+    )
 
 
 def test_a_learned_sequence_has_a_row_a_task_and_layer(learned: Experiment) -> None:
     rows = lora_updates(learned.detector)
     assert len(rows) == 3 * 2 * learned.config.flow.coupling_layers
     assert all(1 <= row["effective_rank"] <= row["rank"] == 4 and row["relative_norm"] > 0 for row in rows)
-    assert lora_summary(learned.detector)["effective_rank"] == pytest.approx(sum(row["effective_rank"] for row in rows) / len(rows))
+    assert lora_summary(learned.detector)["effective_rank"] == pytest.approx(
+        sum(row["effective_rank"] for row in rows) / len(rows)
+    )
     assert lora_summary(_detector(FlowOptions(use_lora=False)))["relative_norm"] is None

@@ -30,7 +30,9 @@ def test_labels_and_masks_are_part_of_the_key(
 
 
 def test_stored_patches_are_counted(tiny_config: Callable[..., ExperimentConfig]) -> None:
-    config = tiny_config(classes=("leather", "nut"), ablation_classes=(), score_parts="flow,memory", memory_size=20)
+    config = tiny_config(
+        classes=("leather", "nut"), ablation_classes=(), score_parts="flow,memory", memory_size=20
+    )
     run = planned_runs(config)[0]
     experiment = Experiment(run.config)
     row = measure(run, experiment)

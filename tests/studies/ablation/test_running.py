@@ -1,4 +1,6 @@
-"""Carrying out grids: kept, found again, refused when damaged, the same side by side, and failures that stay alone."""
+"""Carrying out grids: kept, found again, refused when damaged, the same side by side, and failures that stay
+alone.
+"""
 
 from __future__ import annotations
 
@@ -22,24 +24,50 @@ Make = Callable[..., ExperimentConfig]
 
 
 def test_rows_hold_what_is_documented(tiny_config: Make, tmp_path: Path) -> None:
-    rows = run_ablation(planned_runs(tiny_config(ablation_orders="nut>leather", ablation_seeds=(0,))), tmp_path, jobs=1)
+    rows = run_ablation(
+        planned_runs(tiny_config(ablation_orders="nut>leather", ablation_seeds=(0,))), tmp_path, jobs=1
+    )
     assert [row["variation"] for row in rows] == ["preset", "dia_blocks=0", "top_k=1", "order 1"]
-    documented = {"variation", "changes", "seed", "order", "routing", "seconds", "seconds_per_task", "per_task", "parameters", "lora",
-                  "tail", "device", "per_class", "per_class_oracle", *METRICS}
+    documented = {
+        "variation",
+        "changes",
+        "seed",
+        "order",
+        "routing",
+        "seconds",
+        "seconds_per_task",
+        "per_task",
+        "parameters",
+        "lora",
+        "tail",
+        "device",
+        "per_class",
+        "per_class_oracle",
+        *METRICS,
+    }
     for row in rows:
         assert set(row) == documented
         assert set(row["per_class"]) == set(row["per_class_oracle"]) == set(row["tail"]) == {"leather", "nut"}
         assert sum(row["seconds_per_task"].values()) == pytest.approx(row["seconds"])
-    assert rows[3]["order"] == ["nut", "leather"] == rows[3]["changes"]["classes"] and rows[0]["order"] == ["leather", "nut"]
-    assert rows[1]["parameters"]["dia"] == 0 < rows[0]["parameters"]["dia"] and rows[1]["changes"] == {"dia_blocks": 0}
+    assert rows[3]["order"] == ["nut", "leather"] == rows[3]["changes"]["classes"] and rows[0]["order"] == [
+        "leather",
+        "nut",
+    ]
+    assert rows[1]["parameters"]["dia"] == 0 < rows[0]["parameters"]["dia"] and rows[1]["changes"] == {
+        "dia_blocks": 0
+    }
 
 
-def test_runs_are_kept_and_not_run_again(tiny_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_are_kept_and_not_run_again(
+    tiny_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runs = planned_runs(tiny_config(ablation_seeds=(0,)))
     rows = run_ablation(runs, tmp_path, jobs=1)
     monkeypatch.setattr(jobs, "measure", lambda *_: pytest.fail("ran again"))
     assert run_ablation(runs, tmp_path, jobs=1) == rows
-    elsewhere = [replace(run, config=run.config.with_(ablation_jobs=3, scheduler="tcp://nowhere:1")) for run in runs]
+    elsewhere = [
+        replace(run, config=run.config.with_(ablation_jobs=3, scheduler="tcp://nowhere:1")) for run in runs
+    ]
     assert run_ablation(elsewhere, tmp_path) == rows, "where a run goes is no part of its key"
     assert run_ablation(runs[::-1], tmp_path) == rows[::-1]
 
@@ -51,7 +79,11 @@ def test_another_setting_or_other_images_have_another_key(tiny_config: Make, tmp
 
     first = keys()
     assert keys() == first and len(first) == 3
-    assert not keys(lr=1e-4) & first and not keys(ablation_classes="leather,board") & first and keys(ablation_seeds=(0, 1)) > first
+    assert (
+        not keys(lr=1e-4) & first
+        and not keys(ablation_classes="leather,board") & first
+        and keys(ablation_seeds=(0, 1)) > first
+    )
 
 
 def test_a_damaged_result_is_refused(tiny_config: Make, tmp_path: Path) -> None:
@@ -64,7 +96,9 @@ def test_a_damaged_result_is_refused(tiny_config: Make, tmp_path: Path) -> None:
 
 
 def test_side_by_side_is_the_same_and_a_failing_run_stops_no_other(tiny_config: Make, tmp_path: Path) -> None:
-    runs = planned_runs(tiny_config(out_dir=str(tmp_path / "one"), ablation_seeds=(0,), ablation_orders="nut>leather"))
+    runs = planned_runs(
+        tiny_config(out_dir=str(tmp_path / "one"), ablation_seeds=(0,), ablation_orders="nut>leather")
+    )
     alone = run_ablation(runs, tmp_path / "one" / "kept", jobs=1)
     moved = [replace(run, config=run.config.with_(out_dir=str(tmp_path / "two"))) for run in runs]
     bad = replace(moved[1], variation="hot", config=moved[1].config.with_(lr=1e30, clip_norm=0.0))

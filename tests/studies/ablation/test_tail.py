@@ -24,7 +24,9 @@ def test_what_is_not_there_is_undefined() -> None:
     tail = tail_summary(np.arange(10.0), np.empty(0), np.arange(3.0))
     assert tail["normal"]["99"] is None and tail["reach"] is None and tail["beyond"] is None
     assert tail_summary(np.arange(10.0), np.arange(10.0), np.empty(0))["beyond"] is None
-    assert tail_summary(np.ones(10), np.ones(10), np.empty(0))["reach"] is None, "a tail of equal scores has no unit"
+    assert tail_summary(np.ones(10), np.ones(10), np.empty(0))["reach"] is None, (
+        "a tail of equal scores has no unit"
+    )
 
 
 def test_a_quarter_of_a_patch_makes_it_a_defect_patch() -> None:
@@ -36,14 +38,27 @@ def test_a_quarter_of_a_patch_makes_it_a_defect_patch() -> None:
 
 def test_rows_are_relative_to_the_median(row: Callable[..., dict]) -> None:
     train, test = tail_rows([row("preset", 0, 0.5, order=("nut",))], ["preset"])
-    assert (train["images"], train["99.9 %"], train["defects"], train["reach"]) == ("training", 4.0, None, None)
-    assert (test["images"], test["95 %"], test["defects"], test["reach"], test["beyond"]) == ("normal test", 1.0, 3.0, 4.0, 0.25)
+    assert (train["images"], train["99.9 %"], train["defects"], train["reach"]) == (
+        "training",
+        4.0,
+        None,
+        None,
+    )
+    assert (test["images"], test["95 %"], test["defects"], test["reach"], test["beyond"]) == (
+        "normal test",
+        1.0,
+        3.0,
+        4.0,
+        0.25,
+    )
 
 
 def test_a_learned_task_has_a_tail(learned: Experiment) -> None:
     tail = task_tail(learned, 1)
     values = list(tail["normal"].values())
-    assert values == sorted(values) and tail["train"]["50"] < tail["train"]["99.9"] and 0 <= tail["beyond"] <= 1
+    assert (
+        values == sorted(values) and tail["train"]["50"] < tail["train"]["99.9"] and 0 <= tail["beyond"] <= 1
+    )
 
 
 def test_the_gap_is_paired_by_seed(row: Callable[..., dict]) -> None:

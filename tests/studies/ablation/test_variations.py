@@ -12,15 +12,23 @@ from moleflow_lib.studies.ablation import PARTS, PUBLISHED, parse_variations, va
 
 def test_alternatives_are_combined_and_lists_keep_their_commas() -> None:
     assert parse_variations("lora_rank=4|8, use_mixer=false; blocks=2,4, top_k=1; ") == [
-        {"lora_rank": 4, "use_mixer": False}, {"lora_rank": 8, "use_mixer": False}, {"blocks": (2, 4), "top_k": 1},
+        {"lora_rank": 4, "use_mixer": False},
+        {"lora_rank": 8, "use_mixer": False},
+        {"blocks": (2, 4), "top_k": 1},
     ]
     assert parse_variations("") == []
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("dia_blocks", "expected option=value"), ("=3", "expected option=value"), ("dia_blocks=", "expected option=value"),
-    ("dia_block=0", "did you mean 'dia_blocks'"), ("lora_rank=many", "lora_rank: expected a whole number"),
-])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("dia_blocks", "expected option=value"),
+        ("=3", "expected option=value"),
+        ("dia_blocks=", "expected option=value"),
+        ("dia_block=0", "did you mean 'dia_blocks'"),
+        ("lora_rank=many", "lora_rank: expected a whole number"),
+    ],
+)
 def test_what_cannot_be_read_is_refused(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         parse_variations(text)
@@ -36,9 +44,17 @@ def test_names_are_read_back_as_the_same_change(preset: str) -> None:
 
 def test_parts_and_published_effects_are_valid_changes() -> None:
     for changes in (*(part.without for part in PARTS), *(effect.changes for effect in PUBLISHED)):
-        config = ExperimentConfig().with_(**{"whitening": "full", **changes}) if "score_parts" in changes else ExperimentConfig().with_(**changes)
+        config = (
+            ExperimentConfig().with_(**{"whitening": "full", **changes})
+            if "score_parts" in changes
+            else ExperimentConfig().with_(**changes)
+        )
         assert {name: config[name] for name in changes} == changes
     assert len({part.name for part in PARTS}) == len(PARTS)
     assert all(effect.metric in METRICS and effect.words for effect in PUBLISHED)
-    by_change = {variation_name(effect.changes): effect.difference for effect in PUBLISHED if effect.metric == "image_auroc"}
+    by_change = {
+        variation_name(effect.changes): effect.difference
+        for effect in PUBLISHED
+        if effect.metric == "image_auroc"
+    }
     assert by_change["dia_blocks=0"] == -0.06

@@ -1,4 +1,6 @@
-"""Side by side: seeds averaged, differences paired, single models without routes, nothing that moved goes unnoticed."""
+"""Side by side: seeds averaged, differences paired, single models without routes, nothing that moved goes
+unnoticed.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +39,18 @@ def _trial(finals: list[float | None], noise: np.ndarray, fm: float = 0.0) -> Me
     """A run whose every metric ends at these values; its replicates are they plus the noise (rounds,)."""
     matrix = [[None if finals[0] is None else finals[0] + fm, None], finals]
     drawn = [None if value is None else value + noise for value in finals]
-    costs = Costs(values_per_task=10, bytes_per_task=40, shared_values=5, learn_seconds=1.0, score_seconds=0.001)
+    costs = Costs(
+        values_per_task=10, bytes_per_task=40, shared_values=5, learn_seconds=1.0, score_seconds=0.001
+    )
     return MethodRun(
-        result=ContinualResult(classes=("a", "b"), matrices={m: {w: matrix for w in WAYS} for m in METRICS}, routing=None,
-                               routing_over_time=[]),
-        replicates={m: {w: drawn for w in WAYS} for m in METRICS}, costs=costs,
+        result=ContinualResult(
+            classes=("a", "b"),
+            matrices={m: {w: matrix for w in WAYS} for m in METRICS},
+            routing=None,
+            routing_over_time=[],
+        ),
+        replicates={m: {w: drawn for w in WAYS} for m in METRICS},
+        costs=costs,
     )
 
 
@@ -49,15 +58,23 @@ def _trial(finals: list[float | None], noise: np.ndarray, fm: float = 0.0) -> Me
 def drawn() -> Comparison:
     """Three methods under one seed; all noise is the images', so it is the same for each."""
     noise = np.random.default_rng(0).normal(0, 0.1, 400)
-    runs = {METHOD: [_trial([0.6, 0.8], noise)], "memory_bank": [_trial([0.65, 0.8], noise)],
-              "fine_tune": [_trial([0.3, 0.75], noise, fm=0.4)], "separate": [_trial([0.7, 0.84], noise)]}
+    runs = {
+        METHOD: [_trial([0.6, 0.8], noise)],
+        "memory_bank": [_trial([0.65, 0.8], noise)],
+        "fine_tune": [_trial([0.3, 0.75], noise, fm=0.4)],
+        "separate": [_trial([0.7, 0.84], noise)],
+    }
     return Comparison(classes=("a", "b"), seeds=(0,), runs=runs)
 
 
 def test_a_difference_is_paired(drawn: Comparison) -> None:
     wide, paired = drawn.mean(METHOD, "aupro"), drawn.difference("memory_bank", "aupro")
     assert wide.interval[1] - wide.interval[0] > 0.3
-    assert paired.value == pytest.approx(-0.025) and paired.interval == pytest.approx((-0.025, -0.025)) and paired.decided()
+    assert (
+        paired.value == pytest.approx(-0.025)
+        and paired.interval == pytest.approx((-0.025, -0.025))
+        and paired.decided()
+    )
     one = drawn.difference("memory_bank", "aupro", task=0)
     assert one.value == pytest.approx(-0.05) and one.interval == pytest.approx((-0.05, -0.05))
     assert not drawn.difference("memory_bank", "aupro", task=1).decided()
@@ -68,19 +85,25 @@ def test_seeds_are_averaged_and_widen_the_interval() -> None:
     runs = {METHOD: [_trial([0.6, 0.6], noise), _trial([0.8, 0.8], noise)]}
     both = Comparison(classes=("a", "b"), seeds=(0, 1), runs=runs)
     assert both.final(METHOD, "image_ap") == pytest.approx([0.7, 0.7])
-    assert both.mean(METHOD, "image_ap").interval == pytest.approx((0.6, 0.8)), "images alone would give no width"
+    assert both.mean(METHOD, "image_ap").interval == pytest.approx((0.6, 0.8)), (
+        "images alone would give no width"
+    )
 
 
 def test_undefined_metrics_stay_undefined() -> None:
     runs = {name: [_trial([0.5, None], np.zeros(9))] for name in (METHOD, "padim")}
     comparison = Comparison(classes=("a", "b"), seeds=(0,), runs=runs)
-    assert comparison.final("padim", "aupro") == [0.5, None] and comparison.mean("padim", "aupro").value == 0.5
+    assert (
+        comparison.final("padim", "aupro") == [0.5, None] and comparison.mean("padim", "aupro").value == 0.5
+    )
     assert comparison.difference("padim", "aupro", task=1) == Estimate(value=None, interval=None)
     assert [row["task"] for row in class_comparison_rows(comparison)] == ["a"] * len(HEADLINES)
 
 
 def test_the_gap_to_separate_is_theirs_told_minus_ours(drawn: Comparison) -> None:
-    assert drawn.summary(METHOD)["image_auroc"]["routed"]["gap_to_separate"] == pytest.approx((0.1 + 0.04) / 2)
+    assert drawn.summary(METHOD)["image_auroc"]["routed"]["gap_to_separate"] == pytest.approx(
+        (0.1 + 0.04) / 2
+    )
     without = Comparison(classes=drawn.classes, seeds=(0,), runs={METHOD: drawn.runs[METHOD]})
     assert without.alone() is None and without.summary(METHOD)["aupro"]["oracle"]["gap_to_separate"] is None
 
@@ -90,7 +113,9 @@ def test_sentences_say_who_wins_and_who_forgets(drawn: Comparison) -> None:
     assert "best first: separate flows" in text and "MoLE-Flow is highest on 0 of 2 task(s)" in text
     assert "MoLE-Flow minus memory bank: image AUROC -0.025" in text and "(worse)" in text
     assert "forgets 0.400 image AUROC (FM_max)" in text
-    assert comparison_sentences(Comparison(classes=("a",), seeds=(0,), runs={METHOD: drawn.runs[METHOD]})) == []
+    assert (
+        comparison_sentences(Comparison(classes=("a",), seeds=(0,), runs={METHOD: drawn.runs[METHOD]})) == []
+    )
 
 
 def test_what_is_undefined_is_not_talked_about() -> None:
@@ -121,18 +146,27 @@ def test_result_keys(compared: Comparison) -> None:
     assert set(result["baselines"]) == set(BASELINES) and result["comparison_seeds"] == [0]
     for ways in (ways for metrics in result["baselines"].values() for ways in [metrics]):
         assert set(ways) == set(METRICS)
-        assert all(set(cell) == set(WAYS) and all(len(values) == 3 for values in cell.values()) for cell in ways.values())
+        assert all(
+            set(cell) == set(WAYS) and all(len(values) == 3 for values in cell.values())
+            for cell in ways.values()
+        )
     assert set(result["baseline_summary"]) == set(result["baseline_costs"]) == {METHOD, *BASELINES}
     assert set(result["baseline_differences"]) == set(BASELINES)
     for name, metrics in result["baseline_summary"].items():
         for way in WAYS:
             cell = metrics["image_auroc"][way]
             assert {"acc", "fm_max", "fm_first", "bwt", "gap_to_separate", "interval"} == set(cell)
-            assert (cell["fm_max"] is None) == (name == "joint"), "one model trained at once has no earlier values"
+            assert (cell["fm_max"] is None) == (name == "joint"), (
+                "one model trained at once has no earlier values"
+            )
             low, high = cell["interval"]
             assert low <= high
     for costs in result["baseline_costs"].values():
-        assert costs["learn_seconds"] > 0 and costs["score_seconds"] > 0 and all(map(math.isfinite, costs.values()))
+        assert (
+            costs["learn_seconds"] > 0
+            and costs["score_seconds"] > 0
+            and all(map(math.isfinite, costs.values()))
+        )
 
 
 def test_oracle_and_routed(compared: Comparison, learned: Experiment) -> None:
@@ -142,7 +176,9 @@ def test_oracle_and_routed(compared: Comparison, learned: Experiment) -> None:
             assert summary["oracle"] == summary["routed"], "nothing is routed"
         else:
             assert summary["oracle"]["fm_max"] == 0.0
-    assert compared.final(METHOD, "aupro", "oracle") == pytest.approx(learned.evaluate().final("aupro", "oracle"))
+    assert compared.final(METHOD, "aupro", "oracle") == pytest.approx(
+        learned.evaluate().final("aupro", "oracle")
+    )
     own, separate = (compared.final(name, "image_ap", "oracle") for name in (METHOD, "separate"))
     assert own[0] == separate[0], "the first task is the same"
 
@@ -153,7 +189,11 @@ def test_prototypes_are_counted_where_a_router_chooses(compared: Comparison, lea
     own, base = (learned.detector.stored_values()[i] for i in (1, 0))
     for single in ("fine_tune", "joint"):
         costs = compared.costs(single)
-        assert (costs["values_per_task"], costs["bytes_per_task"], costs["shared_values"]) == (0, 0, own + base)
+        assert (costs["values_per_task"], costs["bytes_per_task"], costs["shared_values"]) == (
+            0,
+            0,
+            own + base,
+        )
     assert compared.costs("separate")["values_per_task"] == own + base + prototype
     assert compared.costs(METHOD)["values_per_task"] == own + prototype
     assert compared.costs(METHOD)["bytes_per_task"] == 4 * (own + prototype)
@@ -206,7 +246,9 @@ def test_scores_that_move_stop_the_comparison(learned: Experiment, monkeypatch: 
         run_baseline(learned, "memory_bank")
 
 
-def test_baselines_that_are_not_asked_for_are_not_learned(learned: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_baselines_that_are_not_asked_for_are_not_learned(
+    learned: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(FineTunedFlow, "learn", lambda *_: pytest.fail("learned"))
     experiment = Experiment(ExperimentConfig.from_params({**learned.config.to_dict(), "baselines": "none"}))
     assert list(compare(experiment).runs) == [METHOD]
@@ -215,23 +257,33 @@ def test_baselines_that_are_not_asked_for_are_not_learned(learned: Experiment, m
 
 
 def test_without_an_invertible_adapter_there_is_no_adapter_alone(learned: Experiment, tmp_path: Path) -> None:
-    config = learned.config.with_(dia_blocks=0, baselines=("adapter_only", "padim"), classes=("leather",), out_dir=str(tmp_path))
+    config = learned.config.with_(
+        dia_blocks=0, baselines=("adapter_only", "padim"), classes=("leather",), out_dir=str(tmp_path)
+    )
     assert list(compare(Experiment(config)).runs) == [METHOD, "padim"]
 
 
 def test_nothing_of_a_baseline_lands_outside_the_store(compared: Comparison, learned: Experiment) -> None:
-    folders = {path.relative_to(learned.folder).parts[0] for path in Path(learned.folder).rglob("*.safetensors")}
-    folders -= {"calibrations"}  # of the detector's thresholds: tests that share this store may have asked for them
+    folders = {
+        path.relative_to(learned.folder).parts[0] for path in Path(learned.folder).rglob("*.safetensors")
+    }
+    folders -= {
+        "calibrations"
+    }  # of the detector's thresholds: tests that share this store may have asked for them
     assert {"memory_bank", "gaussian", "padim", "fine_tune", "tasks", "features"} == folders
 
 
 def test_one_model_of_all_tasks_gets_the_steps_and_patches_of_all(
     tiny_config: Callable[..., ExperimentConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    experiment = Experiment(tiny_config(classes=("leather", "nut"), steps=2, score_parts="flow,memory", memory_size=5))
+    experiment = Experiment(
+        tiny_config(classes=("leather", "nut"), steps=2, score_parts="flow,memory", memory_size=5)
+    )
     experiment.learn()
     seen, inner = [], FreshFlows.learn
-    monkeypatch.setattr(FreshFlows, "learn", lambda self, name, train: seen.append(self.config) or inner(self, name, train))
+    monkeypatch.setattr(
+        FreshFlows, "learn", lambda self, name, train: seen.append(self.config) or inner(self, name, train)
+    )
     run_baseline(experiment, "joint")
     assert [(config.train.steps, config.score.memory_size) for config in seen] == [(4, 10)]
 
@@ -239,6 +291,8 @@ def test_one_model_of_all_tasks_gets_the_steps_and_patches_of_all(
 def test_every_seed_keeps_as_much(tiny_config: Callable[..., ExperimentConfig]) -> None:
     """Costs are means over seeds, so a run that was not learned when it was counted would show."""
     config = tiny_config(classes=("leather", "nut"), baselines=(), score_parts="flow,memory", memory_size=5)
-    one, three = (compare(Experiment(config.with_(comparison_seeds=seeds))).costs(METHOD) for seeds in ((0,), (0, 1, 2)))
+    one, three = (
+        compare(Experiment(config.with_(comparison_seeds=seeds))).costs(METHOD) for seeds in ((0,), (0, 1, 2))
+    )
     for key in ("values_per_task", "bytes_per_task", "shared_values"):
         assert one[key] == three[key] > 0

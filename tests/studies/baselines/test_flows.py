@@ -1,4 +1,6 @@
-"""Flows without isolation, sharing or base: what they train, what they forget, and that they come back from disk."""
+"""Flows without isolation, sharing or base: what they train, what they forget, and that they come back from
+disk.
+"""
 
 from __future__ import annotations
 
@@ -51,14 +53,22 @@ def test_fine_tuning_moves_what_the_first_task_scores(learned: Experiment, taugh
     patches, flow = learned.features(learned.tasks[0], "test").patches, taught[FineTunedFlow]
     states = [flow.patch_scores(patches, state) for state in range(3)]
     assert torch.equal(states[0], learned.detector.patch_scores(patches, 0)), "it starts as the method does"
-    assert not torch.allclose(states[1], states[0], rtol=0.05) and not torch.allclose(states[2], states[1], rtol=0.05)
-    first, last = ({**m.flow.state_dict(), **m.tasks[0].flow.state_dict()} for m in (flow.models[0], flow.models[2]))
-    still = [name for name in first if first[name].is_floating_point() and torch.equal(first[name], last[name])]
+    assert not torch.allclose(states[1], states[0], rtol=0.05) and not torch.allclose(
+        states[2], states[1], rtol=0.05
+    )
+    first, last = (
+        {**m.flow.state_dict(), **m.tasks[0].flow.state_dict()} for m in (flow.models[0], flow.models[2])
+    )
+    still = [
+        name for name in first if first[name].is_floating_point() and torch.equal(first[name], last[name])
+    ]
     assert not still, "nothing is frozen"
 
 
 @pytest.mark.parametrize("kind", [MemoryBanks, PositionGaussians, FreshFlows, AdapterOnly])
-def test_isolated_methods_keep_earlier_scores_bit_by_bit(kind: type, learned: Experiment, folder: Path) -> None:
+def test_isolated_methods_keep_earlier_scores_bit_by_bit(
+    kind: type, learned: Experiment, folder: Path
+) -> None:
     baseline, patches = _made(kind, learned, folder), learned.features(learned.tasks[0], "test").patches
     baseline.learn("leather", learned.features(learned.tasks[0], "train"))
     before = baseline.patch_scores(patches, 0)
@@ -68,23 +78,34 @@ def test_isolated_methods_keep_earlier_scores_bit_by_bit(kind: type, learned: Ex
     assert not torch.equal(baseline.patch_scores(patches, 1), before)
 
 
-def test_a_separate_flow_is_the_first_task_of_a_run_on_its_own(learned: Experiment, taught: dict, tmp_path) -> None:
+def test_a_separate_flow_is_the_first_task_of_a_run_on_its_own(
+    learned: Experiment, taught: dict, tmp_path
+) -> None:
     alone = Experiment(learned.config.with_(classes=("nut",), out_dir=str(tmp_path)))
     alone.learn()
     patches = learned.features(learned.tasks[1], "test").patches
     assert torch.equal(taught[FreshFlows].patch_scores(patches, 1), alone.detector.patch_scores(patches, 0))
 
 
-def test_the_first_separate_flow_is_read_from_the_methods_own_store(learned: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_separate_flow_is_read_from_the_methods_own_store(
+    learned: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("moleflow_lib.training.trainer.fit", lambda *_: pytest.fail("trained again"))
     flows = _made(FreshFlows, learned, learned.folder)
     flows.learn("leather", learned.features(learned.tasks[0], "train"))
-    assert tensors_sha256(flows.models[0].flow.state_dict()) == tensors_sha256(learned.detector.flow.state_dict())
+    assert tensors_sha256(flows.models[0].flow.state_dict()) == tensors_sha256(
+        learned.detector.flow.state_dict()
+    )
 
 
-def test_joint_training_sees_every_image_of_every_task(learned: Experiment, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_joint_training_sees_every_image_of_every_task(
+    learned: Experiment, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     train, seen = [learned.features(task, "train") for task in learned.tasks], []
-    monkeypatch.setattr("moleflow_lib.training.trainer.fit", lambda f, p, patches, *rest: seen.append(patches) or fit(f, p, patches, *rest))
+    monkeypatch.setattr(
+        "moleflow_lib.training.trainer.fit",
+        lambda f, p, patches, *rest: seen.append(patches) or fit(f, p, patches, *rest),
+    )
     flows = _made(FreshFlows, learned, folder)
     flows.learn("joint", joined(train))
     assert torch.equal(seen[0], torch.cat([f.patches for f in train])) and len(flows.models) == 1
@@ -118,18 +139,30 @@ def test_footprints(learned: Experiment, taught: dict) -> None:
 def test_read_back_from_disk_it_is_the_same_bit_by_bit(
     kind: type, learned: Experiment, taught: dict, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for place in ("training.trainer.fit", "studies.baselines.flows.fit", "studies.baselines.padim.fit_gaussians", "scoring.memory_bank.greedy_coreset"):
+    for place in (
+        "training.trainer.fit",
+        "studies.baselines.flows.fit",
+        "studies.baselines.padim.fit_gaussians",
+        "scoring.memory_bank.greedy_coreset",
+    ):
         monkeypatch.setattr(f"moleflow_lib.{place}", lambda *_: pytest.fail("learned again"))
     again = _taught(kind, learned, folder)
     for task in learned.tasks:
         patches = learned.features(task, "test").patches
-        assert torch.equal(again.patch_scores(patches, task.index), taught[kind].patch_scores(patches, task.index))
+        assert torch.equal(
+            again.patch_scores(patches, task.index), taught[kind].patch_scores(patches, task.index)
+        )
 
 
-@pytest.mark.parametrize(("kind", "pattern"), [
-    (MemoryBanks, "memory_bank/nut*"), (PositionGaussians, "padim/nut*"),
-    (FineTunedFlow, "fine_tune/nut*"), (FreshFlows, "tasks/nut*"),
-])
+@pytest.mark.parametrize(
+    ("kind", "pattern"),
+    [
+        (MemoryBanks, "memory_bank/nut*"),
+        (PositionGaussians, "padim/nut*"),
+        (FineTunedFlow, "fine_tune/nut*"),
+        (FreshFlows, "tasks/nut*"),
+    ],
+)
 def test_damaged_results_are_refused(kind: type, pattern: str, learned: Experiment, tmp_path) -> None:
     _taught(kind, learned, tmp_path)
     path = next(tmp_path.glob(f"{pattern}.safetensors"))
@@ -142,10 +175,16 @@ def test_damaged_results_are_refused(kind: type, pattern: str, learned: Experime
 
 def test_what_a_result_depends_on_is_in_its_key(learned: Experiment, tmp_path) -> None:
     train = learned.features(learned.tasks[0], "train")
-    for kind, changes in ((MemoryBanks, {"bank_share": 0.2}), (MemoryBanks, {"seed": 1}), (MemoryBanks, {"bank_limit": 9}),
-                          (FineTunedFlow, {"lr": 1e-4})):
+    for kind, changes in (
+        (MemoryBanks, {"bank_share": 0.2}),
+        (MemoryBanks, {"seed": 1}),
+        (MemoryBanks, {"bank_limit": 9}),
+        (FineTunedFlow, {"lr": 1e-4}),
+    ):
         for config in (learned.config, learned.config.with_(**changes)):
-            kind(learned.detector.dim, config, learned.store.identity, tmp_path / f"{kind.__name__}{changes}").learn("x", train)
+            kind(
+                learned.detector.dim, config, learned.store.identity, tmp_path / f"{kind.__name__}{changes}"
+            ).learn("x", train)
         assert len(list((tmp_path / f"{kind.__name__}{changes}").rglob("*.json"))) == 2, (kind, changes)
 
 
@@ -162,7 +201,8 @@ def deadly(flow, parts, patches, options, name, base):
         os.kill(os.getpid(), signal.SIGKILL)
     return inner(flow, parts, patches, options, name, base)
 flows.fit = deadly
-own = flows.FineTunedFlow(experiment.detector.dim, experiment.config, experiment.store.identity, Path(sys.argv[2]))
+dim, identity = experiment.detector.dim, experiment.store.identity
+own = flows.FineTunedFlow(dim, experiment.config, identity, Path(sys.argv[2]))
 for task in experiment.tasks:
     own.learn(task.name, experiment.features(task, "train"))
 """

@@ -54,7 +54,9 @@ def test_the_projection_keeps_distances_roughly_and_narrow_features_exactly() ->
     assert ratio.mean() == pytest.approx(1, abs=0.05) and 0.6 < ratio.min() < ratio.max() < 1.4
 
 
-def test_scores_are_the_brute_force_distances(learned: Experiment, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_are_the_brute_force_distances(
+    learned: Experiment, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("moleflow_lib.scoring.coreset._PRODUCTS", 1000)  # several chunks
     banks = MemoryBanks(learned.detector.dim, learned.config, learned.store.identity, tmp_path)
     for task in learned.tasks:
@@ -64,7 +66,9 @@ def test_scores_are_the_brute_force_distances(learned: Experiment, tmp_path, mon
     assert len(bank) == math.ceil(0.1 * train.shape[:3].numel())
     known = {tuple(row) for row in train.flatten(0, 2).tolist()}
     assert all(tuple(row) in known for row in bank.tolist()), "the bank holds training patches, bit by bit"
-    expected = torch.cdist(test.double().flatten(0, 2), bank.double()).min(dim=1).values.reshape(test.shape[:3])
+    expected = (
+        torch.cdist(test.double().flatten(0, 2), bank.double()).min(dim=1).values.reshape(test.shape[:3])
+    )
     assert torch.allclose(banks.patch_scores(test, 1).double(), expected, rtol=1e-4, atol=1e-5)
 
 

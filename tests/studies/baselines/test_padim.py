@@ -15,7 +15,9 @@ def test_scores_are_the_mahalanobis_distances_of_numpy(learned: Experiment, tmp_
     task = learned.tasks[0]
     padim.learn(task.name, learned.features(task, "train"))
     channels = padim.channels.numpy()
-    train, test = (learned.features(task, split).patches.double().numpy()[..., channels] for split in ("train", "test"))
+    train, test = (
+        learned.features(task, split).patches.double().numpy()[..., channels] for split in ("train", "test")
+    )
     scores = padim.patch_scores(learned.features(task, "test").patches, 0).numpy()
     for row, column in ((0, 0), (1, 3), (train.shape[1] - 1, train.shape[2] - 1)):
         normal = train[:, row, column]

@@ -41,7 +41,8 @@ def test_calibration_error_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hits", "total", "low", "high"), [(0, 10, 0.0, 0.2775), (81, 263, 0.2553, 0.3662), (263, 263, 0.9856, 1.0)]
+    ("hits", "total", "low", "high"),
+    [(0, 10, 0.0, 0.2775), (81, 263, 0.2553, 0.3662), (263, 263, 0.9856, 1.0)],
 )
 def test_wilson_intervals_of_record(hits: int, total: int, low: float, high: float) -> None:
     """The second is the worked example of Newcombe 1998, table I."""
@@ -50,8 +51,13 @@ def test_wilson_intervals_of_record(hits: int, total: int, low: float, high: flo
 
 
 def test_distances_of_true_gaussians_need_no_temperature() -> None:
-    generator, means = torch.Generator().manual_seed(0), torch.tensor([[0.0, 0.0], [1.5, 0.0], [0.0, 2.0]], dtype=torch.float64)
+    generator, means = (
+        torch.Generator().manual_seed(0),
+        torch.tensor([[0.0, 0.0], [1.5, 0.0], [0.0, 2.0]], dtype=torch.float64),
+    )
     truth = torch.arange(3).repeat(5000)
     x = means[truth] + torch.randn(len(truth), 2, generator=generator, dtype=torch.float64)
     assert abs(fit_temperature(torch.cdist(x, means).square(), truth) - 1) < 0.05
-    assert torch.allclose(task_probabilities(torch.tensor([[0.0, 2.0]]), 1.0)[0, 0], torch.sigmoid(torch.tensor(1.0)))
+    assert torch.allclose(
+        task_probabilities(torch.tensor([[0.0, 2.0]]), 1.0)[0, 0], torch.sigmoid(torch.tensor(1.0))
+    )

@@ -15,8 +15,10 @@ from moleflow_lib.studies.routing.mean_shrinkage import GAPS, joined, min_separa
 def _tasks(gaps: tuple[float, ...], count: int, dim: int) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     spread = torch.linspace(0.5, 2, dim, dtype=torch.float64)
-    return [torch.randn(count + t, dim, generator=generator, dtype=torch.float64) * spread.roll(t) + gap
-            for t, gap in enumerate(gaps)]
+    return [
+        torch.randn(count + t, dim, generator=generator, dtype=torch.float64) * spread.roll(t) + gap
+        for t, gap in enumerate(gaps)
+    ]
 
 
 @pytest.mark.parametrize("share", [1.0, 0.6, 0.0])
@@ -39,10 +41,15 @@ def test_errors_of_two_gaussians_are_known() -> None:
     train = [torch.randn(count, 1, generator=generator) + gap for gap in side]
     test = [torch.randn(count, 1, generator=generator) + gap for gap in side]
     truth = torch.arange(2).repeat_interleave(count)
-    curve = shrunk_distances([Spectrum.of(x) for x in train], torch.cat(test), truth, 0.0, ("euclidean",))["euclidean"].curve()
+    curve = shrunk_distances([Spectrum.of(x) for x in train], torch.cat(test), truth, 0.0, ("euclidean",))[
+        "euclidean"
+    ].curve()
     for share in (1.0, 0.7, 0.4, 0.2):
         expected = NormalDist().cdf(share * 6 / 2)
-        assert abs(curve[GAPS.index(share)] - expected) < 4 * (expected * (1 - expected) / (2 * count)) ** 0.5 + 1e-4
+        assert (
+            abs(curve[GAPS.index(share)] - expected)
+            < 4 * (expected * (1 - expected) / (2 * count)) ** 0.5 + 1e-4
+        )
     assert abs(min_separation(curve, 0.95) - 2 * NormalDist().inv_cdf(0.95) / 6) < 0.015
 
 
@@ -59,4 +66,6 @@ def test_pairs_and_folds() -> None:
 def test_min_separation() -> None:
     assert min_separation(np.array([0.9] * 101), 0.99) is None
     assert min_separation(np.ones(101), 0.99) == 0.0
-    assert min_separation(np.array([1.0, 0.98, 1.0] + [0.5] * 98), 0.99) == 1.0, "a later recovery does not count"
+    assert min_separation(np.array([1.0, 0.98, 1.0] + [0.5] * 98), 0.99) == 1.0, (
+        "a later recovery does not count"
+    )

@@ -18,15 +18,20 @@ from moleflow_lib.studies.routing.sample_size import enough_images, sample_sizes
 DIM = 30
 
 
-def _images(centres: tuple[float, ...], train: tuple[int, ...], dim: int = DIM, test: int = 40) -> RouterImages:
+def _images(
+    centres: tuple[float, ...], train: tuple[int, ...], dim: int = DIM, test: int = 40
+) -> RouterImages:
     generator = torch.Generator().manual_seed(3)
+
     def draw(count: int, centre: float) -> torch.Tensor:
         return torch.randn(count, dim, generator=generator, dtype=torch.float64) + centre
 
     labels = [[0] * (test // 2) + [1] * (test - test // 2)] * len(centres)
     return RouterImages.of(
-        [f"t{task}" for task in range(len(centres))], [draw(n, c) for n, c in zip(train, centres, strict=True)],
-        [draw(test, c) for c in centres], labels,
+        [f"t{task}" for task in range(len(centres))],
+        [draw(n, c) for n, c in zip(train, centres, strict=True)],
+        [draw(test, c) for c in centres],
+        labels,
     )
 
 
@@ -59,7 +64,14 @@ def test_enough_images() -> None:
     def row(kind: str, n: int, accuracy: float) -> dict[str, object]:
         return {"variant": kind, "images": n, "accuracy": accuracy}
 
-    rows = [row("a", 5, 1.0), row("a", 10, 0.9), row("a", 20, 1.0), row("b", 5, 0.995), row("b", 10, 0.99), row("b", 20, 1.0)]
+    rows = [
+        row("a", 5, 1.0),
+        row("a", 10, 0.9),
+        row("a", 20, 1.0),
+        row("b", 5, 0.995),
+        row("b", 10, 0.99),
+        row("b", 20, 1.0),
+    ]
     assert enough_images([*rows, row("c", 5, 1.0), row("c", 20, 0.5)]) == {"a": 20, "b": 5, "c": None}
 
 
@@ -73,18 +85,26 @@ def test_the_ridge_loses_a_small_task_to_a_full_one() -> None:
 
 def test_pairs_are_sorted_by_separation_and_near_ones_err_more(three: RouterImages) -> None:
     rows = study.pair_rows(_images((0.0, 0.2, 3.0), (200, 200, 200)))
-    assert [row["tasks"] for row in rows][0] == ["t0", "t1"] and np.diff([row["separation"] for row in rows]).min() > 0
+    assert [row["tasks"] for row in rows][0] == ["t0", "t1"] and np.diff(
+        [row["separation"] for row in rows]
+    ).min() > 0
     assert rows[0]["error"]["euclidean"] > 0.05 and rows[-1]["error"]["euclidean"] == 0
     assert rows[0]["min_separation"]["euclidean"] is None and rows[-1]["min_separation"]["euclidean"] < 0.5
     assert {row["variant"] for row in study.reserve_rows(three)} == set(COVARIANCES)
 
 
 def test_a_far_product_is_refused_and_a_twin_is_missed() -> None:
-    rows = {row["variant"]: row for row in study.unknown_rows(_images((0.0, 0.0, 9.0), (200, 200, 200), test=100), 0.95)}
+    rows = {
+        row["variant"]: row
+        for row in study.unknown_rows(_images((0.0, 0.0, 9.0), (200, 200, 200), test=100), 0.95)
+    }
     for kind in ("ledoit_wolf", "tied", "euclidean"):
         missed = rows[kind]["missed_by_task"]
         assert missed["t2"] == 0 and missed["t0"] > 0.8 and missed["t1"] > 0.8
-        assert rows[kind]["false_alarm_normal"] < 0.12 and rows[kind]["excess_unknown"] < rows[kind]["excess_defective"]
+        assert (
+            rows[kind]["false_alarm_normal"] < 0.12
+            and rows[kind]["excess_unknown"] < rows[kind]["excess_defective"]
+        )
     assert rows["ridge"]["false_alarm_in_sample"] > rows["ridge"]["false_alarm_normal"]
 
 
@@ -96,7 +116,10 @@ def test_one_task_and_unlabelled_images() -> None:
     assert {row["accuracy"] for row in study.accuracy_by_task_count(alone)} == {1.0}
     untold = RouterImages.of(["a", "b"], alone.train * 2, [alone.test] * 2, [[-1] * 40] * 2)
     assert len(untold.test) == 0 and study.unknown_rows(untold, 0.95)[0]["false_alarm_normal"] is None
-    assert study.accuracy_by_sample_size(untold, draws=1)[0]["accuracy"] is None and study.pair_rows(untold) == []
+    assert (
+        study.accuracy_by_sample_size(untold, draws=1)[0]["accuracy"] is None
+        and study.pair_rows(untold) == []
+    )
     assert study.small_task_rows(untold, sizes=(5,))[0]["kept"] is None
     assert enough_images(study.accuracy_by_sample_size(untold, draws=1))["ridge"] is None
 
@@ -113,13 +136,18 @@ def _case(margins: list[float], truth: list[int]) -> RoutingCase:
 def test_close_calls_are_the_smallest_margins_of_more_than_one_task() -> None:
     calls = study.close_calls(_case([0.5, 0.6, 0.7, 2.0, 3.0, 1.5], [0, 0, 0, 0, 1, 1]), count=4)
     assert [(call.task, call.image, call.margin, call.wrong) for call in calls] == [
-        (0, 0, 0.5, True), (0, 1, 0.6, True), (1, 1, 1.5, False), (1, 0, 3.0, False),
+        (0, 0, 0.5, True),
+        (0, 1, 0.6, True),
+        (1, 1, 1.5, False),
+        (1, 0, 3.0, False),
     ]
     assert len(study.close_calls(_case([2.0, 3.0, 4.0], [0, 0, 0]), count=2)) == 2
     assert study.close_calls(_case([np.inf], [0])) == []
 
 
-def test_images_whose_task_nobody_told_count_nowhere(learned: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_whose_task_nobody_told_count_nowhere(
+    learned: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     evaluators = learned.evaluators
     before = study.routing_cases(evaluators, "euclidean")
     untold = np.where(np.arange(8) == int(before.margin[:8].argmin()), -1, evaluators[0].labels)
@@ -129,7 +157,8 @@ def test_images_whose_task_nobody_told_count_nowhere(learned: Experiment, monkey
     place = int((untold == -1).argmax())
     assert all((call.task, call.image) != (0, place) for call in study.close_calls(case, count=30))
     assert {(call.task, call.image) for call in study.close_calls(case, count=30)} == {
-        (task, image) for task in range(3) for image in range(8)} - {(0, place)}
+        (task, image) for task in range(3) for image in range(8)
+    } - {(0, place)}
     assert study.misrouted_cost(evaluators, "euclidean")[0]["images"] == 7
 
 
@@ -137,7 +166,9 @@ def test_cost_of_misrouted_images(learned: Experiment, monkeypatch: pytest.Monke
     evaluators = learned.evaluators
     rows = study.misrouted_cost(evaluators, "euclidean")
     for row in rows:
-        assert row["misrouted"] or all(row[f"{m}_lost"] in (0.0, None) and row[f"{m}_lost_low"] is None for m in METRICS)
+        assert row["misrouted"] or all(
+            row[f"{m}_lost"] in (0.0, None) and row[f"{m}_lost_low"] is None for m in METRICS
+        )
     router = learned.detector.router.variant("euclidean")
     monkeypatch.setattr(learned.detector.router, "variant", lambda kind: router)
     monkeypatch.setattr(router, "route", lambda x: torch.full((len(x),), 1))
@@ -158,12 +189,27 @@ def test_variants_carry_intervals_around_their_accuracies(learned: Experiment) -
 
 def test_no_test_image_decides_the_recommendation() -> None:
     evidence = [
-        {"variant": kind, "held_out": 1.0, "few_images": 1.0, "one_small_task": 0.1 if kind == "ridge" else 1.0,
-         "min_separation": 0.2 if kind == "tied" else 0.4, "condition_number": 10.0} for kind in COVARIANCES
+        {
+            "variant": kind,
+            "held_out": 1.0,
+            "few_images": 1.0,
+            "one_small_task": 0.1 if kind == "ridge" else 1.0,
+            "min_separation": 0.2 if kind == "tied" else 0.4,
+            "condition_number": 10.0,
+        }
+        for kind in COVARIANCES
     ]
+
     def tested(best: str) -> list[dict[str, object]]:
-        return [{"variant": kind, "accuracy": float(kind == best), "accuracy_low": 0.8 * (kind == best),
-                 "accuracy_high": 0.2 + 0.8 * (kind == best)} for kind in COVARIANCES]
+        return [
+            {
+                "variant": kind,
+                "accuracy": float(kind == best),
+                "accuracy_low": 0.8 * (kind == best),
+                "accuracy_high": 0.2 + 0.8 * (kind == best),
+            }
+            for kind in COVARIANCES
+        ]
 
     for best in COVARIANCES:
         advice = recommendation(evidence, tested(best), "ridge", 3)
@@ -175,7 +221,19 @@ def test_no_test_image_decides_the_recommendation() -> None:
 
 
 def test_words_say_what_is_undefined() -> None:
-    result = {"recommendation": {"covariance": "tied", "text": "Use it."}, "variants": [{"variant": "ridge", "accuracy": None}]}
+    result = {
+        "recommendation": {"covariance": "tied", "text": "Use it."},
+        "variants": [{"variant": "ridge", "accuracy": None}],
+    }
     assert "nothing else can be said" in router_sentences(result, "ridge")[-1]
-    row = {"task": "a", "images": 2, "misrouted": 1, "pixel_ap_lost": None, "pixel_ap_lost_low": None, "pixel_ap_lost_high": None}
-    assert misrouted_table([row], ("pixel_ap",)) == [{"task": "a", "test images": 2, "misrouted": 1, "pixel_ap_lost": "–"}]
+    row = {
+        "task": "a",
+        "images": 2,
+        "misrouted": 1,
+        "pixel_ap_lost": None,
+        "pixel_ap_lost_low": None,
+        "pixel_ap_lost_high": None,
+    }
+    assert misrouted_table([row], ("pixel_ap",)) == [
+        {"task": "a", "test images": 2, "misrouted": 1, "pixel_ap_lost": "–"}
+    ]
