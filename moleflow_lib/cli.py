@@ -1,4 +1,4 @@
-"""The command line: `python -m moleflow_lib` with `run`, `report`, `score`, `learn` or `params`."""
+"""The command line: `python -m moleflow_lib` with `run`, `report`, `score`, `learn`, `compare`, `params`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from moleflow_lib.config import GROUPS, PRESETS, ExperimentConfig
 from moleflow_lib.datasets import task_order
 from moleflow_lib.errors import ConfigError, MoLEFlowError, NotebookError
 from moleflow_lib.inference import DECISIONS, learn_into, load_detector
+from moleflow_lib.reporting.compare.page import write_comparison
 from moleflow_lib.reporting.escaping import visible
 from moleflow_lib.reporting.report import render_report
 from moleflow_lib.reporting.runner import available_notebooks, run_notebooks
@@ -74,6 +75,15 @@ def _learn(options: argparse.Namespace) -> int:
     classes = [name.strip() for name in options.classes.split(",") if name.strip()]
     learned = learn_into(options.run, options.dataset_root, classes, options.device, options.backbone_weights)
     print(f"learned {', '.join(classes)}; {options.run} knows {', '.join(learned.tasks)}")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    out = Path(options.out)
+    missing = write_comparison(options.runs, out, options.dataset_root)
+    if missing:
+        _say(f"compare.html shows no heat maps: {visible(missing, keep=chr(10))}")
+    print(visible(out / "compare.html"))
     return 0
 
 
@@ -160,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     report.set_defaults(act=_report)
     _add_score(commands)
     _add_learn(commands)
+    _add_compare(commands)
     params = commands.add_parser(
         "params", help="list every option with its value in a preset, its meaning and its bounds"
     )
@@ -185,6 +196,17 @@ def _add_learn(commands: argparse._SubParsersAction) -> None:
     learn.add_argument("--dataset-root", required=True, help="folder that holds the new products")
     learn.add_argument("--classes", required=True, help="new products in order of arrival, e.g. screw,nut")
     learn.set_defaults(act=_learn)
+
+
+def _add_compare(commands: argparse._SubParsersAction) -> None:
+    compare = commands.add_parser(
+        "compare", help="set finished runs side by side: options, metrics, heat maps"
+    )
+    compare.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs; the first is the reference")
+    compare.add_argument("--out", required=True, help="new folder for compare.html and compare.csv")
+    moved = "where the images lie now, for heat maps; left out: where each run read them"
+    compare.add_argument("--dataset-root", default="", metavar="DIR", help=moved)
+    compare.set_defaults(act=_compare)
 
 
 def _add_run(command: argparse.ArgumentParser) -> None:

@@ -77,10 +77,7 @@ class FeatureStore:
             ArtifactError: a stored file is damaged or belongs to another backbone.
             DataError: an image cannot be read, or its features are not finite.
         """
-        if not records:
-            raise DataError(f"{name}: expected at least one image, got none")
-        key = digest(self.key, [file_sha256(record.image) for record in records])
-        path = self.folder / f"{file_stem(name)}-{key[:12]}"
+        key, path = self._place(records, name)
         if not artifact_exists(path):
             self._extract(records, name, path, key)
         tensors, manifest = load_artifact(path, expect={"key": key, "identity": self.identity})
@@ -91,6 +88,17 @@ class FeatureStore:
             bytes=tensors["patches"].nbytes,
             images_per_second=manifest["images_per_second"],
         )
+
+    def holds(self, records: Sequence[Record], name: str) -> bool:
+        """Whether the features of these very images are on disk, so that `features` would extract none."""
+        return artifact_exists(self._place(records, name)[1])
+
+    def _place(self, records: Sequence[Record], name: str) -> tuple[str, Path]:
+        """Key and artifact of some images' features."""
+        if not records:
+            raise DataError(f"{name}: expected at least one image, got none")
+        key = digest(self.key, [file_sha256(record.image) for record in records])
+        return key, self.folder / f"{file_stem(name)}-{key[:12]}"
 
     def _extract(self, records: Sequence[Record], name: str, path: Path, key: str) -> None:
         start = time.perf_counter()

@@ -16,7 +16,7 @@ from moleflow_lib.reporting.notebook import provenance_table
 from moleflow_lib.reporting.report import TEMPLATES, page_css
 from moleflow_lib.runtime import resolve_device
 
-__all__ = ["Entry", "write_index"]
+__all__ = ["Entry", "page_environment", "write_index"]
 
 
 @dataclass(kw_only=True)
@@ -50,7 +50,7 @@ def write_index(out: Path, config: ExperimentConfig, tasks: Sequence[str], entri
     finished = all(entry.state in ("done", "failed") for entry in entries)
     own = {f"{entry.name}.html" for entry in entries}
     page = (
-        _environment()
+        page_environment()
         .get_template("run_index.html.j2")
         .render(
             config=config,
@@ -67,7 +67,7 @@ def write_index(out: Path, config: ExperimentConfig, tasks: Sequence[str], entri
     write_bytes(out / "index.html", page.encode(errors="backslashreplace"))
 
 
-def _environment() -> jinja2.Environment:
+def page_environment() -> jinja2.Environment:
     """Templates that escape whatever they are given, control characters included."""
     loader = jinja2.FileSystemLoader(TEMPLATES)
     return jinja2.Environment(loader=loader, autoescape=True, finalize=_finalized)

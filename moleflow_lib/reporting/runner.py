@@ -78,7 +78,7 @@ def run_notebooks(params: Mapping[str, object], notebooks: Sequence[Path], singl
     )  # it warns of every option that a parameters cell does not list
     entries = [_entry(book) for book in notebooks]
     for entry in entries:
-        for stale in (f"{entry.name}.html", f"{entry.name}.result.json"):
+        for stale in (f"{entry.name}.html", f"{entry.name}.result.json", f"{entry.name}.images.json"):
             (out / stale).unlink(missing_ok=True)
     for entry in entries:
         entry.state = "running"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -10,7 +12,7 @@ from moleflow_lib.reporting.figures.style import captioned, share_axis
 from moleflow_lib.reporting.text.words import title
 from moleflow_lib.studies.baselines.comparison import METHOD, Comparison, Estimate
 
-__all__ = ["method_intervals"]
+__all__ = ["error_bars", "method_intervals"]
 
 _WAYS = (("routed", "circle", 0.12), ("oracle", "circle-open", -0.12))  # marker, and how far above its line
 
@@ -25,7 +27,7 @@ def method_intervals(comparison: Comparison) -> go.Figure:
             figure.add_scatter(
                 x=[mean.value for mean in means],
                 y=[lift - row for row in range(len(names))],
-                error_x=_reach(means),
+                error_x=error_bars(means),
                 mode="markers",
                 name=way,
                 legendgroup=way,
@@ -60,7 +62,7 @@ def _reached(comparison: Comparison, names: list[str], metric: str) -> list[floa
     return [number for mean in means for number in (mean.value, *(mean.interval or ()))]
 
 
-def _reach(estimates: list[Estimate]) -> dict[str, object]:
+def error_bars(estimates: Sequence[Estimate]) -> dict[str, object]:
     """Error bars from the value to both ends of its interval; none where undefined."""
     known = [(e.value, *e.interval) if e.interval else (0.0, 0.0, 0.0) for e in estimates]
     return {

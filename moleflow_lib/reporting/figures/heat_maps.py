@@ -16,7 +16,15 @@ from moleflow_lib.features.store import Features
 from moleflow_lib.reporting.figures.sheets import Case, Sheet, Tile
 from moleflow_lib.reporting.figures.style import heat_colours, outlined
 
-__all__ = ["FalseAlarmScale", "heat_map_cases"]
+__all__ = [
+    "FalseAlarmScale",
+    "colour_bar",
+    "colour_words",
+    "heat_map_cases",
+    "map_tile",
+    "picture_tiles",
+    "scale_ends",
+]
 
 TILE = 224  # pixels of a tile
 _SAMPLE = 32  # training images that the scale rests on
@@ -97,14 +105,33 @@ def heat_map_cases(
     rows = [(e.task.name, list(_cases(e, routed, training, known))) for e in evaluators]
     ends = ("median", "highest of the task")
     if known:
-        rarest = min(scale.rarest for scale in known.values())
-        ends = ("every normal pixel reaches it", f"fewer than 1 in {1 / rarest:,.0f}")
+        ends = scale_ends(list(known.values()))
     return Sheet(
         title="Heat maps: best, median and worst case",
         rows=rows,
         ends=ends,
-        scale=heat_colours(np.linspace(0, 1, TILE))[None],
+        scale=colour_bar(),
         caption=_caption(routed, training is not None),
+    )
+
+
+def scale_ends(scales: Sequence[FalseAlarmScale]) -> tuple[str, str]:
+    """What the darkest and the brightest colour of maps on these scales mean."""
+    rarest = min(scale.rarest for scale in scales)
+    return "every normal pixel reaches it", f"fewer than 1 in {1 / rarest:,.0f}"
+
+
+def colour_bar() -> np.ndarray:
+    """The colours from dark to bright (1, W, 3) uint8."""
+    return heat_colours(np.linspace(0, 1, TILE))[None]
+
+
+def colour_words() -> str:
+    """What a colour of a map on the scale of false alarms means."""
+    return (
+        "Colour: how many pixels of normal training images score as high (logarithmic; at most "
+        f"{_SAMPLE} images a task, which the flow has seen, so new images give more). Light blue: the "
+        f"contour at {100 * _CONTOUR:g} %."
     )
 
 
@@ -112,11 +139,7 @@ def _caption(routed: bool, calibrated: bool) -> str:
     way = "the task the router chose" if routed else "its own task"
     scale = "Colour: the score, linear from the task's median to its highest. Light blue: half of that."
     if calibrated:
-        scale = (
-            "Colour: how many pixels of normal training images score as high (logarithmic; at most "
-            f"{_SAMPLE} images a task, which the flow has seen, so new images give more). Light blue: the "
-            f"contour at {100 * _CONTOUR:g} %."
-        )
+        scale = colour_words()
     return (
         "Defective test images with the highest, median and lowest image score, and the normal one with the "
         f"highest, each under {way}. {scale} Green: the mask's outline. The worst case shows what the method "
@@ -145,7 +168,8 @@ def _cases(
         words += [f"rank {rank[index]} of {len(rank)}"]
         words += ["routed to another task"] if task != evaluator.task.index else []
         words += [record.image.name]
-        yield Case(tiles=_tiles(evaluator, index, values, scale), name=", ".join(filter(None, words)))
+        tiles = [*picture_tiles(evaluator, index), map_tile(values, scale)]
+        yield Case(tiles=tiles, name=", ".join(filter(None, words)))
 
 
 def _scale(
@@ -163,21 +187,23 @@ def _scale(
     return known[task]
 
 
-def _tiles(
-    evaluator: TaskEvaluator, index: int, values: np.ndarray, scale: FalseAlarmScale | _LinearScale
-) -> list[Tile]:
-    """The image as it is, the outline of its mask, and its map with the contour."""
+def picture_tiles(evaluator: TaskEvaluator, index: int) -> list[Tile]:
+    """A test image as it is, and with the outline of its mask where it has one."""
     size = evaluator.config.score.eval_size
     image = load_image(evaluator.task.test[index].image, size, evaluator.config.data.resize)
     mask = evaluator.mask(index)
-    heat = heat_colours(scale.brightness(values))
-    over = values > scale.threshold()
-    contour = over & ~binary_erosion(over)
     tiles = [Tile(picture=_enlarged(image), label="image")]
     if mask.any():
         tiles.append(Tile(picture=outlined(_enlarged(image), _enlarged(mask)), label="mask"))
-    heat[contour] = (120, 220, 255)
-    return [*tiles, Tile(picture=_enlarged(heat), label="map", exact=True)]
+    return tiles
+
+
+def map_tile(values: np.ndarray, scale: FalseAlarmScale | _LinearScale, label: str = "map") -> Tile:
+    """A map (S, S) on a scale, with the contour."""
+    heat = heat_colours(scale.brightness(values))
+    over = values > scale.threshold()
+    heat[over & ~binary_erosion(over)] = (120, 220, 255)
+    return Tile(picture=_enlarged(heat), label=label, exact=True)
 
 
 def _enlarged(picture: np.ndarray) -> np.ndarray:

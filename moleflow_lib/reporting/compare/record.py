@@ -1,0 +1,95 @@
+"""What notebook 03 leaves of its test images, so that runs can be set side by side without scoring again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from moleflow_lib.artifacts import file_sha256, save_artifact
+from moleflow_lib.datasets import Record
+from moleflow_lib.evaluation.evaluator import TaskEvaluator
+from moleflow_lib.experiment import Experiment
+from moleflow_lib.inference import LearnedDetector, learned_detector
+from moleflow_lib.metrics import METRICS, ROUNDS
+from moleflow_lib.studies.baselines.comparison import METHOD, Comparison
+
+__all__ = ["KIND", "NAME", "record_path", "save_test_images"]
+
+NAME = "03_continual_tasks.images"
+KIND = "test images"
+_RATE = 0.01  # false-alarm rate of the verdicts; nothing that is kept here depends on it
+
+
+def record_path(folder: Path) -> Path:
+    """The record of a run's folder, without suffix."""
+    return folder / NAME
+
+
+def save_test_images(experiment: Experiment, comparison: Comparison) -> dict[str, str]:
+    """Write the labelled test images with their scores, and the bootstrap rounds of every metric, routed.
+
+    The rounds of two runs on the same images are paired (`image_draws`), so their differences need neither
+    maps nor features.
+
+    Args:
+        experiment: all tasks learned; the images' scores are those of its own seed.
+        comparison: holds the metrics of the method, under each of its seeds.
+
+    Returns:
+        `file` and `sha256` of the manifest, for the result file.
+    """
+    runs = comparison.runs[METHOD]
+    final = [[run.result.final(metric) for metric in METRICS] for run in runs]
+    rounds = [[run.replicates[metric]["routed"] for metric in METRICS] for run in runs]
+    filled = [[[_whole(of_task) for of_task in of_metric] for of_metric in of_run] for of_run in rounds]
+    tensors = {
+        "values": torch.from_numpy(np.array(final, dtype=float)),  # (S, M, T), NaN where undefined
+        "rounds": torch.from_numpy(np.array(filled)),  # (S, M, T, R)
+    }
+    learned = learned_detector(experiment)
+    tasks = [{"name": own.task.name, "images": list(_images(own, learned))} for own in experiment.evaluators]
+    facts = {"kind": KIND, "metrics": list(METRICS), "seeds": list(comparison.seeds), "tasks": tasks}
+    path = record_path(Path(experiment.config.run.out_dir))
+    save_artifact(path, tensors, facts)
+    return {"file": f"{path.name}.json", "sha256": file_sha256(path.with_name(f"{path.name}.json"))}
+
+
+def _whole(values: Sequence[float] | np.ndarray | None) -> np.ndarray:
+    return np.full(ROUNDS, np.nan) if values is None else np.asarray(values, dtype=float)
+
+
+def _images(evaluator: TaskEvaluator, learned: LearnedDetector) -> Iterator[dict[str, object]]:
+    """One row a labelled test image, in the order of the task's records."""
+    distances = learned.detector.router.distances(evaluator.image_means)
+    chosen = distances.argmin(dim=1)
+    scores = evaluator.image_scores(chosen).tolist()
+    for index, image in enumerate(evaluator.task.test):
+        if image.label is None:
+            continue
+        task = int(chosen[index])
+        verdict = learned.verdict(distances[index], task, scores[index], _RATE)
+        kept = {name: verdict[name] for name in ("accepted", "score", "rank")}
+        normalised = _normalised(learned, task, scores[index])
+        yield {**_identity(image), "chosen": verdict["task"], **kept, "normalised": normalised}
+
+
+def _identity(image: Record) -> dict[str, object]:
+    """What makes a test image the same in two runs: name, label, content, and the content of its mask."""
+    return {
+        "product": image.product,
+        "defect": image.defect,
+        "image": image.image.name,
+        "label": image.label,
+        "sha256": file_sha256(image.image),
+        "mask_sha256": None if image.mask is None else file_sha256(image.mask),
+    }
+
+
+def _normalised(learned: LearnedDetector, task: int, score: float) -> float:
+    """A score in standard deviations of the task's calibration scores from their mean."""
+    known = learned.calibration.tasks[task].scores.double()
+    spread = float(known.std()) if len(known) > 1 else 0.0
+    return (score - float(known.mean())) / max(spread, 1e-6)
