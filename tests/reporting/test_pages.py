@@ -103,9 +103,8 @@ def test_tables_sort_by_keyboard_and_the_mean_stays_last(tmp_path: Path) -> None
     ] and seen[4] == 1
 
 
-@pytest.mark.parametrize("width", [390, 1440])
-def test_nothing_is_wider_than_the_page(width: int, tmp_path: Path) -> None:
-    html = _page(tmp_path, single_file=True)
+def too_wide(html: str, width: int, folder: Path) -> tuple[int, int, list[str]]:
+    """Width of a page in a frame, of what it holds, and what reaches beyond it and cannot be scrolled."""
     script = """const frame = document.querySelector("iframe"); frame.onload = () => {
       const page = frame.contentDocument, root = page.documentElement;
       const holder = (e) => e.closest(".scroll");
@@ -114,12 +113,18 @@ def test_nothing_is_wider_than_the_page(width: int, tmp_path: Path) -> None:
         .filter((e) => e.getBoundingClientRect().right > root.clientWidth + 1)
         .filter((e) => !inside(e) && !e.closest("svg")).map((e) => e.tagName + "." + e.className);
       document.documentElement.dataset.seen = JSON.stringify([root.clientWidth, root.scrollWidth, out]); };"""
-    (tmp_path / "frame.html").write_text(
+    (folder / "frame.html").write_text(
         f"<iframe style='width:{width}px;height:900px;border:0'></iframe><script>{script}"
         f"frame.srcdoc = {json.dumps(html).replace('</', chr(60) + chr(92) + '/')};</script>"
     )
-    dom = _dom(tmp_path / "frame.html", tmp_path)
-    client, scroll, out = json.loads(unescape(re.search(r'data-seen="([^"]*)"', dom).group(1)))
+    dom = _dom(folder / "frame.html", folder)
+    return tuple(json.loads(unescape(re.search(r'data-seen="([^"]*)"', dom).group(1))))
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_nothing_is_wider_than_the_page(width: int, tmp_path: Path) -> None:
+    html = _page(tmp_path, single_file=True)
+    client, scroll, out = too_wide(html, width, tmp_path)
     assert width - 20 < client <= width and scroll <= client and out == []
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from moleflow_lib.artifacts import file_sha256
 from moleflow_lib.cli import main
 from moleflow_lib.config import BASELINES, ExperimentConfig
 from moleflow_lib.metrics import METRICS
@@ -91,6 +92,9 @@ def test_documented_keys_of_02(run: Path) -> None:
 def test_documented_keys_of_03(run: Path) -> None:
     result = _result(run, "03_continual_tasks")
     assert result["classes"] == ["leather", "nut", "board"] and result["unchanged"] is True
+    kept = run / result["test_images"]["file"]
+    assert file_sha256(kept) == result["test_images"]["sha256"]
+    assert [task["name"] for task in json.loads(kept.read_text())["tasks"]] == result["classes"]
     for metric in METRICS:
         for way in ("oracle", "routed"):
             matrix = result["R"][metric][way]

@@ -18,7 +18,7 @@ __all__ = [
     "Measured",
     "csv_rows",
     "disagreements",
-    "headline",
+    "headlines",
     "measured",
     "metric_rows",
     "option_rows",
@@ -63,7 +63,8 @@ class Disagreement:
     @property
     def size(self) -> tuple[float, float]:
         """Largest difference in rank among the runs, then in normalised score."""
-        return tuple(max(known) - min(known) for known in (self.of("rank"), self.of("normalised")))
+        rank, normalised = (max(known) - min(known) for known in (self.of("rank"), self.of("normalised")))
+        return round(rank, 9), normalised  # ranks are fractions: equal to rounding is equal
 
     def of(self, what: str) -> list[float]:
         """A number of the image in each run."""
@@ -77,7 +78,7 @@ def option_rows(runs: Sequence[FinishedRun]) -> list[dict[str, object]]:
 
 def provenance_rows(runs: Sequence[FinishedRun]) -> list[dict[str, object]]:
     """Versions, hardware, commit and backbone weights that are not the same in all runs."""
-    facts = [run.result.get("provenance") or {} for run in runs]
+    facts = [run.result["provenance"] for run in runs]
     made = {name for own in facts for name in own if name.endswith("(SHA-256)")} - {_OF_THE_BACKBONE}
     return _differing(facts, [run.label for run in runs], "what", ("time_utc", *made))
 
@@ -149,6 +150,18 @@ def disagreements(runs: Sequence[FinishedRun], most: int) -> list[Disagreement]:
     return [one for one in sorted(found, key=lambda one: one.size, reverse=True) if any(one.size)][:most]
 
 
+def headlines(runs: Sequence[FinishedRun], found: Sequence[Measured], metrics: Sequence[str]) -> list[str]:
+    """The answer, one sentence a further run: its differences from the first, mean over tasks."""
+    means = {row.metric: row for row in found if row.task == MEAN}
+    sentences = []
+    for place, run in enumerate(runs[1:]):
+        gaps = [(title(metric), means[metric].differences[place]) for metric in metrics]
+        parts = [f"{name} {within(gap, '+')} ({verdict(gap)})" for name, gap in gaps if gap.value is not None]
+        told = ", ".join(parts) or "no metric is defined"
+        sentences.append(f"{run.label} minus {runs[0].label}: {told}.")
+    return sentences
+
+
 def csv_rows(
     runs: Sequence[FinishedRun], found: Sequence[Measured], images: Sequence[Disagreement]
 ) -> list[dict[str, object]]:
@@ -210,15 +223,3 @@ def _text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return str(value) if value != "" else "none"
-
-
-def headline(runs: Sequence[FinishedRun], found: Sequence[Measured], metrics: Sequence[str]) -> str:
-    """The answer in one sentence a further run: its differences from the first, mean over tasks."""
-    means = {row.metric: row for row in found if row.task == MEAN}
-    sentences = []
-    for place, run in enumerate(runs[1:]):
-        gaps = [(title(metric), means[metric].differences[place]) for metric in metrics]
-        parts = [f"{name} {within(gap, '+')} ({verdict(gap)})" for name, gap in gaps if gap.value is not None]
-        told = ", ".join(parts) or "no metric is defined"
-        sentences.append(f"{run.label} minus {runs[0].label}: {told}.")
-    return " ".join(sentences)

@@ -19,6 +19,7 @@ __all__ = ["FinishedRun", "finished_runs"]
 
 _RESULT = "03_continual_tasks.result.json"
 _TRACES = ("index.html", "executed", "store", "detector")  # what a run leaves from its first minutes on
+_NEEDED = ("dataset_root", "eval_size", "resize")  # options
 _HEADS = ("task", "option", "what", "image", "run")
 _AGAIN = "give its command again (notebook 03); what is learned is read back"
 Image = Mapping[str, object]
@@ -109,6 +110,8 @@ def finished_runs(folders: Sequence[Path]) -> list[FinishedRun]:
             runs.append(_read(folder, label))
         except MoLEFlowError as error:
             problems.append(str(error))
+        except OSError as error:
+            problems.append(f"{folder} cannot be read ({error.strerror}); copy the whole run again")
     if problems:
         raise ArtifactError(problem_list("expected finished runs:", problems))
     return runs
@@ -119,7 +122,7 @@ def _read(folder: Path, label: str) -> FinishedRun:
     path = record_path(folder)
     manifest = path.with_name(f"{path.name}.json")
     listed = result.get("test_images")
-    if not isinstance(listed, dict) or not isinstance(result.get("config"), dict):
+    if not isinstance(listed, dict):
         raise ArtifactError(f"{folder} was made by an earlier version, which kept no test images; {_AGAIN}")
     for part in (manifest, path.with_name(f"{path.name}.safetensors")):
         if not part.is_file():
@@ -156,6 +159,10 @@ def _result(folder: Path) -> dict:
     schema = result.get("schema") if isinstance(result, dict) else None
     if schema != SCHEMA_VERSION:
         raise ArtifactError(f"{path} has schema {schema}, this version reads {SCHEMA_VERSION}; {_AGAIN}")
+    lacking = [name for name in ("config", "provenance", "routing") if not isinstance(result.get(name), dict)]
+    lacking = lacking or [name for name in _NEEDED if name not in result["config"]]
+    if lacking:
+        raise ArtifactError(f"{path} is damaged, it lacks {', '.join(lacking)}; {_AGAIN}")
     return result
 
 

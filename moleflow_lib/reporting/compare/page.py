@@ -20,7 +20,7 @@ from moleflow_lib.reporting.compare.differences import (
     Measured,
     csv_rows,
     disagreements,
-    headline,
+    headlines,
     measured,
     metric_rows,
     option_rows,
@@ -101,11 +101,11 @@ def _page(
         script=Markup(script),
         script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         runs=[_run(run) for run in runs],
-        answer=headline(runs, found, HEADLINES),
+        answers=headlines(runs, found, HEADLINES),
         tiles=_tiles(runs, found),
         options=_table(option_rows(runs), "Options that are not the same in all runs."),
         provenance=_table(provenance_rows(runs), "What else was not the same: versions, machine, commit."),
-        headlines=[_metric(runs, found, metric) for metric in HEADLINES],
+        leading=[_metric(runs, found, metric) for metric in HEADLINES],
         others=[_metric(runs, found, metric) for metric in others],
         picture=picture_source(as_svg(figure)),
         figure=figure.layout.meta,
@@ -151,7 +151,6 @@ def _tiles(runs: Sequence[FinishedRun], found: Sequence[Measured]) -> list[dict[
 
 
 def _run(run: FinishedRun) -> dict[str, object]:
-    routing = run.result.get("routing") or {}
     return {
         "label": run.label,
         "folder": run.folder,
@@ -159,7 +158,7 @@ def _run(run: FinishedRun) -> dict[str, object]:
         "backbone": run.config.get("backbone"),
         "seeds": ", ".join(map(str, run.seeds)),
         "tasks": " → ".join(run.tasks),
-        "routing": number(routing.get("accuracy")),
+        "routing": number(run.result["routing"].get("accuracy")),
     }
 
 

@@ -11,10 +11,12 @@ from moleflow_lib.reporting.compare.differences import Measured
 from moleflow_lib.reporting.figures.comparison import error_bars
 from moleflow_lib.reporting.figures.style import captioned, task_colour
 from moleflow_lib.reporting.text.words import title
+from moleflow_lib.studies.baselines.comparison import Estimate
 
 __all__ = ["difference_intervals"]
 
 _ROW = 34  # pixels
+_LONGEST = 16  # letters
 
 
 def difference_intervals(
@@ -45,8 +47,9 @@ def difference_intervals(
                 row=1,
                 col=column,
             )
+        figure.update_xaxes(range=_ends([gap for row in rows for gap in row.differences]), col=column)
         figure.add_vline(x=0, line_dash="dash", line_color="#8b929a", row=1, col=column)
-    figure.update_yaxes(tickvals=[-n for n in range(len(tasks))], ticktext=tasks)
+    figure.update_yaxes(tickvals=[-n for n in range(len(tasks))], ticktext=[_short(task) for task in tasks])
     figure.update_xaxes(title="difference")
     return captioned(
         figure,
@@ -55,6 +58,19 @@ def difference_intervals(
         "the paired difference; one that crosses the line is undecided.",
         height=190 + _ROW * len(tasks),
     )
+
+
+def _ends(gaps: Sequence[Estimate]) -> list[float]:
+    """Ends of an axis that holds zero and every interval whole."""
+    known = [number for gap in gaps for number in (gap.value, *(gap.interval or ())) if number is not None]
+    low, high = min([0.0, *known]), max([0.0, *known])
+    pad = 0.06 * (high - low) or 0.01
+    return [low - pad, high + pad]
+
+
+def _short(name: str) -> str:
+    """A name that fits beside a panel."""
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
 def _height(row: int, place: int, runs: int) -> float:

@@ -142,7 +142,8 @@ def _frame(panel: _Panel) -> Iterator[str]:
     for value, label in _ticks(panel, "y"):
         y = panel.place("y", value)
         yield f'<path d="M{left:.1f} {y:.1f}h{width:.1f}" stroke="{_GRID}"/>'
-        yield _text(left - 6, y + 4, label, anchor="end", size=11)
+        if panel.axes["y"].showticklabels is not False:  # False: the panel beside it has the same labels
+            yield _text(left - 6, y + 4, label, anchor="end", size=11)
     yield _text(left + width / 2, top + height + 36, panel.axes["x"].title.text or "", anchor="middle")
     yield _text(left, top - 8, panel.axes["y"].title.text or "", size=11)
 
