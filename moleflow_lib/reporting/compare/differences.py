@@ -199,11 +199,9 @@ def _line(
 
 
 def _gap(gap: Estimate | None) -> dict[str, object]:
-    if gap is None:
-        return dict.fromkeys(("difference", "difference_low", "difference_high", "verdict"))
-    low, high = gap.interval or (None, None)
-    told = {"difference": gap.value, "difference_low": low, "difference_high": high}
-    return {**told, "verdict": verdict(gap) or None}
+    low, high = (gap.interval if gap else None) or (None, None)
+    told = {"difference": gap.value if gap else None, "difference_low": low, "difference_high": high}
+    return {**told, "verdict": (verdict(gap) if gap else "") or None}
 
 
 def _differing(

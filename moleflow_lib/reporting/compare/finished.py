@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ _TRACES = ("index.html", "executed", "store", "detector")  # what a run leaves f
 _NEEDED = ("dataset_root", "eval_size", "resize")  # options
 _HEADS = ("task", "option", "what", "image", "run")
 _AGAIN = "give its command again (notebook 03); what is learned is read back"
-Image = Mapping[str, object]
+Image = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class FinishedRun:
 
     label: str
     folder: Path
-    result: Mapping[str, object]
+    result: Mapping[str, Any]
     images: Mapping[str, Sequence[Image]]
     seeds: tuple[int, ...]
     metrics: tuple[str, ...]
@@ -50,7 +51,7 @@ class FinishedRun:
     rounds: np.ndarray
 
     @property
-    def config(self) -> Mapping[str, object]:
+    def config(self) -> Mapping[str, Any]:
         """Every option in force."""
         return self.result["config"]
 
@@ -81,15 +82,16 @@ class FinishedRun:
         if own is None or other is None:
             return Estimate(value=None, interval=None)
         drawn, theirs = self._drawn(metric, tasks), reference._drawn(metric, tasks)
-        paired = drawn is not None and theirs is not None
-        return Estimate(value=own - other, interval=interval(drawn - theirs) if paired else None)
+        gaps = None if drawn is None or theirs is None else drawn - theirs
+        return Estimate(value=own - other, interval=interval(gaps))
 
     def _drawn(self, metric: str, tasks: Sequence[str]) -> np.ndarray | None:
         """(R,) replicates of a mean over tasks and seeds; None where it is undefined."""
         columns = [self.tasks.index(task) for task in tasks]
         table = self.rounds[:, self.metrics.index(metric)][:, columns]  # (S, tasks, R)
         seeds = [average([of if np.isfinite(of).any() else None for of in seed]) for seed in table]
-        return None if any(seed is None for seed in seeds) else over_seeds(seeds)
+        known = [seed for seed in seeds if seed is not None]
+        return over_seeds(known) if len(known) == len(seeds) else None
 
 
 def finished_runs(folders: Sequence[Path]) -> list[FinishedRun]:

@@ -108,7 +108,7 @@ def _page(
         leading=[_metric(runs, found, metric) for metric in HEADLINES],
         others=[_metric(runs, found, metric) for metric in others],
         picture=picture_source(as_svg(figure)),
-        figure=figure.layout.meta,
+        figure=figure.to_dict()["layout"]["meta"],
         images=_table(_image_rows(runs, images), _IMAGES),
         maps=Markup(maps),
         missing=missing,

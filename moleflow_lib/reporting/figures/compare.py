@@ -48,7 +48,7 @@ def difference_intervals(
                 col=column,
             )
         figure.update_xaxes(range=_ends([gap for row in rows for gap in row.differences]), col=column)
-        figure.add_vline(x=0, line_dash="dash", line_color="#8b929a", row=1, col=column)
+    figure.add_vline(x=0, line_dash="dash", line_color="#8b929a", row="all", col="all")
     figure.update_yaxes(tickvals=[-n for n in range(len(tasks))], ticktext=[_short(task) for task in tasks])
     figure.update_xaxes(title="difference")
     return captioned(

@@ -96,7 +96,7 @@ def test_the_values_are_those_of_the_result_file(pair: list[FinishedRun]) -> Non
         for metric in METRICS:
             own = run.estimate(metric, run.tasks)
             assert own.value == told[metric]["routed"]["acc"]
-            assert list(own.interval) == told[metric]["routed"]["interval"]
+            assert own.interval == tuple(told[metric]["routed"]["interval"])
 
 
 def test_several_seeds_are_averaged_and_paired(finished: Callable[..., Path], reference: Path) -> None:
