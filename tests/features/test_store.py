@@ -110,3 +110,12 @@ def test_features_that_are_not_finite_are_refused(
 def test_no_images_is_an_error(store: FeatureStore) -> None:
     with pytest.raises(DataError, match="at least one image"):
         store.features((), "nothing")
+
+
+def test_what_is_stored_is_known_by_content_and_asking_extracts_nothing(
+    store: FeatureStore, product: Product
+) -> None:
+    assert not store.holds(product.train, "nut-train") and not store.folder.exists()
+    store.features(product.train, "nut-train")
+    assert store.holds(product.train, "nut-train")
+    assert not store.holds(product.train[1:], "nut-train") and not store.holds(product.test, "nut-train")
