@@ -129,9 +129,19 @@ def test_nothing_is_wider_than_the_page(width: int, html: str, tmp_path: Path) -
     assert width - 20 < client <= width and scroll <= client and wide == []
 
 
-def test_the_page_has_a_look_for_the_night(html: str) -> None:
+def test_the_page_has_a_look_for_the_night(html: str, tmp_path: Path) -> None:
+    script = (
+        "const look = (e) => [getComputedStyle(e).backgroundColor, getComputedStyle(e).color];"
+        "document.documentElement.dataset.seen = JSON.stringify([look(document.body),"
+        "look(document.querySelector('th'))]);"
+    )
+    (tmp_path / "page.html").write_text(
+        _with_script(html.replace("(prefers-color-scheme: dark)", "all"), script)
+    )
+    dom = _dom(tmp_path / "page.html", tmp_path)
+    (paper, ink), (head, _) = json.loads(unescape(re.search(r'data-seen="([^"]*)"', dom).group(1)))
+    assert (paper, ink, head) == ("rgb(20, 24, 29)", "rgb(221, 227, 234)", "rgb(29, 35, 42)")
     assert '<meta name="color-scheme" content="light dark">' in html
-    assert "prefers-color-scheme: dark" in html
 
 
 def test_hostile_names_stay_text(reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
