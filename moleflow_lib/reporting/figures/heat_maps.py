@@ -15,6 +15,7 @@ from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.features.store import Features
 from moleflow_lib.reporting.figures.sheets import Case, Sheet, Tile
 from moleflow_lib.reporting.figures.style import heat_colours, outlined
+from moleflow_lib.scoring.detector import ContinualDetector
 
 __all__ = ["FalseAlarmScale", "heat_map_cases"]
 
@@ -36,7 +37,9 @@ class FalseAlarmScale:
     rarest: float
 
     @classmethod
-    def of(cls, evaluator: TaskEvaluator, features: Features, task: int) -> FalseAlarmScale:
+    def of(
+        cls, evaluator: TaskEvaluator[ContinualDetector], features: Features, task: int
+    ) -> FalseAlarmScale:
         """From training images of the task whose parts score.
 
         Args:
@@ -125,7 +128,7 @@ def _caption(routed: bool, calibrated: bool) -> str:
 
 
 def _cases(
-    evaluator: TaskEvaluator,
+    evaluator: TaskEvaluator[ContinualDetector],
     routed: bool,
     training: Sequence[Features] | None,
     known: dict[int, FalseAlarmScale],
@@ -149,7 +152,7 @@ def _cases(
 
 
 def _scale(
-    evaluator: TaskEvaluator,
+    evaluator: TaskEvaluator[ContinualDetector],
     patch_scores: torch.Tensor,
     task: int,
     training: Sequence[Features] | None,
@@ -172,7 +175,7 @@ def _tiles(
     mask = evaluator.mask(index)
     heat = heat_colours(scale.brightness(values))
     over = values > scale.threshold()
-    contour = over & ~binary_erosion(over)
+    contour = over & ~np.asarray(binary_erosion(over), dtype=bool)
     tiles = [Tile(picture=_enlarged(image), label="image")]
     if mask.any():
         tiles.append(Tile(picture=outlined(_enlarged(image), _enlarged(mask)), label="mask"))
