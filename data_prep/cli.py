@@ -6,6 +6,7 @@ Exit codes: 0 all is well, 1 a problem was found or met, 2 the command itself wa
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _print_whatever_comes() -> None:
     """A terminal or log that lacks a letter shows a question mark; no command dies of it."""
-    if hasattr(sys.stdout, "reconfigure"):
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # stderr escapes what it lacks by itself
 
 

@@ -63,9 +63,7 @@ def outlined(record: Record, size: int) -> Image.Image:
     if record.mask is None:
         return image
     mask = Image.fromarray(read_mask(record.mask).astype(np.uint8) * 255)
-    small = ImageOps.pad(mask, (size, size), method=Image.Resampling.BOX).point(
-        lambda value: 255 * (value > 0)
-    )
+    small = ImageOps.pad(mask, (size, size), method=Image.Resampling.BOX).point([0] + [255] * 255)
     outer = small.filter(ImageFilter.MaxFilter(5))
     edge = Image.fromarray(np.asarray(outer) - np.asarray(small))
     image.paste(_OUTLINE, mask=edge)

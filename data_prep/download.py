@@ -32,9 +32,11 @@ def fetch(publisher: Publisher, folder: Path, *, pause: float = 2.0) -> Path:
         The archive, its hash checked where one is known.
 
     Raises:
-        DataError: no network, nothing at the address, or a wrong hash; nothing that looks
+        DataError: no address, no network, nothing at the address, or a wrong hash; nothing that looks
             finished is left.
     """
+    if publisher.url is None:
+        raise DataError(f"{publisher.title} has no address; fetch its archive by hand")
     folder.mkdir(parents=True, exist_ok=True)
     pooch.get_logger().setLevel(logging.WARNING)
     part = folder / f"{publisher.archive}.part"
@@ -46,7 +48,7 @@ def fetch(publisher: Publisher, folder: Path, *, pause: float = 2.0) -> Path:
             known_hash=publisher.sha256,
             fname=publisher.archive,
             path=folder,
-            downloader=downloader,
+            downloader=downloader,  # pyright: ignore[reportArgumentType]  # pooch names other arguments than it gives
         )
     except ValueError as error:  # how pooch reports a wrong hash
         raise DataError(

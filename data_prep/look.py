@@ -6,6 +6,7 @@ import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import ImageCms
@@ -38,14 +39,14 @@ class Look:
 
 def look_at(record: Record, log: FaultLog) -> Look:
     """Decode one image and its mask; whatever is wrong with them goes to `log`."""
-    facts: dict[str, object] = {}
+    facts: dict[str, Any] = {}
     header = None
     try:
         header = read_header(record.image)
         image = read_image(record.image)
         pixels = image.tobytes()
         facts["content"] = hashlib.sha256(repr(image.size).encode() + pixels).hexdigest()
-        facts["flat"] = all(low == high for low, high in image.getextrema())
+        facts["flat"] = all(low == high for low, high in np.reshape(image.getextrema(), (-1, 2)))
         facts["profile"] = _profile_name(header.profile)
         _storage_notes(record, header, log)
     except ImageFault as fault:
@@ -56,7 +57,7 @@ def look_at(record: Record, log: FaultLog) -> Look:
     return Look(record=record, faults=tuple(log.faults), **facts)
 
 
-def _look_at_mask(path: Path, image: Header | None, log: FaultLog) -> dict[str, object]:
+def _look_at_mask(path: Path, image: Header | None, log: FaultLog) -> dict[str, Any]:
     try:
         header = read_header(path, mask=True)
         mask = read_mask(path)

@@ -39,7 +39,7 @@ def product_faults(
 
 
 def _mask_faults(masked: Sequence[Look], log: FaultLog) -> None:
-    if told := inverted([look.marked for look in masked]):
+    if told := inverted([look.marked for look in masked if look.marked is not None]):
         log.error("mask-inverted", None, *told)
     lossy = sum(look.lossy_mask for look in masked)
     if lossy:

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import BinaryIO
+from typing import Protocol
 
 from tqdm.std import tqdm
 
@@ -99,7 +99,7 @@ def _unpack(archive: Path, into: Path, limits: Limits) -> None:
             _write(archive, name, content, target)
 
 
-def _tar_members(archive: Path, budget: _Budget) -> Iterator[tuple[str, BinaryIO | None]]:
+def _tar_members(archive: Path, budget: _Budget) -> Iterator[tuple[str, _Readable | None]]:
     """Names and contents of a tar, read once from front to end; folders have no content."""
     with archive.open("rb") as raw:
         opener = next(
@@ -107,7 +107,9 @@ def _tar_members(archive: Path, budget: _Budget) -> Iterator[tuple[str, BinaryIO
         )
         with tqdm.wrapattr(raw, "read", total=archive.stat().st_size, desc="unpacking", unit="B") as source:
             plain = opener(source) if opener else source
-            with tarfile.open(fileobj=_Counted(plain, budget), mode="r|") as tar:
+            counted = _Counted(plain, budget)
+            # a stream is only read
+            with tarfile.open(fileobj=counted, mode="r|") as tar:  # pyright: ignore[reportArgumentType, reportCallIssue]
                 for member in tar:
                     if member.issym() or member.islnk():
                         raise _hostile(archive, member.name, f"is a link to {member.linkname!r}")
@@ -116,7 +118,7 @@ def _tar_members(archive: Path, budget: _Budget) -> Iterator[tuple[str, BinaryIO
                     yield member.name, None if member.isdir() else tar.extractfile(member)
 
 
-def _zip_members(archive: Path, budget: _Budget) -> Iterator[tuple[str, BinaryIO | None]]:
+def _zip_members(archive: Path, budget: _Budget) -> Iterator[tuple[str, _Readable | None]]:
     """Names and contents of a zip; folders have no content."""
     with zipfile.ZipFile(archive) as file:
         for info in tqdm(file.infolist(), desc="unpacking", unit="file"):
@@ -149,10 +151,16 @@ class _Budget:
             )
 
 
+class _Readable(Protocol):
+    """All that an unpacker asks of a stream."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
 class _Counted:
     """A readable stream whose every byte is taken from a budget."""
 
-    def __init__(self, stream: BinaryIO, budget: _Budget) -> None:
+    def __init__(self, stream: _Readable, budget: _Budget) -> None:
         self.stream = stream
         self.budget = budget
 
@@ -175,7 +183,7 @@ def _safe_path(archive: Path, name: str) -> Path:
     return Path(*posix.parts)
 
 
-def _write(archive: Path, name: str, content: BinaryIO, target: Path) -> None:
+def _write(archive: Path, name: str, content: _Readable, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with target.open("xb") as file:

@@ -1,6 +1,12 @@
 """MoLE-Flow: continual visual anomaly detection with a shared flow and small parts per task."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from moleflow_lib.config import ExperimentConfig
+    from moleflow_lib.experiment import Experiment
+    from moleflow_lib.inference import load_detector, save_detector
 
 __all__ = ["Experiment", "ExperimentConfig", "__version__", "load_detector", "save_detector"]
 __version__ = "0.1.0"

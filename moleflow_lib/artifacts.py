@@ -97,11 +97,7 @@ def file_stem(name: str, longest: int = 120) -> str:
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes (64 hex digits)."""
     with open(path, "rb") as file:
-        return (
-            hashlib.file_digest(file, "sha256").hexdigest()
-            if hasattr(hashlib, "file_digest")
-            else _sha256(file)
-        )
+        return _sha256(file)
 
 
 def tensors_sha256(tensors: Mapping[str, torch.Tensor]) -> str:

@@ -68,7 +68,7 @@ class Experiment:
         return self.trainer.histories
 
     @cached_property
-    def evaluators(self) -> tuple[TaskEvaluator, ...]:
+    def evaluators(self) -> tuple[TaskEvaluator[ContinualDetector], ...]:
         """One evaluator a task, all tasks learned."""
         self.learn()
         return tuple(TaskEvaluator(task, self.features(task, "test"), self.detector) for task in self.tasks)

@@ -87,10 +87,22 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def progress(items: Iterable, what: str, **options: object) -> tqdm:
+def progress(
+    items: Iterable | None, what: str, *, total: int | None = None, initial: int = 0, unit: str = "it"
+) -> tqdm:
     """A plain text progress bar on standard error, the same in a terminal, a notebook and papermill."""
-    options = {"disable": _QUIET.get(), **options}
-    return tqdm(items, desc=what, mininterval=0.5, dynamic_ncols=False, ncols=88, file=sys.stderr, **options)
+    return tqdm(
+        items,
+        desc=what,
+        total=total,
+        initial=initial,
+        unit=unit,
+        disable=_QUIET.get(),
+        mininterval=0.5,
+        dynamic_ncols=False,
+        ncols=88,
+        file=sys.stderr,
+    )
 
 
 @contextmanager

@@ -55,7 +55,7 @@ class Canvas:
 
     def box(
         self,
-        at: Sequence[float],
+        at: Sequence[float] | np.ndarray,
         half: tuple[float, float],
         colour: Sequence[float] | np.ndarray,
         *,
@@ -100,10 +100,10 @@ class Canvas:
 
     def line(
         self,
-        start: Sequence[float],
-        stop: Sequence[float],
+        start: Sequence[float] | np.ndarray,
+        stop: Sequence[float] | np.ndarray,
         width: float,
-        colour: Sequence[float],
+        colour: Sequence[float] | np.ndarray,
         **how: float,
     ) -> None:
         """Lay a straight bar with round ends from one place to another."""
@@ -114,7 +114,12 @@ class Canvas:
         self.box(((ax + bx) / 2, (ay + by) / 2), half, colour, turn=turn, corner=width / 2, **how)
 
     def digits(
-        self, at: Sequence[float], number: str, dot: float, colour: Sequence[float], turn: float = 0.0
+        self,
+        at: Sequence[float] | np.ndarray,
+        number: str,
+        dot: float,
+        colour: Sequence[float] | np.ndarray,
+        turn: float = 0.0,
     ) -> None:
         """Print a number in dots of 3 by 5, so that no font is needed."""
         c = np.cos(turn)

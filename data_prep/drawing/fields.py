@@ -82,7 +82,7 @@ def _spline_rows(knots: np.ndarray, size: int, cells: float) -> np.ndarray:
     first = position.astype(np.int64)
     t = (position - first)[:, None]
     weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
-    return sum(weight / 6 * knots[first + k] for k, weight in enumerate(weights))
+    return sum((weight / 6 * knots[first + k] for k, weight in enumerate(weights)), np.zeros(()))
 
 
 def worley(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def spoilt_picture(
     )
 
 
-def _scene(key: str, product: str, seed: int, size: int) -> tuple[object, Camera, np.random.SeedSequence]:
+def _scene(key: str, product: str, seed: int, size: int) -> tuple[Any, Camera, np.random.SeedSequence]:
     """The piece and the camera of one picture, and the seeds left for its defect."""
     name = int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "big")
     for_piece, for_camera, for_defect = np.random.SeedSequence([seed, name]).spawn(3)

@@ -71,7 +71,7 @@ class ExperimentConfig:
                 values out of range; all of them in one message.
         """
         preset = params.get("preset") or "v5_final"
-        if preset not in PRESETS:
+        if not isinstance(preset, str) or preset not in PRESETS:
             raise ConfigError(f"unknown preset {preset!r}; known presets: {', '.join(sorted(PRESETS))}")
         values: dict[str, object] = dict(PRESETS[preset])
         if params.get("classes"):  # a preset's choice among its own products does not fit other ones

@@ -41,6 +41,7 @@ def _option(
     return field(default=default, metadata={"what": what, "choices": choices, "low": low, "high": high})
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Group:
     """Checks a group's values when it is made."""
 

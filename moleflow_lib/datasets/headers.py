@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from moleflow_lib.datasets.files import ImageFault
 
@@ -71,9 +74,9 @@ def header_of(image: Image.Image) -> Header:
     shown = image.size
     stored = image.size
     if turned in _ON_SIDE and image.format == "TIFF":  # Pillow turns these itself
-        stored = shown[::-1]
+        stored = (shown[1], shown[0])
     elif turned in _ON_SIDE:
-        shown = stored[::-1]
+        shown = (stored[1], stored[0])
     return Header(
         size=shown,
         stored=stored,
@@ -106,7 +109,7 @@ def _orientation(image: Image.Image) -> int:
     Text that only looks like EXIF (in a PNG) and XMP are left out: viewers do not agree on them.
     """
     try:
-        if image.format == "TIFF":
+        if isinstance(image, TiffImageFile) and image.format == "TIFF":
             value = image.tag_v2.get(_ORIENTATION, 1)
         else:
             block = image.info.get("exif")
@@ -135,14 +138,15 @@ def _is_odd(image: Image.Image) -> bool:
 def _is_lossy(image: Image.Image) -> bool:
     if image.format == "TIFF":
         return image.info.get("compression") in _LOSSY_TIFF
-    if image.format == "WEBP":
-        image.fp.seek(0)
-        return b"VP8 " in image.fp.read()
+    if isinstance(image, WebPImageFile):
+        file = cast("IO[bytes]", image.fp)  # open while the pixels are undecoded
+        file.seek(0)
+        return b"VP8 " in file.read()
     return image.format in ("JPEG", "MPO")
 
 
 def _data_end(image: Image.Image) -> int:
-    if image.format != "TIFF":
+    if not isinstance(image, TiffImageFile) or image.format != "TIFF":
         return 0
     pieces = [(image.tag_v2.get(start, ()), image.tag_v2.get(count, ())) for start, count in _STRIPS]
     return max(

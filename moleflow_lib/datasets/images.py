@@ -62,7 +62,7 @@ def opaque_rgb(image: Image.Image, path: Path) -> Image.Image:
     """
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        if image.getchannel("A").getextrema()[0] < 255:
+        if np.asarray(image.getchannel("A")).min() < 255:
             raise ImageFault(path, "transparent", "has transparent pixels, which have no colour", _NO_ALPHA)
     try:
         return image.convert("RGB")
@@ -90,7 +90,7 @@ def read_mask(path: Path) -> np.ndarray:
         _refuse_clear_marks(path, colours, alpha)
     if header.lossy:
         return _bright_half(path, colours)
-    marked = (colours > 0).any(axis=-1)
+    marked = np.asarray((colours > 0).any(axis=-1))
     if image.mode == "P":
         _refuse_other_looks(path, image, marked)
     return marked
@@ -175,7 +175,7 @@ def _no_rgb(path: Path, mode: str) -> ImageFault:
 
 def _bright_half(path: Path, colours: np.ndarray) -> np.ndarray:
     """A lossy mask cut at half; one that is faint everywhere cannot be told from noise."""
-    marked = (colours > _HALF).any(axis=-1)
+    marked = np.asarray((colours > _HALF).any(axis=-1))
     if not marked.any() and colours.any():
         what = f"is lossy and nowhere brighter than half (at most {colours.max()}): marks or noise?"
         raise ImageFault(path, "mask-faint", what, _BLACK_AND_WHITE)

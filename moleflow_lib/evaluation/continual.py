@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,9 +26,7 @@ class ContinualResult:
 
     classes: tuple[str, ...]  # task names in order
     matrices: dict[str, dict[str, list[list[float | None]]]]  # metric → oracle | routed → R[i][j]
-    routing: (
-        dict[str, object] | None
-    )  # after the last task, see `routing_summary`; None where nothing is routed
+    routing: dict[str, Any] | None  # after the last task, see `routing_summary`; None where nothing is routed
     routing_over_time: list[float]  # accuracy over the tasks known so far, after each task
 
     def summary(
@@ -69,7 +68,7 @@ def evaluate_continual(evaluators: Sequence[TaskEvaluator], router: PrototypeRou
         router: chooses the task of each image.
     """
     count = len(evaluators)
-    matrices = {
+    matrices: dict[str, dict[str, list[list[float | None]]]] = {
         m: {way: [[None] * count for _ in range(count)] for way in ("oracle", "routed")} for m in METRICS
     }
     over_time = []
@@ -113,7 +112,7 @@ def evaluate_states(evaluators: Sequence[TaskEvaluator], states: Sequence[int | 
     return ContinualResult(classes=names, matrices=matrices, routing=None, routing_over_time=[])
 
 
-def _routing(evaluators: Sequence[TaskEvaluator], chosen: Sequence[torch.Tensor]) -> dict[str, object]:
+def _routing(evaluators: Sequence[TaskEvaluator], chosen: Sequence[torch.Tensor]) -> dict[str, Any]:
     truth = np.concatenate([np.full(len(c), j) for j, c in enumerate(chosen)])
     labels = np.concatenate([evaluator.labels for evaluator in evaluators])
     labelled = labels >= 0

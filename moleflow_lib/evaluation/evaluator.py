@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -40,11 +40,13 @@ class Scorer(Protocol):
         """Features (N, H, W, D) to scores (N, H, W) under one task's parts, on the CPU; higher = more
         anomalous.
         """
+        ...
 
     def scores(
         self, patches: torch.Tensor, image_means: torch.Tensor, task: int, /
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The same, and one score an image (N,), from features and their means (N, D)."""
+        ...
 
 
 class MapSource:
@@ -71,7 +73,10 @@ class MapSource:
             yield maps, np.stack([self._mask(start + n) for n in range(len(block))])
 
 
-class TaskEvaluator:
+Detecting = TypeVar("Detecting", bound=Scorer)
+
+
+class TaskEvaluator(Generic[Detecting]):
     """Scores one task's test images under any task's parts, each image and part at most once.
 
     Args:
@@ -83,7 +88,7 @@ class TaskEvaluator:
         labels: (N,) 1 defective, 0 normal, -1 unlabelled: scored, and left out of every metric.
     """
 
-    def __init__(self, task: Task, features: Features, detector: Scorer) -> None:
+    def __init__(self, task: Task, features: Features, detector: Detecting) -> None:
         self.task = task
         self.features = features
         self.detector = detector

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import timm
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from moleflow_lib.errors import BackboneError
 from moleflow_lib.runtime import seeded
 
-__all__ = ["load_timm"]
+__all__ = ["TimmModel", "load_timm"]
+
+TimmModel: TypeAlias = Any  # an nn.Module; what else it has depends on its architecture
 
 
-def load_timm(tag: str, weights: str | Path, random_seed: int | None) -> nn.Module:
+def load_timm(tag: str, weights: str | Path, random_seed: int | None) -> TimmModel:
     """Create a timm model without its classifier.
 
     Args:
@@ -50,7 +52,7 @@ def load_timm(tag: str, weights: str | Path, random_seed: int | None) -> nn.Modu
         ) from error
 
 
-def _load_local(tag: str, path: Path) -> nn.Module:
+def _load_local(tag: str, path: Path) -> TimmModel:
     """Load a local file strictly: every tensor of the backbone must be there and fit."""
     if not path.is_file():
         raise BackboneError(f"backbone_weights: no file {path}; expected model.safetensors of timm/{tag}")
@@ -64,7 +66,7 @@ def _load_local(tag: str, path: Path) -> nn.Module:
         raise BackboneError(
             f"{path} cannot be read as weights ({error}); expected a .safetensors file of {tag}"
         ) from error
-    model = timm.create_model(tag, pretrained=False, num_classes=0)
+    model: TimmModel = timm.create_model(tag, pretrained=False, num_classes=0)
     heads = model.pretrained_cfg.get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     state = {

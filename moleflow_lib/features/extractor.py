@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import timm
 import torch
 import torch.nn.functional as F
+from timm.data.config import resolve_model_data_config
 from torch import nn
 
 from moleflow_lib.artifacts import tensors_sha256
 from moleflow_lib.config import FeatureOptions
 from moleflow_lib.errors import BackboneError
-from moleflow_lib.features.backbones import load_timm
+from moleflow_lib.features.backbones import TimmModel, load_timm
 from moleflow_lib.features.filterbank import FilterBank
 from moleflow_lib.features.multi_pass import overlapping_features
 from moleflow_lib.runtime import resolve_device
@@ -41,6 +41,9 @@ class PatchExtractor(nn.Module):
     Raises:
         BackboneError: patches cannot be divided as `overlap` asks.
     """
+
+    mean: torch.Tensor
+    std: torch.Tensor
 
     def __init__(
         self,
@@ -155,7 +158,7 @@ class ViTPatchCoreExtractor(PatchExtractor):
             )
         if patch and feature_dim:
             raise BackboneError(f"feature_dim is for CNNs; {tag} keeps its own width, leave feature_dim out")
-        data = timm.data.resolve_model_data_config(model)
+        data = resolve_model_data_config(model)
         if hasattr(model, "set_input_size") and image_size != data["input_size"][-1]:
             model.set_input_size(img_size=image_size)
         network = _Intermediates(model, blocks, block_norm, feature_dim)
@@ -172,7 +175,7 @@ class ViTPatchCoreExtractor(PatchExtractor):
 class _Intermediates(nn.Module):
     """Chosen layers of a timm model, merged into (B, H, W, D)."""
 
-    def __init__(self, model: nn.Module, blocks: Sequence[int], block_norm: bool, feature_dim: int) -> None:
+    def __init__(self, model: TimmModel, blocks: Sequence[int], block_norm: bool, feature_dim: int) -> None:
         super().__init__()
         self.model = model
         self.blocks = list(blocks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -152,7 +153,7 @@ class LearnedDetector:
             raise ConfigError(f"task: expected one of {', '.join(self.tasks)}, got {name!r}")
         return self.tasks.index(name)
 
-    def verdict(self, distances: torch.Tensor, task: int, score: float, rate: float) -> dict[str, object]:
+    def verdict(self, distances: torch.Tensor, task: int, score: float, rate: float) -> dict[str, Any]:
         """What follows from an image's distances to all tasks (T,) and its score under one of them.
 
         Returns:
@@ -192,7 +193,7 @@ class LearnedDetector:
 
     @torch.inference_mode()
     def _judged(self, images: list[ReadImage], forced: int | None, rate: float) -> list[ScoredImage]:
-        features = self.extractor(np.stack([image.pixels for image in images]))
+        features = self.extractor(np.stack([image.pixels for image in images if image.pixels is not None]))
         patches = features.half().cpu()  # as they are stored
         means = patches.float().mean(dim=(1, 2))
         each = [self.detector.router.distances(mean[None]) for mean in means]  # alike in any batch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -102,7 +103,7 @@ def load_detector(
     return _assembled(folder, manifest, config, extractor)
 
 
-def _task_entries(detector: LearnedDetector, target: Path) -> list[dict[str, object]]:
+def _task_entries(detector: LearnedDetector, target: Path) -> list[dict[str, Any]]:
     entries = []
     for index, (task, calibration) in enumerate(
         zip(detector.detector.tasks, detector.calibration.tasks, strict=True)
@@ -124,7 +125,7 @@ def _task_entries(detector: LearnedDetector, target: Path) -> list[dict[str, obj
 
 
 def _facts(
-    detector: LearnedDetector, base: Mapping[str, object], tasks: list[dict[str, object]]
+    detector: LearnedDetector, base: Mapping[str, Any], tasks: list[dict[str, Any]]
 ) -> dict[str, object]:
     where = provenance(str(detector.detector.device))
     identity = {**detector.extractor.identity, "resize": detector.config.data.resize}
@@ -142,7 +143,7 @@ def _facts(
     }
 
 
-def _config(stored: Mapping[str, object], device: str, weights: str, folder: Path) -> ExperimentConfig:
+def _config(stored: Mapping[str, Any], device: str, weights: str, folder: Path) -> ExperimentConfig:
     try:
         return ExperimentConfig().with_(**read_options(stored), device=device, backbone_weights=weights)
     except ConfigError as error:
@@ -151,7 +152,7 @@ def _config(stored: Mapping[str, object], device: str, weights: str, folder: Pat
         ) from error
 
 
-def _extractor(backbone: Mapping[str, object], config: ExperimentConfig, folder: Path) -> PatchExtractor:
+def _extractor(backbone: Mapping[str, Any], config: ExperimentConfig, folder: Path) -> PatchExtractor:
     """The backbone, after checking that its features will be those the detector was learned on."""
     expected = backbone["identity"]
     try:
@@ -175,7 +176,7 @@ def _extractor(backbone: Mapping[str, object], config: ExperimentConfig, folder:
 
 
 def _assembled(
-    folder: Path, manifest: Mapping[str, object], config: ExperimentConfig, extractor: PatchExtractor
+    folder: Path, manifest: Mapping[str, Any], config: ExperimentConfig, extractor: PatchExtractor
 ) -> LearnedDetector:
     try:
         base = read_tensors(folder, manifest["base"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import torch
 
@@ -71,7 +72,7 @@ def task_facts(task: TaskParts) -> dict[str, object]:
 
 
 def task_from_tensors(
-    tensors: Tensors, facts: Mapping[str, object], known: ContinualDetector
+    tensors: Tensors, facts: Mapping[str, Any], known: ContinualDetector
 ) -> tuple[TaskParts, TaskCalibration]:
     """The task that `task_tensors` and `task_facts` were taken from.
 

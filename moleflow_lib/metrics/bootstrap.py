@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import stdtrit
 
+from moleflow_lib.errors import MetricError
 from moleflow_lib.metrics.binned import BINS, Histograms, binned_values, image_histograms, score_edges
 from moleflow_lib.metrics.detection import METRICS
 from moleflow_lib.metrics.streaming import Blocks
@@ -167,4 +168,6 @@ def _replicated(blocks: Blocks, counts: np.ndarray) -> dict[str, np.ndarray]:
     for part in image_histograms(blocks, score_edges(blocks, BINS)):
         drawn = part.combined(counts[:, start : start + len(part.normal)])
         total, start = drawn if total is None else total + drawn, start + len(part.normal)
+    if total is None:
+        raise MetricError("expected at least one image to draw from, got none")
     return binned_values(total)

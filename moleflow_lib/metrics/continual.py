@@ -43,11 +43,20 @@ def continual_summary(
         )
     last = len(matrix) - 1
     final = matrix[last]
-    earlier = [j for j in range(last) if final[j] is not None and matrix[j][j] is not None]
-    drops = [max(matrix[i][j] for i in range(j, last)) - final[j] for j in earlier]
-    moves = [final[j] - matrix[j][j] for j in earlier]
+    earlier = {
+        j: (end, start)
+        for j in range(last)
+        if (end := final[j]) is not None and (start := matrix[j][j]) is not None
+    }
+    drops = [
+        max(value for row in matrix[j:last] if (value := row[j]) is not None) - end
+        for j, (end, _) in earlier.items()
+    ]
+    moves = [end - start for end, start in earlier.values()]
     gaps = [
-        alone - own for alone, own in zip(separate or [], final, strict=False) if None not in (alone, own)
+        alone - own
+        for alone, own in zip(separate or [], final, strict=False)
+        if alone is not None and own is not None
     ]
     bwt = mean_defined(moves)
     return {

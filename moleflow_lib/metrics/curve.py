@@ -37,8 +37,8 @@ class Walk:
 
     def __init__(self, normal: np.ndarray | int, defect: np.ndarray | int) -> None:
         self._normal, self._defect = np.asarray(normal, dtype=float), np.asarray(defect, dtype=float)
-        self._alarms, self._hits, self._regions = np.zeros((3, *self._normal.shape))
-        self._pairs, self._precision, self._overlap, self._f1 = np.zeros((4, *self._normal.shape))
+        self._alarms, self._hits, self._regions = _zeros(3, self._normal.shape)
+        self._pairs, self._precision, self._overlap, self._f1 = _zeros(4, self._normal.shape)
 
     def descend(
         self,
@@ -81,6 +81,10 @@ class Walk:
                 "aupro": self._overlap / (self._regions * FPR_LIMIT * self._normal),
             }
         return {name: np.where(both, np.minimum(value, 1.0), np.nan) for name, value in values.items()}
+
+
+def _zeros(count: int, shape: tuple[int, ...]) -> list[np.ndarray]:
+    return list(np.zeros((count, *shape)))
 
 
 def curve_values(

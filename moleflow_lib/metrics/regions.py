@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from scipy.ndimage import label
 
@@ -28,6 +30,6 @@ def region_weights(masks: np.ndarray) -> np.ndarray:
     array([0.5, 0.5, 1. , 1. ])
     """
     marked = masks[masks.any(axis=(1, 2))]  # the others hold no region; leaving them out keeps the order
-    regions, _ = label(marked, _EIGHT_NEIGHBOURS)
+    regions, _ = cast("tuple[np.ndarray, int]", label(marked, _EIGHT_NEIGHBOURS))
     own = regions[marked]
     return 1.0 / np.bincount(own)[own] if len(own) else np.zeros(0)

@@ -83,7 +83,7 @@ class DeepInvertibleAdapter(nn.Module):
 
 
 def _zero_ended_mlp(dim: int) -> nn.Sequential:
-    net = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
-    nn.init.zeros_(net[-1].weight)
-    nn.init.zeros_(net[-1].bias)
-    return net
+    first, second, last = (nn.Linear(dim, dim) for _ in range(3))
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last)

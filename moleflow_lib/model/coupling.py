@@ -7,11 +7,12 @@ to be counted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from FrEIA.framework import SequenceINN
 from FrEIA.modules import AllInOneBlock
+from torch import nn
 
 from moleflow_lib.model.lora import MoLESubnet
 
@@ -27,8 +28,28 @@ class IndexPermutedBlock(AllInOneBlock):
     parent to float accuracy (Kingma & Dhariwal 2018; Ardizzone et al. 2018).
     """
 
-    def __init__(self, dims_in: list, dims_c: Sequence = (), **options: object) -> None:
-        super().__init__(dims_in, list(dims_c), **options)
+    w_perm: torch.Tensor
+    order: torch.Tensor
+    inverse_order: torch.Tensor
+
+    def __init__(
+        self,
+        dims_in: list,
+        dims_c: Sequence = (),
+        *,
+        subnet_constructor: Callable[[int, int], nn.Module],
+        affine_clamping: float,
+        global_affine_type: str = "SOFTPLUS",
+        permute_soft: bool = False,
+    ) -> None:
+        super().__init__(
+            dims_in,
+            list(dims_c),
+            subnet_constructor=subnet_constructor,
+            affine_clamping=affine_clamping,
+            global_affine_type=global_affine_type,
+            permute_soft=permute_soft,
+        )
         order = self.w_perm.detach().argmax(dim=1)
         del self.w_perm, self.w_perm_inv
         self.register_buffer("order", order)
@@ -42,23 +63,34 @@ class IndexPermutedBlock(AllInOneBlock):
         return (x * scale + self.global_offset).index_select(1, self.order), log_det
 
 
-def build_coupling_flow(dim: int, layers: int, **subnet: object) -> SequenceINN:
+def build_coupling_flow(
+    dim: int, layers: int, *, rank: int, alpha: float, use_lora: bool = True, use_task_bias: bool = True
+) -> SequenceINN:
     """Stack coupling blocks whose subnets are `MoLESubnet`.
 
     Args:
         dim: D, even.
         layers: number of blocks; none gives the identity.
-        subnet: options of `MoLESubnet`.
+        rank: of the low-rank updates, see `LoRALinear`.
+        alpha: scales them.
+        use_lora: whether tasks get low-rank updates.
+        use_task_bias: whether tasks get biases.
 
     Returns:
         A flow that maps (N, D) to (N, D) and log-det (N,), nats. Permutations come from NumPy's
         global generator, so seed it before.
     """
+
+    def subnet(dims_in: int, dims_out: int) -> MoLESubnet:
+        return MoLESubnet(
+            dims_in, dims_out, rank=rank, alpha=alpha, use_lora=use_lora, use_task_bias=use_task_bias
+        )
+
     flow = SequenceINN(dim)
     for _ in range(layers):
         flow.append(
             IndexPermutedBlock,
-            subnet_constructor=lambda dims_in, dims_out: MoLESubnet(dims_in, dims_out, **subnet),
+            subnet_constructor=subnet,
             affine_clamping=_CLAMPING,
             global_affine_type="SOFTPLUS",
             permute_soft=False,

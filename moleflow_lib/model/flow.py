@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import cast
 
 import torch
 from torch import nn
@@ -30,9 +31,13 @@ class FlowParts(nn.Module):
         self.updates = nn.ModuleList(updates)
         self.dia = dia
 
+    def layer_updates(self) -> list[LoRAUpdate]:
+        """The update of each low-rank layer, in the flow's order."""
+        return cast("list[LoRAUpdate]", list(self.updates))
+
     def counts(self) -> dict[str, int]:
         """Values kept in each part: `lora`, `task_bias`, `whitening`, `dia`, and `per_task`, their sum."""
-        counts = dict.fromkeys(("lora", "task_bias", "whitening", "dia"), 0)
+        counts: dict[str, int] = dict.fromkeys(("lora", "task_bias", "whitening", "dia"), 0)
         for name, tensor in self.state_dict().items():
             part = (
                 "task_bias" if name.endswith("task_bias") else name.split(".")[0].replace("updates", "lora")
@@ -59,6 +64,8 @@ class MoLESpatialAwareNF(nn.Module):
     (torch.Size([1, 3, 3, 8]), torch.Size([1, 3, 3]))
     """
 
+    _like: torch.Tensor  # where new parts go, in which precision
+
     def __init__(self, dim: int, options: FlowOptions, seed: int = 0) -> None:
         super().__init__()
         if dim % 2:
@@ -79,9 +86,7 @@ class MoLESpatialAwareNF(nn.Module):
                 use_task_bias=options.use_task_bias,
             )
             self.mixer = SpatialContextMixer(dim) if options.use_mixer else None
-        self.register_buffer(
-            "_like", torch.empty(0), persistent=False
-        )  # where new parts go, in which precision
+        self.register_buffer("_like", torch.empty(0), persistent=False)
         self._active: tuple[FlowParts, ...] = ()  # in a tuple, so that a task's values stay the task's
 
     def new_parts(
@@ -103,8 +108,8 @@ class MoLESpatialAwareNF(nn.Module):
         kind = self.options.whitening
         whitening = None if kind == "off" else WhiteningAdapter(self.dim, first, kind)
         parts = FlowParts(whitening, updates, dia).to(self._like)
-        if moments is not None and kind == "full":
-            parts.whitening.fit(*moments)
+        if whitening is not None and whitening.full and moments is not None:
+            whitening.fit(*moments)
         return parts
 
     def activate(self, parts: FlowParts, merge: bool = False) -> None:
@@ -112,7 +117,7 @@ class MoLESpatialAwareNF(nn.Module):
         inference.
         """
         self._active = (parts,)
-        for layer, update in zip(self._lora_layers(), parts.updates, strict=True):
+        for layer, update in zip(self._lora_layers(), parts.layer_updates(), strict=True):
             layer.activate(update, merge)
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -175,7 +180,7 @@ class MoLESpatialAwareNF(nn.Module):
         """What learning a task trains, in the order of the data's way: the task's parts, with `base` the
         flow's own.
         """
-        updates = {
+        updates: dict[nn.Module, nn.Module] = {
             layer.base: update for layer, update in zip(self._lora_layers(), parts.updates, strict=True)
         }
         for module in self.flow.modules():
@@ -187,7 +192,7 @@ class MoLESpatialAwareNF(nn.Module):
 
     def counts(self) -> dict[str, int]:
         """Values of the base in each part; `base` leaves out the blocks' global affine, counted apart."""
-        counts = dict.fromkeys(("base", "global_affine", "mixer"), 0)
+        counts: dict[str, int] = dict.fromkeys(("base", "global_affine", "mixer"), 0)
         for name, parameter in self.named_parameters():
             affine = name.split(".")[-1] in ("global_scale", "global_offset")
             counts["global_affine" if affine else "mixer" if name.startswith("mixer.") else "base"] += (

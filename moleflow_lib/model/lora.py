@@ -5,6 +5,8 @@ LoRA: Hu et al. 2021. The shared weight is trained with the first task and froze
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -14,6 +16,10 @@ __all__ = ["LoRALinear", "LoRAUpdate", "MoLESubnet"]
 
 class LoRAUpdate(nn.Module):
     """What one task adds to one linear layer: A (r, in), B (out, r), a bias (out,); each may be left out."""
+
+    lora_A: nn.Parameter | None
+    lora_B: nn.Parameter | None
+    task_bias: nn.Parameter | None
 
     def __init__(
         self, lora_A: torch.Tensor | None, lora_B: torch.Tensor | None, task_bias: torch.Tensor | None
@@ -86,7 +92,7 @@ class LoRALinear(nn.Module):
         weight = self.base.weight
         bias = self.base.bias
         for update in self._active:
-            if update.lora_A is not None:
+            if update.lora_A is not None and update.lora_B is not None:
                 weight = weight + self.scaling * (update.lora_B @ update.lora_A)
             if update.task_bias is not None:
                 bias = bias + update.task_bias
@@ -100,10 +106,20 @@ class LoRALinear(nn.Module):
 class MoLESubnet(nn.Module):
     """Coupling subnet: LoRALinear(in → 2·in) → ReLU → LoRALinear(2·in → out)."""
 
-    def __init__(self, dims_in: int, dims_out: int, **lora: object) -> None:
+    def __init__(
+        self,
+        dims_in: int,
+        dims_out: int,
+        *,
+        rank: int,
+        alpha: float,
+        use_lora: bool = True,
+        use_task_bias: bool = True,
+    ) -> None:
         super().__init__()
-        self.layer1 = LoRALinear(dims_in, 2 * dims_in, **lora)
-        self.layer2 = LoRALinear(2 * dims_in, dims_out, **lora)
+        linear = partial(LoRALinear, rank=rank, alpha=alpha, use_lora=use_lora, use_task_bias=use_task_bias)
+        self.layer1 = linear(dims_in, 2 * dims_in)
+        self.layer2 = linear(2 * dims_in, dims_out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in) → (N, out)."""

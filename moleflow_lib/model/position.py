@@ -62,7 +62,7 @@ class PositionalEmbeddingGenerator(nn.Module):
         """
         if not self.enabled:
             return features
-        grid = tuple(features.shape[1:3])
+        grid = (features.shape[1], features.shape[2])
         if grid not in self._grids:
             self._grids[grid] = positional_encoding_2d(self.dim, *grid)
         self._grids[grid] = self._grids[grid].to(features)

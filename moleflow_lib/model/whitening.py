@@ -47,6 +47,10 @@ class WhiteningAdapter(nn.Module):
         kind: `layer_norm` or `full`.
     """
 
+    mean: torch.Tensor
+    packed: torch.Tensor  # lower triangle of W
+    log_det: torch.Tensor
+
     def __init__(self, dim: int, first: bool, kind: str = "layer_norm") -> None:
         super().__init__()
         self.full = kind == "full"
@@ -55,7 +59,7 @@ class WhiteningAdapter(nn.Module):
         self.beta_raw = nn.Parameter(torch.zeros(dim))
         if self.full:
             self.register_buffer("mean", torch.zeros(dim))
-            self.register_buffer("packed", torch.zeros(dim * (dim + 1) // 2))  # lower triangle of W
+            self.register_buffer("packed", torch.zeros(dim * (dim + 1) // 2))
             self.register_buffer("log_det", torch.zeros(()))
 
     @property

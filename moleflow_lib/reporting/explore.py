@@ -7,10 +7,10 @@ for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from ipywidgets import HTML, Dropdown, FloatSlider, Image, IntSlider, VBox, Widget
+from ipywidgets import HTML, Dropdown, FloatSlider, Image, IntSlider, VBox
 
 from moleflow_lib.config import DataOptions
 from moleflow_lib.datasets import Task, load_image, load_mask
@@ -19,6 +19,7 @@ from moleflow_lib.metrics import METRICS
 from moleflow_lib.reporting.figures.style import composed, heat_overlay, outlined, png_bytes
 from moleflow_lib.reporting.tables import Table
 from moleflow_lib.routing.router import COVARIANCES
+from moleflow_lib.rows import Rows
 from moleflow_lib.studies.ablation import paired_differences
 from moleflow_lib.studies.routing import routing_cases
 
@@ -74,7 +75,7 @@ def browse_routes(evaluators: Sequence[TaskEvaluator]) -> VBox:
     return _control(count, HTML(), variant=Dropdown(options=COVARIANCES))
 
 
-def browse_ablation(rows: Sequence[Mapping[str, object]]) -> VBox:
+def browse_ablation(rows: Rows) -> VBox:
     """Choose a metric and see every variation against the preset."""
     return _control(
         lambda metric: Table(
@@ -85,7 +86,9 @@ def browse_ablation(rows: Sequence[Mapping[str, object]]) -> VBox:
     )
 
 
-def _control(draw: Callable[..., bytes | str], shown: Image | HTML, **controls: Widget) -> VBox:
+def _control(
+    draw: Callable[..., bytes | str], shown: Image | HTML, **controls: Dropdown | FloatSlider | IntSlider
+) -> VBox:
     """Widgets above a picture or table that is drawn anew whenever one of them moves."""
 
     def refresh(_: object = None) -> None:

@@ -47,7 +47,7 @@ def notebook_config(namespace: Mapping[str, object]) -> ExperimentConfig:
     root = next(
         (folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / _ANCHOR).is_file()), Path.cwd()
     )
-    return config.with_(**{name: str(root / path) for name in _PATHS if (path := config[name])})
+    return config.with_(**{name: str(root / str(path)) for name in _PATHS if (path := config[name])})
 
 
 def show_summary(sentences: Sequence[str]) -> HTML:

@@ -7,7 +7,6 @@ import hashlib
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
@@ -24,6 +23,7 @@ from moleflow_lib.reporting.escaping import visible
 from moleflow_lib.reporting.figures.style import composed, heat_overlay, png_bytes
 from moleflow_lib.reporting.report import TEMPLATES
 from moleflow_lib.reporting.tables import Table, number
+from moleflow_lib.rows import Row, Rows
 from moleflow_lib.runtime import provenance
 
 __all__ = ["write_scores"]
@@ -68,10 +68,11 @@ def write_scores(
             raise ConfigError(f"--out {out} holds something already; expected a new or empty folder")
     rows = []
     for count, image in enumerate(stream):
-        heat_map = "" if image.map is None else f"maps/{count:06}-{_plain(image.name)}.png"
-        if heat_map:
+        picture = _picture(learned, image)
+        heat_map = "" if picture is None else f"maps/{count:06}-{_plain(image.name)}.png"
+        if picture is not None:
             with writing(out / heat_map):
-                write_bytes(out / heat_map, png_bytes(_picture(learned, image)))
+                write_bytes(out / heat_map, png_bytes(picture))
         told = {"name": visible(image.name), "error": visible(image.error)}
         rows.append({**image.row(), **told, "heat_map": heat_map})
     with writing(out):
@@ -79,7 +80,7 @@ def write_scores(
     return Counter("failed" if row["error"] else row["decision"] for row in rows)
 
 
-def _write_tables(learned: LearnedDetector, rows: list[dict[str, object]], out: Path, rate: float) -> None:
+def _write_tables(learned: LearnedDetector, rows: Rows, out: Path, rate: float) -> None:
     facts = {
         "schema": SCHEMA_VERSION,
         "tasks": list(learned.tasks),
@@ -94,7 +95,7 @@ def _write_tables(learned: LearnedDetector, rows: list[dict[str, object]], out: 
     write_bytes(out / "scores.html", _page(learned, rows, out, rate).encode())
 
 
-def _page(learned: LearnedDetector, rows: Sequence[dict[str, object]], out: Path, rate: float) -> str:
+def _page(learned: LearnedDetector, rows: Rows, out: Path, rate: float) -> str:
     """The gallery, most suspicious first: by the rate at which each image would be flagged."""
     good = sorted((row for row in rows if not row["error"]), key=_suspicion)
     shown = [
@@ -141,17 +142,19 @@ def _limits(learned: LearnedDetector, rate: float) -> list[dict[str, object]]:
     ]
 
 
-def _shown(row: dict[str, object], picture: str) -> dict[str, object]:
+def _shown(row: Row, picture: str) -> dict[str, object]:
     numbers = {name: number(row[name]) for name in ("score", "threshold", "rank", "margin", "smallest_rate")}
     return {**row, **numbers, "accepted": number(row["accepted"]), "picture": picture}
 
 
-def _suspicion(row: dict[str, object]) -> tuple[float, float, str]:
+def _suspicion(row: Row) -> tuple[float, float, str]:
     return row["smallest_rate"], row["threshold"] - row["score"], row["name"]
 
 
-def _picture(learned: LearnedDetector, image: ScoredImage) -> np.ndarray:
-    """The image, and the image under its map."""
+def _picture(learned: LearnedDetector, image: ScoredImage) -> np.ndarray | None:
+    """The image, and the image under its map; None if it could not be scored."""
+    if image.map is None or image.pixels is None or image.task is None:
+        return None
     size = len(image.map)
     resized = np.asarray(Image.fromarray(image.pixels).resize((size, size), Image.Resampling.BILINEAR))
     middle, highest = learned.calibration.tasks[learned.task_index(image.task)].map_range.tolist()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from typing import TypeGuard
 from urllib.parse import quote
 
 from moleflow_lib.reporting.definitions import definition_of
 from moleflow_lib.reporting.escaping import csv_safe, html_text, visible
+from moleflow_lib.rows import Row, Rows
 
 __all__ = ["Table", "number"]
 
@@ -53,7 +54,7 @@ class Table:
     2
     """
 
-    def __init__(self, rows: Sequence[Mapping[str, object]], caption: str, digits: int = 3) -> None:
+    def __init__(self, rows: Rows, caption: str, digits: int = 3) -> None:
         self.rows, self.caption, self.digits = list(rows), caption, digits
         self.columns = list(dict.fromkeys(name for row in self.rows for name in row))
 
@@ -143,7 +144,7 @@ class Table:
             for label, suffix, kind, text in files
         )
 
-    def _row(self, row: Mapping[str, object]) -> str:
+    def _row(self, row: Row) -> str:
         """A line of the table; one that sums the others up stays below them however they are sorted."""
         summary = str(row.get(self.columns[0])).lower().startswith("mean")
         cells = "".join(self._cell(row.get(name)) for name in self.columns)
@@ -184,5 +185,5 @@ def _latex(text: str) -> str:
     return " ".join(visible(text, keep="\n\t\r").split("\n")).translate(_LATEX)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)

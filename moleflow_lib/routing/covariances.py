@@ -141,10 +141,9 @@ def shrinkage_weights(centred: torch.Tensor, scatter: torch.Tensor | None = None
         centred: (n, D) float64 features minus their mean.
         scatter: (R,) eigenvalues of their scatter; computed if None.
     """
-    if scatter is None:
-        scatter = torch.linalg.svdvals(centred).square()
+    values: torch.Tensor = torch.linalg.svdvals(centred).square() if scatter is None else scatter
     count, dim = centred.shape
-    mean, square = float(scatter.sum()) / count / dim, float(scatter.square().sum()) / count**2 / dim
+    mean, square = float(values.sum()) / count / dim, float(values.square().sum()) / count**2 / dim
     fourth = float(centred.square().sum(dim=1).square().sum()) / count / dim
     gap, noise = square - mean**2, (fourth - square) / count
     ledoit_wolf = min(noise, gap) / gap if gap > 0 and noise > 0 else 0.0
@@ -157,7 +156,8 @@ def pooled_factor(spectra: Sequence[Spectrum], ridge: float) -> torch.Tensor:
 
     The estimate is the scatter of all tasks about their own means over its degrees of freedom, plus ridge·I.
     """
-    pooled = sum(spectrum.scatter_matrix for spectrum in spectra) / sum(
+    nothing = torch.zeros((), dtype=torch.float64)
+    pooled = sum((spectrum.scatter_matrix for spectrum in spectra), nothing) / sum(
         spectrum.count - 1 for spectrum in spectra
     )
     return torch.linalg.cholesky(pooled + ridge * torch.eye(len(pooled), dtype=torch.float64))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 __all__ = ["RunningMoments"]
@@ -55,7 +57,7 @@ class RunningMoments:
         return {"mean": self.mean, "scatter": self.scatter, "count": torch.tensor(self.count)}
 
     @classmethod
-    def from_state(cls, state: dict[str, torch.Tensor]) -> RunningMoments:
+    def from_state(cls, state: Mapping[str, torch.Tensor]) -> RunningMoments:
         """The moments that `state` was taken from."""
         moments = cls(len(state["mean"]))
         moments.mean, moments.scatter = state["mean"].clone(), state["scatter"].clone()

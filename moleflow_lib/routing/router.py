@@ -74,7 +74,7 @@ class TaskPrototype:
     @classmethod
     def from_state(cls, state: Mapping[str, torch.Tensor]) -> TaskPrototype:
         """The prototype that `state` was taken from."""
-        shrinkage = dict(zip(_SHRUNK, state["shrinkage"].tolist(), strict=True))
+        shrinkage: dict[str, float] = dict(zip(_SHRUNK, state["shrinkage"].tolist(), strict=True))
         return cls(RunningMoments.from_state(state), shrinkage)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.errors import ConfigError
+from moleflow_lib.errors import ConfigError, TrainingError
 from moleflow_lib.model.flow import MoLESpatialAwareNF, shared_values
 from moleflow_lib.routing.moments import RunningMoments
 from moleflow_lib.routing.router import PrototypeRouter
@@ -41,7 +41,7 @@ class ContinualDetector:
         self.flow = flow
         self.config = config
         self.tasks = tasks
-        self.reference = reference
+        self._reference = reference
         self.router = PrototypeRouter(
             config.router.router_covariance, config.router.router_ridge, [task.prototype for task in tasks]
         )
@@ -51,6 +51,17 @@ class ContinualDetector:
         """A detector for features of width D that knows no task yet."""
         flow = MoLESpatialAwareNF(dim, config.flow, config.train.seed)
         return cls(flow.to(resolve_device(config.run.device)).requires_grad_(False), config)
+
+    @property
+    def reference(self) -> RunningMoments:
+        """Moments of the base task's patches.
+
+        Raises:
+            TrainingError: no task is known yet.
+        """
+        if self._reference is None:
+            raise TrainingError("no task is known yet, so there is no base task to compare with; learn one")
+        return self._reference
 
     @property
     def dim(self) -> int:
@@ -73,7 +84,7 @@ class ContinualDetector:
             reference: moments of the base task's patches.
         """
         return ContinualDetector(
-            flow or self.flow, self.config, (*self.tasks, task), reference or self.reference
+            flow or self.flow, self.config, (*self.tasks, task), reference or self._reference
         )
 
     def route(self, image_means: torch.Tensor, known: int | None = None) -> torch.Tensor:

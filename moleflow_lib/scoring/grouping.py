@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import torch
 
+from moleflow_lib.errors import MetricError
+
 __all__ = ["per_task"]
 
 
@@ -19,6 +21,9 @@ def per_task(tasks: torch.Tensor, score: Callable[[torch.Tensor, int], torch.Ten
     Returns:
         (N, ...) in the order of the images.
 
+    Raises:
+        MetricError: there is no image.
+
     >>> per_task(torch.tensor([1, 0, 1]), lambda rows, task: rows * 10 + task).tolist()
     [1, 10, 21]
     """
@@ -28,4 +33,6 @@ def per_task(tasks: torch.Tensor, score: Callable[[torch.Tensor, int], torch.Ten
         scores = score(rows, task)
         result = scores.new_empty(len(tasks), *scores.shape[1:]) if result is None else result
         result[rows] = scores
+    if result is None:
+        raise MetricError("expected the scores of at least one image, got none")
     return result

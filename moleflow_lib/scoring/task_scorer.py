@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import torch
 
 from moleflow_lib.config import ScoreOptions
+from moleflow_lib.errors import TrainingError
 from moleflow_lib.model.flow import MoLESpatialAwareNF
 from moleflow_lib.model.losses import patch_nll
 from moleflow_lib.scoring.aggregation import image_scores
@@ -146,9 +147,11 @@ class TaskScorer:
         if name == "flow":
             z, log_det = self.flow(x)
             return patch_nll(z, self.options.log_det_weight * log_det)
-        if name == "gaussian":
+        if name == "gaussian" and self.task.flow.whitening is not None:
             return self.task.flow.whitening.energy(x)
-        return self.task.bank.distances(x, _NEIGHBOURS, without)
+        if name == "memory" and self.task.bank is not None:
+            return self.task.bank.distances(x, _NEIGHBOURS, without)
+        raise TrainingError(f"{self.task.name} keeps nothing for the score part {name!r}; learn it again")
 
     def _joined(self, parts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Patch scores (N, H, W) and image scores (N,) of all parts (P, N, H, W)."""

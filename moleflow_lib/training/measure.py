@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -124,5 +125,5 @@ def _facts(kind: str, start: float) -> dict[str, object]:
     return {"kind": kind, "seconds": time.perf_counter() - start}
 
 
-def _longer(task: TaskParts, facts: Mapping[str, object]) -> TaskHistory:
+def _longer(task: TaskParts, facts: Mapping[str, Any]) -> TaskHistory:
     return replace(task.history, seconds=task.history.seconds + facts["seconds"])

@@ -134,7 +134,7 @@ class MoLEContinualTrainer:
         parts = flow.new_parts(lesson.name, lesson.first, moments and (moments.mean, moments.covariance()))
         fitted = fit(flow, parts, lesson.train.patches, self.detector.config.train, lesson.name, lesson.first)
         prototype = TaskPrototype.of(lesson.train.image_means())
-        reference = moments if lesson.first else self.detector.reference
+        reference = moments if moments is not None and lesson.first else self.detector.reference
         history = TaskHistory(
             name=lesson.name,
             curves=fitted.curves,
@@ -175,10 +175,11 @@ class MoLEContinualTrainer:
         flow = self._fresh_flow(lesson)
         parts = flow.new_parts(lesson.name, lesson.first).requires_grad_(False)
         load_exactly(parts, _group(tensors, "task"))
-        reference = self.detector.reference
         if lesson.first:
             load_exactly(flow, _group(tensors, "base"))
             reference = RunningMoments.from_state(_group(tensors, "reference"))
+        else:
+            reference = self.detector.reference
         history = TaskHistory(**manifest["history"], resumed=True)
         found = (tensors_sha256(parts.state_dict()), tensors_sha256(flow.state_dict()))
         if found != (history.state_sha256, history.base_sha256):

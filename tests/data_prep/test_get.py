@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from data_prep.cli import main
+from data_prep.download import fetch
 from data_prep.publishers import COUNTS, PUBLISHERS
 from moleflow_lib.datasets import open_dataset
+from moleflow_lib.errors import DataError
 from tests import trees
 from tests.data_prep.conftest import tar_bytes
 
@@ -267,3 +270,10 @@ def test_the_table_of_publishers():
     mvtec, visa = list(COUNTS.values())[:15], list(COUNTS.values())[15:]
     assert [sum(column) for column in zip(*mvtec, strict=True)] == [3629, 467, 1258]
     assert [sum(column) for column in zip(*visa, strict=True)] == [8659, 962, 1200]
+
+
+def test_an_archive_without_an_address_is_not_asked_for(tmp_path):
+    publisher = replace(next(iter(PUBLISHERS.values())), url=None)
+    with pytest.raises(DataError, match="has no address; fetch its archive by hand"):
+        fetch(publisher, tmp_path / "work")
+    assert not (tmp_path / "work").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from moleflow_lib.errors import MetricError
 from moleflow_lib.metrics import (
     METRICS,
     image_metrics,
@@ -121,3 +122,8 @@ def test_t_interval_against_a_table() -> None:
     reach = 2.7764 * np.std([1, 2, 3, 4, 5], ddof=1) / np.sqrt(5)
     assert (low, high) == pytest.approx((3 - reach, 3 + reach), abs=1e-3)
     assert t_interval([0.9]) is None and t_interval([0.5, 0.5]) == (0.5, 0.5)
+
+
+def test_maps_of_no_image_are_refused() -> None:
+    with pytest.raises(MetricError, match="at least one image to draw from"):
+        replicate_metrics(np.array([0.1, 0.2]), np.array([0, 1]), "nut", [], 3)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from moleflow_lib.config import BASELINES
+from moleflow_lib.errors import ConfigError
 from moleflow_lib.metrics import METRICS, continual_summary, routing_summary
 from moleflow_lib.reporting.definitions import DEFINITIONS, definition_of, link_cells, link_words
+from moleflow_lib.reporting.text.words import title
 
 
 def test_every_metric_summary_and_routing_name_is_defined() -> None:
@@ -65,3 +68,8 @@ def test_every_method_of_the_comparison_and_its_costs_are_defined() -> None:
         "FM_max (routed)",
     )
     assert all(definition_of(head) for head in heads)
+
+
+def test_a_title_without_a_definition_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'no_such_metric' has no definition"):
+        title("no_such_metric")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from moleflow_lib.errors import ConfigError
+from moleflow_lib.errors import ConfigError, MetricError, TrainingError
 from moleflow_lib.experiment import Experiment
+from moleflow_lib.model.flow import FlowParts
 from moleflow_lib.model.losses import patch_nll
 from moleflow_lib.scoring.detector import ContinualDetector
+from moleflow_lib.scoring.grouping import per_task
+from moleflow_lib.scoring.task_scorer import TaskScorer
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +56,27 @@ def test_a_detector_never_changes(learned: Experiment) -> None:
 def test_features_of_another_width_are_refused(learned: Experiment) -> None:
     with pytest.raises(ConfigError, match="trained on 132-d features, these are 64-d"):
         learned.detector.patch_scores(torch.zeros(1, 14, 14, 64), 0)
+
+
+def test_a_detector_without_tasks_has_nothing_to_compare_with(tiny_config) -> None:
+    with pytest.raises(TrainingError, match="no task is known yet"):
+        _ = ContinualDetector.untrained(8, tiny_config()).reference
+
+
+@pytest.mark.parametrize("part", ["gaussian", "memory"])
+def test_a_score_part_that_a_task_does_not_keep_is_refused(learned: Experiment, patches, part: str) -> None:
+    task = replace(
+        learned.detector.tasks[0],
+        flow=FlowParts(None, [], None),
+        bank=None,
+        patch_scale=None,
+        image_scale=None,
+    )
+    scorer = TaskScorer(learned.detector.flow, task, learned.config.score)
+    with pytest.raises(TrainingError, match=f"keeps nothing for the score part '{part}'"):
+        scorer._part(part, patches[:1].float(), None)
+
+
+def test_no_image_has_no_score() -> None:
+    with pytest.raises(MetricError, match="at least one image"):
+        per_task(torch.empty(0, dtype=torch.long), lambda rows, task: rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -128,7 +129,7 @@ class Mesh:
         return Surface(height=height, albedo=albedo, gloss=0.45 * cover * self.wear)
 
 
-def _somewhere(mesh: Mesh, rng: np.random.Generator) -> dict[str, float | int]:
+def _somewhere(mesh: Mesh, rng: np.random.Generator) -> dict[str, Any]:
     """A wire, and a place between two crossings along it, well inside the picture."""
     across, along = mesh.axes()
     row, column = rng.integers(mesh.size // 6, mesh.size - mesh.size // 6, 2)

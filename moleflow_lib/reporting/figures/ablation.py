@@ -4,12 +4,14 @@ public record.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from moleflow_lib.reporting.figures.plotly_parts import traces
 from moleflow_lib.reporting.figures.style import captioned, task_colour
+from moleflow_lib.rows import Rows
 from moleflow_lib.studies.ablation.orders import order_runs
 
 __all__ = [
@@ -20,12 +22,11 @@ __all__ = [
     "variation_differences",
 ]
 
-Row = Mapping[str, object]
 _WORSE, _BETTER, _OPEN = "#D55E00", "#0072B2", "#8b929a"
 _SIGN_COLOURS = {-1: _WORSE, 1: _BETTER}
 
 
-def variation_differences(differences: Sequence[Row], metric: str, classes: Sequence[str]) -> go.Figure:
+def variation_differences(differences: Rows, metric: str, classes: Sequence[str]) -> go.Figure:
     """Each variation's paired difference to the preset with its 95 % interval over seeds."""
     shown = sorted(
         (row for row in differences if row["variation"] != "preset" and row["difference"] is not None),
@@ -57,7 +58,7 @@ def variation_differences(differences: Sequence[Row], metric: str, classes: Sequ
     ).update_layout(margin={"l": 150})
 
 
-def orders_by_class(rows: Sequence[Row], metric: str) -> go.Figure:
+def orders_by_class(rows: Rows, metric: str) -> go.Figure:
     """Each class's metric under each order of tasks, one point a seed; a star where the class came first."""
     figure = go.Figure()
     for index, (order, own) in enumerate(order_runs(rows).items()):
@@ -76,7 +77,7 @@ def orders_by_class(rows: Sequence[Row], metric: str) -> go.Figure:
         )
     figure.update_layout(scattermode="group", legend={"orientation": "h", "y": -0.2})
     figure.update_xaxes(type="category")
-    values = [y for trace in figure.data for y in trace.y if y is not None]
+    values = [y for trace in traces(figure) for y in trace.y if y is not None]
     figure.update_yaxes(
         title=f"routed {metric}", range=[min(values, default=0) - 0.02, max(values, default=1) + 0.02]
     )
@@ -89,7 +90,7 @@ def orders_by_class(rows: Sequence[Row], metric: str) -> go.Figure:
     )
 
 
-def lora_size_and_rank(updates: Sequence[Row]) -> go.Figure:
+def lora_size_and_rank(updates: Rows) -> go.Figure:
     """Relative norm and effective rank of every learned low-rank update, layer by layer."""
     figure = make_subplots(rows=1, cols=2, subplot_titles=("size beside the weight", "effective rank"))
     for index, task in enumerate(dict.fromkeys(row["task"] for row in updates)):
@@ -121,7 +122,7 @@ def lora_size_and_rank(updates: Sequence[Row]) -> go.Figure:
     )
 
 
-def score_tails(tails: Sequence[Row]) -> go.Figure:
+def score_tails(tails: Rows) -> go.Figure:
     """Normal test patches' quantiles and the defects' median, in units of the 95 % quantile's distance to the
     median.
     """
@@ -154,7 +155,7 @@ def score_tails(tails: Sequence[Row]) -> go.Figure:
     )
 
 
-def record_beside_ours(agreement: Sequence[Row]) -> go.Figure:
+def record_beside_ours(agreement: Rows) -> go.Figure:
     """Published differences beside ours with their intervals."""
     shown = [row for row in agreement if row["published"] is not None]
     names = [f"{row['variation']}, {row['metric']}" for row in shown]
@@ -186,6 +187,6 @@ def record_beside_ours(agreement: Sequence[Row]) -> go.Figure:
     ).update_layout(margin={"l": 210})
 
 
-def _bars(rows: Sequence[Row]) -> dict[str, object]:
+def _bars(rows: Rows) -> dict[str, object]:
     """Error bars from intervals; none where there is none."""
     return {"array": [0 if row["high"] is None else row["high"] - row["difference"] for row in rows]}

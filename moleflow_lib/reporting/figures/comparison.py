@@ -64,7 +64,10 @@ def _reached(comparison: Comparison, names: list[str], metric: str) -> list[floa
 
 def error_bars(estimates: Sequence[Estimate]) -> dict[str, object]:
     """Error bars from the value to both ends of its interval; none where undefined."""
-    known = [(e.value, *e.interval) if e.interval else (0.0, 0.0, 0.0) for e in estimates]
+    known = [
+        (0.0, 0.0, 0.0) if e.value is None or e.interval is None else (e.value, *e.interval)
+        for e in estimates
+    ]
     return {
         "type": "data",
         "symmetric": False,

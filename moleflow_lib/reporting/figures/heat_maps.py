@@ -15,6 +15,7 @@ from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.features.store import Features
 from moleflow_lib.reporting.figures.sheets import Case, Sheet, Tile
 from moleflow_lib.reporting.figures.style import heat_colours, outlined
+from moleflow_lib.scoring.detector import ContinualDetector
 
 __all__ = [
     "FalseAlarmScale",
@@ -44,7 +45,9 @@ class FalseAlarmScale:
     rarest: float
 
     @classmethod
-    def of(cls, evaluator: TaskEvaluator, features: Features, task: int) -> FalseAlarmScale:
+    def of(
+        cls, evaluator: TaskEvaluator[ContinualDetector], features: Features, task: int
+    ) -> FalseAlarmScale:
         """From training images of the task whose parts score.
 
         Args:
@@ -148,7 +151,7 @@ def _caption(routed: bool, calibrated: bool) -> str:
 
 
 def _cases(
-    evaluator: TaskEvaluator,
+    evaluator: TaskEvaluator[ContinualDetector],
     routed: bool,
     training: Sequence[Features] | None,
     known: dict[int, FalseAlarmScale],
@@ -173,7 +176,7 @@ def _cases(
 
 
 def _scale(
-    evaluator: TaskEvaluator,
+    evaluator: TaskEvaluator[ContinualDetector],
     patch_scores: torch.Tensor,
     task: int,
     training: Sequence[Features] | None,
@@ -202,7 +205,7 @@ def map_tile(values: np.ndarray, scale: FalseAlarmScale | _LinearScale, label: s
     """A map (S, S) on a scale, with the contour."""
     heat = heat_colours(scale.brightness(values))
     over = values > scale.threshold()
-    heat[over & ~binary_erosion(over)] = (120, 220, 255)
+    heat[over & ~np.asarray(binary_erosion(over), dtype=bool)] = (120, 220, 255)
     return Tile(picture=_enlarged(heat), label=label, exact=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -18,6 +18,8 @@ from moleflow_lib.reporting.figures.style import (
     share_axis,
     task_colour,
 )
+from moleflow_lib.rows import Rows
+from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.studies.routing import RoutingCase
 
 __all__ = ["confusion_matrix", "margins", "prototype_map", "variant_accuracy", "wrong_route_matrix"]
@@ -80,7 +82,7 @@ def margins(names: Sequence[str], case: RoutingCase, kind: str) -> go.Figure:
     )
 
 
-def prototype_map(evaluators: Sequence[TaskEvaluator], max_images: int = 300) -> go.Figure:
+def prototype_map(evaluators: Sequence[TaskEvaluator[ContinualDetector]], max_images: int = 300) -> go.Figure:
     """Image features of all tasks and their prototypes, in the plane of two principal components."""
     router = evaluators[0].detector.router
     pooled = np.concatenate([e.image_means.numpy() for e in evaluators])
@@ -120,7 +122,7 @@ def prototype_map(evaluators: Sequence[TaskEvaluator], max_images: int = 300) ->
     )
 
 
-def variant_accuracy(rows: Sequence[Mapping[str, object]]) -> go.Figure:
+def variant_accuracy(rows: Rows) -> go.Figure:
     """Routing accuracy of each covariance estimate with its interval, normal and defective images apart."""
     names = [row["variant"] for row in rows]
     figure = go.Figure()
@@ -149,9 +151,7 @@ def variant_accuracy(rows: Sequence[Mapping[str, object]]) -> go.Figure:
 
 
 def wrong_route_matrix(
-    names: Sequence[str],
-    rows: Sequence[Mapping[str, object]],
-    metrics: Sequence[str] = ("image_auroc", "pixel_ap"),
+    names: Sequence[str], rows: Rows, metrics: Sequence[str] = ("image_auroc", "pixel_ap")
 ) -> go.Figure:
     """Metrics of each task when all its images are sent to one task's parts, one panel a metric."""
     size = len(names)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from moleflow_lib.reporting.figures.plotly_parts import traces
 from moleflow_lib.reporting.figures.style import captioned, share_axis, task_colour
 from moleflow_lib.routing.covariances import COVARIANCES
+from moleflow_lib.rows import Rows
 from moleflow_lib.studies.routing import RouterImages, pair_curves
 from moleflow_lib.studies.routing.mean_shrinkage import GAPS
 
 __all__ = ["accuracy_by_images", "pair_errors", "reserve", "small_task"]
 
-Rows = Sequence[Mapping[str, object]]
 _LOOK = {  # kind → line; colours that the first tasks do not use, dashes and symbols for those that see none
     kind: {"line": {"color": task_colour(6 + i), "dash": dash}, "marker": {"symbol": symbol, "size": 8}}
     for i, (kind, dash, symbol) in enumerate(
@@ -129,7 +130,7 @@ def pair_errors(images: RouterImages, kinds: Sequence[str]) -> go.Figure:
         )
     figure.update_xaxes(title="separation of the two means (in units of spread)", rangemode="tozero")
     figure.update_yaxes(title="share sent to the other task", col=1)
-    figure.update_yaxes(**share_axis(y for trace in figure.data for y in trace.y))
+    figure.update_yaxes(**share_axis(y for trace in traces(figure) for y in trace.y))
     return captioned(
         figure,
         "Error against similarity, pair by pair",
@@ -164,12 +165,13 @@ def reserve(rows: Rows, images: RouterImages) -> go.Figure:
             col=2,
             **_LOOK[kind],
         )
-    figure.add_hline(y=0.99, line_dash="dot", line_color="#8b929a", row=1, col=1)
+    # plotly takes numbers too
+    figure.add_hline(y=0.99, line_dash="dot", line_color="#8b929a", row=1, col=1)  # pyright: ignore[reportArgumentType]
     figure.update_xaxes(title="share of the gaps that is left", col=1)
     figure.update_xaxes(title="tasks known", dtick=max(1, len(images.names) // 8), col=2)
     figure.update_yaxes(title="routing accuracy", col=1)
     for column, ends in (
-        (1, [0.99, *(y for trace in figure.data if trace.xaxis != "x2" for y in trace.y)]),
+        (1, [0.99, *(y for trace in traces(figure) if trace.xaxis != "x2" for y in trace.y)]),
         (2, [row[end] for row in rows for end in ("low", "high")]),
     ):
         figure.update_yaxes(**share_axis(ends), col=column)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,12 +12,12 @@ from moleflow_lib.datasets import Record, load_image, load_mask
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.reporting.figures.sheets import Case, Sheet, Tile
 from moleflow_lib.reporting.figures.style import DEFECTIVE, NORMAL, captioned, outlined
+from moleflow_lib.rows import Rows
 from moleflow_lib.studies.routing import CloseCall, RouterImages
 
 __all__ = ["close_call_sheet", "reliability", "unknown_products"]
 
 _SHARES = [0, 0.2, 0.4, 0.6, 0.8, 1]
-Rows = Sequence[Mapping[str, object]]
 _CELL = 160  # pixels of a tile
 
 

@@ -7,13 +7,15 @@ across a panel) and nothing else; plotly.js stays the reference.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape, unescape
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
+
+from moleflow_lib.reporting.figures.plotly_parts import Axis, Note, Trace, layout, traces
 
 __all__ = ["as_svg", "numbers"]
 
@@ -26,18 +28,18 @@ class _Panel:
     """One pair of axes: where it lies on the picture and what its ends are."""
 
     box: tuple[float, float, float, float]  # left, top, width, height, pixels
-    axes: dict[str, go.Figure]
+    axes: dict[str, Axis]
     names: dict[str, list[str]] = field(default_factory=dict)
     ends: dict[str, tuple[float, float]] = field(default_factory=dict)
 
-    def place(self, letter: str, value: object) -> float:
+    def place(self, letter: str, value: str | float | None) -> float:
         """Pixels of a value or a name along an axis."""
         low, high = self.ends[letter]
         share = (self.number(letter, value) - low) / ((high - low) or 1)
         left, top, width, height = self.box
         return left + share * width if letter == "x" else top + (1 - share) * height
 
-    def number(self, letter: str, value: object) -> float:
+    def number(self, letter: str, value: str | float | None) -> float:
         """A value on the scale of its axis: the place of a name, the logarithm where the axis has one."""
         if letter in self.names:
             known = self.names[letter]
@@ -48,7 +50,7 @@ class _Panel:
         return number
 
 
-def numbers(values: object) -> list[float]:
+def numbers(values: Iterable | None) -> list[float]:
     """The finite numbers of a trace's values, however they are nested."""
     if values is None:
         return []
@@ -59,17 +61,17 @@ def numbers(values: object) -> list[float]:
 
 def as_svg(figure: go.Figure) -> str:
     """The figure as an SVG picture 900 pixels wide, its labels as text."""
-    height = int(figure.layout.height or 420)
-    parts = [_text(12, 24, figure.layout.title.text or "", size=16)]
+    height = int(layout(figure).height or 420)
+    parts = [_text(12, 24, layout(figure).title.text or "", size=16)]
     panels = {(xid, yid): _panel(figure, xid, yid, height) for xid, yid in _pairs(figure)}
     for key, panel in panels.items():
-        own = [trace for trace in figure.data if _axes_of(trace) == key]
+        own = [trace for trace in traces(figure) if _axes_of(trace) == key]
         parts += _frame(panel)
         for place, trace in enumerate(own):
             drawer = _DRAWERS.get(trace.type)
             parts += drawer(panel, trace, place, own) if drawer else []
         parts += _lines_across(figure, panel, key)
-    notes = [note for note in figure.layout.annotations if note.xref == "paper" and note.yref == "paper"]
+    notes = [note for note in layout(figure).annotations if note.xref == "paper" and note.yref == "paper"]
     parts += [_note(note, height) for note in notes]
     parts += _legend(figure, height)
     shape = f'viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}"'
@@ -80,18 +82,18 @@ def as_svg(figure: go.Figure) -> str:
     )
 
 
-def _axes_of(trace: go.Figure) -> tuple[str, str]:
+def _axes_of(trace: Trace) -> tuple[str, str]:
     return (trace.xaxis or "x", trace.yaxis or "y")
 
 
 def _pairs(figure: go.Figure) -> list[tuple[str, str]]:
-    drawn = [trace for trace in figure.data if trace.type in _DRAWERS]
+    drawn = [trace for trace in traces(figure) if trace.type in _DRAWERS]
     return list(dict.fromkeys(_axes_of(trace) for trace in drawn))
 
 
 def _panel(figure: go.Figure, xid: str, yid: str, height: int) -> _Panel:
-    axes = {"x": figure.layout[f"xaxis{xid[1:]}"], "y": figure.layout[f"yaxis{yid[1:]}"]}
-    own = [trace for trace in figure.data if _axes_of(trace) == (xid, yid)]
+    axes = {"x": layout(figure)[f"xaxis{xid[1:]}"], "y": layout(figure)[f"yaxis{yid[1:]}"]}
+    own = [trace for trace in traces(figure) if _axes_of(trace) == (xid, yid)]
     left, right = axes["x"].domain or (0, 1)
     low, high = axes["y"].domain or (0, 1)
     wide = _WIDTH - _LEFT - _RIGHT
@@ -106,10 +108,10 @@ def _panel(figure: go.Figure, xid: str, yid: str, height: int) -> _Panel:
     return panel
 
 
-def _along(traces: list, letter: str) -> list:
+def _along(own: list[Trace], letter: str) -> list:
     """All values of the traces along an axis, as they come."""
     found = []
-    for trace in traces:
+    for trace in own:
         if trace.type == "histogram" and letter == "y":
             found += [0, max(_counts(trace)[0], default=0)]
         elif trace.type in ("box", "violin") and letter == "x":
@@ -129,7 +131,7 @@ def _ends(panel: _Panel, letter: str, values: list) -> tuple[float, float]:
     high = max(known, default=1.0)
     pad = 0.5 if letter in panel.names else 0.05 * (high - low) or 0.5
     ends = (low - pad, high + pad)
-    return ends[::-1] if axis.autorange == "reversed" else ends
+    return (ends[1], ends[0]) if axis.autorange == "reversed" else ends
 
 
 def _frame(panel: _Panel) -> Iterator[str]:
@@ -148,7 +150,7 @@ def _frame(panel: _Panel) -> Iterator[str]:
     yield _text(left, top - 8, panel.axes["y"].title.text or "", size=11)
 
 
-def _ticks(panel: _Panel, letter: str) -> list[tuple[object, str]]:
+def _ticks(panel: _Panel, letter: str) -> list[tuple[str | float, str]]:
     axis = panel.axes[letter]
     if axis.tickvals is not None:
         return list(zip(axis.tickvals, axis.ticktext or [f"{v:g}" for v in axis.tickvals], strict=False))
@@ -162,7 +164,7 @@ def _ticks(panel: _Panel, letter: str) -> list[tuple[object, str]]:
     return [(n * step, f"{n * step:g}") for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _scatter(panel: _Panel, trace: go.Figure, _place: int, _own: list) -> Iterator[str]:
+def _scatter(panel: _Panel, trace: Trace, _place: int, _own: list) -> Iterator[str]:
     pairs = zip(_values(trace.x), _values(trace.y), strict=False)
     points = [(panel.place("x", x), panel.place("y", y)) for x, y in pairs]
     colour = _colour(trace)
@@ -180,7 +182,7 @@ def _scatter(panel: _Panel, trace: go.Figure, _place: int, _own: list) -> Iterat
         yield from _reach(panel, trace, letter)
 
 
-def _reach(panel: _Panel, trace: go.Figure, letter: str) -> Iterator[str]:
+def _reach(panel: _Panel, trace: Trace, letter: str) -> Iterator[str]:
     """Error bars."""
     bars = trace[f"error_{letter}"]
     if bars.array is None:
@@ -197,7 +199,7 @@ def _reach(panel: _Panel, trace: go.Figure, letter: str) -> Iterator[str]:
             yield f'<path d="M{panel.place("x", x):.1f} {ends[0]:.1f}V{ends[1]:.1f}" stroke="{_INK}"/>'
 
 
-def _bar(panel: _Panel, trace: go.Figure, _place: int, own: list) -> Iterator[str]:
+def _bar(panel: _Panel, trace: Trace, _place: int, own: list) -> Iterator[str]:
     bars = [other for other in own if other.type == "bar"]
     reach = abs(panel.place("x", trace.x[0]) - panel.place("x", trace.x[-1]))
     pitch = 0.8 * reach / max(1, len(set(trace.x)) - 1)
@@ -211,7 +213,7 @@ def _bar(panel: _Panel, trace: go.Figure, _place: int, own: list) -> Iterator[st
     yield from _reach(panel, trace, "y") if len(bars) == 1 else ()
 
 
-def _histogram(panel: _Panel, trace: go.Figure, _place: int, _own: list) -> Iterator[str]:
+def _histogram(panel: _Panel, trace: Trace, _place: int, _own: list) -> Iterator[str]:
     heights, edges = _counts(trace)
     for count, start, end in zip(heights, edges[:-1], edges[1:], strict=True):
         left = panel.place("x", start)
@@ -220,7 +222,7 @@ def _histogram(panel: _Panel, trace: go.Figure, _place: int, _own: list) -> Iter
         yield _rect(left, top, wide, panel.place("y", 0) - top, _colour(trace)(0), opacity=0.6)
 
 
-def _box(panel: _Panel, trace: go.Figure, _place: int, _own: list) -> Iterator[str]:
+def _box(panel: _Panel, trace: Trace, _place: int, _own: list) -> Iterator[str]:
     values = [panel.number("y", v) for v in numbers(trace.y)]
     if not values or trace.name not in panel.names.get("x", []):
         return
@@ -234,7 +236,7 @@ def _box(panel: _Panel, trace: go.Figure, _place: int, _own: list) -> Iterator[s
     yield f'<path d="M{x - wide:.1f} {middle:.1f}h{2 * wide:.1f}" stroke="white" stroke-width="2"/>'
 
 
-def _heatmap(panel: _Panel, trace: go.Figure, _place: int, _own: list) -> Iterator[str]:
+def _heatmap(panel: _Panel, trace: Trace, _place: int, _own: list) -> Iterator[str]:
     rows = [[_finite(v) for v in row] for row in trace.z]
     known = [v for row in rows for v in row if v is not None]
     low = min(known, default=0.0)
@@ -248,7 +250,7 @@ def _heatmap(panel: _Panel, trace: go.Figure, _place: int, _own: list) -> Iterat
             share = (value - low) / ((high - low) or 1)
             x = panel.place("x", trace.x[c])
             y = panel.place("y", trace.y[r])
-            yield _rect(x - wide / 2, y - tall / 2, wide, tall, sample_colorscale("Viridis", [share])[0])
+            yield _rect(x - wide / 2, y - tall / 2, wide, tall, str(sample_colorscale("Viridis", [share])[0]))
             shown = f"{value:.3g}" if trace.text is None else str(trace.text[r][c])
             yield _text(x, y + 4, shown, anchor="middle", colour="black" if share > 0.6 else "white")
 
@@ -256,7 +258,7 @@ def _heatmap(panel: _Panel, trace: go.Figure, _place: int, _own: list) -> Iterat
 def _lines_across(figure: go.Figure, panel: _Panel, key: tuple[str, str]) -> Iterator[str]:
     """Straight lines over the whole panel, as `add_hline` and `add_vline` draw them."""
     left, top, width, height = panel.box
-    for shape in figure.layout.shapes:
+    for shape in layout(figure).shapes:
         style = f'stroke="{shape.line.color or _INK}" stroke-dasharray="5 4"'
         if (shape.yref or "") == key[1] and shape.y0 == shape.y1:
             yield f'<path d="M{left:.1f} {panel.place("y", shape.y0):.1f}h{width:.1f}" {style}/>'
@@ -264,13 +266,13 @@ def _lines_across(figure: go.Figure, panel: _Panel, key: tuple[str, str]) -> Ite
             yield f'<path d="M{panel.place("x", shape.x0):.1f} {top:.1f}v{height:.1f}" {style}/>'
 
 
-def _note(note: go.Figure, height: int) -> str:
+def _note(note: Note, height: int) -> str:
     x = _LEFT + note.x * (_WIDTH - _LEFT - _RIGHT)
     return _text(x, _TOP + (1 - note.y) * (height - _TOP - _BOTTOM) - 22, note.text, anchor="middle")
 
 
 def _legend(figure: go.Figure, height: int) -> Iterator[str]:
-    named = [trace for trace in figure.data if trace.name and trace.showlegend is not False]
+    named = [trace for trace in traces(figure) if trace.name and trace.showlegend is not False]
     shown = {trace.name: _colour(trace)(0) for trace in named}
     x = 12.0
     for name, colour in shown.items() if len(shown) > 1 else ():
@@ -278,7 +280,7 @@ def _legend(figure: go.Figure, height: int) -> Iterator[str]:
         x += 30 + 6.5 * len(unescape(name))
 
 
-def _counts(trace: go.Figure) -> tuple[list[float], list[float]]:
+def _counts(trace: Trace) -> tuple[list[float], list[float]]:
     """A histogram's heights and edges."""
     values = numbers(trace.x)
     edges = 40
@@ -290,7 +292,7 @@ def _counts(trace: go.Figure) -> tuple[list[float], list[float]]:
     return heights.tolist(), ends.tolist()
 
 
-def _colour(trace: go.Figure) -> Callable[[int], str]:
+def _colour(trace: Trace) -> Callable[[int], str]:
     """The colour of a trace's n-th mark."""
     line = trace.line.color if "line" in trace else None
     chosen = (trace.marker.color if "marker" in trace else None) or line or _BLUE
@@ -301,7 +303,7 @@ def _finite(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float, np.number)) and math.isfinite(value) else None
 
 
-def _values(values: object) -> list:
+def _values(values: Iterable | None) -> list:
     return [] if values is None else list(values)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -82,7 +83,8 @@ def captioned(figure: go.Figure, title: str, caption: str, height: int = 420) ->
     """Give a figure its title, the house template, caption and description; labels become text."""
     drawn = Drawn(with_plain_labels(figure))
     meta = {"caption": caption, "alt": described(drawn, title)}
-    return drawn.update_layout(template=_TEMPLATE, title_text=plot_text(title), height=height, meta=meta)
+    drawn.update_layout(template=_TEMPLATE, title_text=plot_text(title), height=height, meta=meta)
+    return drawn
 
 
 def bounded(values: Iterable[float | None], low: float = 0.0, high: float = 1.0) -> list[float]:
@@ -103,7 +105,7 @@ def bounded(values: Iterable[float | None], low: float = 0.0, high: float = 1.0)
     return [round(max(least - pad, low - edge), 6), round(min(most + pad, high + edge), 6)]
 
 
-def share_axis(values: Iterable[float | None]) -> dict[str, list[float]]:
+def share_axis(values: Iterable[float | None]) -> dict[str, Any]:
     """Ends and labels of an axis of shares: `bounded`, and no label below 0 or above 1.
 
     >>> share_axis([0.98, 1.0])["tickvals"], share_axis([])["tickvals"]
@@ -163,7 +165,7 @@ def heat_overlay(image: np.ndarray, heat: np.ndarray, low: float, high: float) -
 def outlined(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = (0, 255, 120)) -> np.ndarray:
     """Draw the border of a mask (S, S) bool into an image (S, S, 3) uint8."""
     result = image.copy()
-    result[mask & ~binary_erosion(mask, iterations=2)] = colour
+    result[mask & ~np.asarray(binary_erosion(mask, iterations=2), dtype=bool)] = colour
     return result
 
 
@@ -175,7 +177,7 @@ def composed(rows: Sequence[Sequence[np.ndarray | None]], columns: int, cell: in
         for c, picture in enumerate(row):
             if picture is not None:
                 tile = Image.fromarray(picture).resize((cell, cell), Image.Resampling.BILINEAR)
-                sheet[r * pitch : r * pitch + cell, c * pitch : c * pitch + cell] = tile
+                sheet[r * pitch : r * pitch + cell, c * pitch : c * pitch + cell] = np.asarray(tile)
     return sheet
 
 

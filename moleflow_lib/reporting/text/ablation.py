@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from statistics import median
 
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.metrics import HEADLINES, METRICS
 from moleflow_lib.reporting.text.settings import setting_sentences
 from moleflow_lib.reporting.text.words import title
+from moleflow_lib.rows import Row, Rows
 from moleflow_lib.studies.ablation import (
     PARTS,
     RECORD,
@@ -27,10 +27,8 @@ from moleflow_lib.studies.ablation.tail import tail_gap
 
 __all__ = ["ablation_results", "ablation_sentences", "with_interval"]
 
-Row = Mapping[str, object]
 
-
-def ablation_results(rows: Sequence[Row], updates: Sequence[Row]) -> dict[str, object]:
+def ablation_results(rows: Rows, updates: Rows) -> dict[str, object]:
     """Contents of `05_ablations.result.json`; arguments as for `ablation_sentences`."""
     return {
         "classes": list(rows[0]["order"]),
@@ -51,7 +49,7 @@ def ablation_results(rows: Sequence[Row], updates: Sequence[Row]) -> dict[str, o
     }
 
 
-def ablation_sentences(rows: Sequence[Row], updates: Sequence[Row], config: ExperimentConfig) -> list[str]:
+def ablation_sentences(rows: Rows, updates: Rows, config: ExperimentConfig) -> list[str]:
     """Summary of notebook 05.
 
     Args:
@@ -88,7 +86,7 @@ def _signed(value: float) -> str:
     return f"{round(value, 3) + 0.0:+.3f}"  # adding zero takes the sign off a rounded zero
 
 
-def _how_sure(rows: Sequence[Row], config: ExperimentConfig) -> str:
+def _how_sure(rows: Rows, config: ExperimentConfig) -> str:
     gaps = [
         row for row in metric_differences(rows, HEADLINES) if row["difference"] or row["spread"]
     ]  # what it can move at all
@@ -111,7 +109,7 @@ def _how_sure(rows: Sequence[Row], config: ExperimentConfig) -> str:
     )
 
 
-def _parts(rows: Sequence[Row]) -> list[str]:
+def _parts(rows: Rows) -> list[str]:
     """Which parts raise or lower a metric, one sentence a metric."""
     costs = part_costs(rows)
     sentences = []
@@ -140,12 +138,12 @@ def _standing(gap: Row) -> str:
     return "raise it" if gap["low"] > 0 else "lower it"
 
 
-def _listed(gaps: Sequence[Row]) -> str:
+def _listed(gaps: Rows) -> str:
     ordered = sorted(gaps, key=lambda gap: -abs(gap["difference"]))
     return ", ".join(f"{gap['part']} {with_interval(gap)}" for gap in ordered) or "none"
 
 
-def _moves(rows: Sequence[Row], name: str) -> str:
+def _moves(rows: Rows, name: str) -> str:
     """What a variation moves, metric by metric; empty where nothing is defined."""
     gaps = {
         metric: gap
@@ -156,14 +154,14 @@ def _moves(rows: Sequence[Row], name: str) -> str:
     return ", ".join(f"{title(metric)} {with_interval(gap)}" for metric, gap in gaps.items())
 
 
-def _score_parts(rows: Sequence[Row]) -> list[str]:
+def _score_parts(rows: Rows) -> list[str]:
     """What each part of the score is worth beside the others, where it was taken out."""
     named = {part.name: varied_as(rows, part.without) for part in PARTS if "score_parts" in part.without}
     found = [f"without {part} {_moves(rows, name)}" for part, name in named.items() if name]
     return [f"Score parts, {'; '.join(found)}."] if found else []
 
 
-def _lora(rows: Sequence[Row], updates: Sequence[Row]) -> list[str]:
+def _lora(rows: Rows, updates: Rows) -> list[str]:
     """How large the low-rank updates are, and what training without them moves."""
     if not updates:
         return ["The preset has no low-rank updates."]
@@ -179,7 +177,7 @@ def _lora(rows: Sequence[Row], updates: Sequence[Row]) -> list[str]:
     return [size + (f"Without them: {moves}." if moves else "Training without them was not run.")]
 
 
-def _order(rows: Sequence[Row]) -> list[str]:
+def _order(rows: Rows) -> list[str]:
     """Does the order of tasks matter?"""
     effects = {metric: effect for metric in HEADLINES if (effect := order_effect(rows, metric))}
     if not effects:
@@ -206,7 +204,7 @@ def _order(rows: Sequence[Row]) -> list[str]:
     return sentences
 
 
-def _tail(rows: Sequence[Row], unit: str) -> list[str]:
+def _tail(rows: Rows, unit: str) -> list[str]:
     """What the tail loss does to the tail."""
     tried = ({"tail_weight": 0.0}, {"tail_weight": 0.3}, {"tail_weight": 0.7})
     other = next((name for changes in tried if (name := varied_as(rows, changes))), "")
@@ -222,7 +220,7 @@ def _tail(rows: Sequence[Row], unit: str) -> list[str]:
     ]
 
 
-def _record(rows: Sequence[Row]) -> list[str]:
+def _record(rows: Rows) -> list[str]:
     """Where we disagree with the public record."""
     found = agreement_rows(rows)
     if not found:

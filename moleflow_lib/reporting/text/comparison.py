@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from moleflow_lib.metrics import HEADLINES, METRICS
 from moleflow_lib.reporting.tables import number
@@ -48,7 +49,7 @@ def class_comparison_rows(comparison: Comparison) -> list[dict[str, object]]:
             values = {name: final[j] for name, final in finals.items()}
             if values[METHOD] is None:
                 continue
-            rival = max(comparison.others, key=values.get, default=None)
+            rival = max(comparison.others, key=lambda name, own=values: own[name] or 0.0, default=None)
             rows.append(
                 {
                     "metric": title(metric),
@@ -65,7 +66,7 @@ def class_comparison_rows(comparison: Comparison) -> list[dict[str, object]]:
 
 def comparison_result(comparison: Comparison) -> dict[str, object]:
     """What `03_continual_tasks.result.json` says of the baselines."""
-    summaries = {name: comparison.summary(name) for name in comparison.runs}
+    summaries: dict[str, dict[str, Any]] = {name: comparison.summary(name) for name in comparison.runs}
     for name, summary in summaries.items():
         for metric, ways in summary.items():
             for way, values in ways.items():
@@ -105,8 +106,9 @@ def tiles(comparison: Comparison) -> list[dict[str, object]]:
         own = comparison.mean(METHOD, metric)
         if own.value is None:
             continue
-        means = {name: comparison.mean(name, metric).value for name in comparison.others}
-        best = max((name for name in means if means[name] is not None), key=means.get, default=None)
+        values = ((name, comparison.mean(name, metric).value) for name in comparison.others)
+        means = {name: value for name, value in values if value is not None}
+        best = max(means, key=means.__getitem__, default=None)
         against = f"{title(best)} {number(means[best])}" if best else "no baseline"
         found.append(
             {"label": title(metric), "value": own.value, "interval": own.interval, "against": against}
@@ -143,7 +145,9 @@ def _duel(comparison: Comparison, name: str) -> str:
 
 
 def _verdict(gap: Estimate) -> str:
-    return ("better" if gap.value > 0 else "worse") if gap.decided() else "undecided"
+    if gap.value is None or not gap.decided():
+        return "undecided"
+    return "better" if gap.value > 0 else "worse"
 
 
 def _forgetting(comparison: Comparison) -> list[str]:

@@ -99,11 +99,11 @@ def continual_sentences(
         f"{number(summary[metric]['oracle']['acc'])})"
         for metric in HEADLINES
     )
+    right = percent((evaluation.routing or {}).get("accuracy"))
     return [
         f"After {len(evaluation.classes)} task(s), routed: mean {means}.",
         *comparison_sentences(comparison),
-        f"{_forgetting(summary['image_auroc'])} The router sends {percent(evaluation.routing['accuracy'])} "
-        "of the test images to their task.",
+        f"{_forgetting(summary['image_auroc'])} The router sends {right} of the test images to their task.",
         *_weakest(evaluation),
         *_control(experiment, summary, control),
     ]
@@ -123,7 +123,7 @@ def _weakest(evaluation: ContinualResult) -> list[str]:
     known = {name: score for name, score in scores.items() if score is not None}
     if not known:
         return []
-    name = min(known, key=known.get)
+    name = min(known, key=known.__getitem__)
     return [f"Weakest task: {name} at image AUROC {known[name]:.3f}."]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def image_counts(tasks: Sequence[Task]) -> list[dict[str, object]]:
 
 def cache_rows(
     tasks: Sequence[Task], train: Sequence[Features], test: Sequence[Features]
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """What the feature cache holds."""
     return [
         {
@@ -68,7 +69,7 @@ def inputs_result(
     }
 
 
-def input_sentences(result: Mapping[str, object]) -> list[str]:
+def input_sentences(result: Mapping[str, Any]) -> list[str]:
     """Summary of notebook 01."""
     backbone, counts, closest = result["backbone"], result["classes"].values(), result["closest"]
     rows, columns = backbone["grid"]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from moleflow_lib.reporting.tables import number
 from moleflow_lib.reporting.text.words import percent
+from moleflow_lib.rows import Row, Rows
 
 __all__ = ["misrouted_table", "router_sentences", "variant_table"]
-
-Rows = Sequence[Mapping[str, object]]
 
 
 def variant_table(rows: Rows) -> list[dict[str, object]]:
@@ -41,7 +41,7 @@ def misrouted_table(
     ]
 
 
-def router_sentences(result: Mapping[str, object], used: str) -> list[str]:
+def router_sentences(result: Mapping[str, Any], used: str) -> list[str]:
     """Summary of notebook 04.
 
     Args:
@@ -66,7 +66,7 @@ def _accuracy(rows: Rows, used: str) -> str:
     )
 
 
-def _unknown(result: Mapping[str, object], kinds: Sequence[str]) -> str:
+def _unknown(result: Mapping[str, Any], kinds: Sequence[str]) -> str:
     texts = []
     for row in (_row(result["unknown"], kind) for kind in kinds):
         missed = (
@@ -82,7 +82,7 @@ def _unknown(result: Mapping[str, object], kinds: Sequence[str]) -> str:
     return f"Open-set rejection (nominal false alarms {nominal}): {'; '.join(texts)}."
 
 
-def _cost(result: Mapping[str, object], used: str) -> str:
+def _cost(result: Mapping[str, Any], used: str) -> str:
     mine = _row(result["variants"], used)
     text = (
         f"Wrong routes of `{used}` cost {number(mine['image_auroc_lost'])} image AUROC and "
@@ -106,21 +106,21 @@ def _cost(result: Mapping[str, object], used: str) -> str:
     return text
 
 
-def _drop(row: Mapping[str, object], cost: Rows) -> tuple[float, str]:
+def _drop(row: Row, cost: Rows) -> tuple[float, str]:
     own = next(r for r in cost if r["task"] == r["sent to"] == row["task"])
     return own["image_auroc"] - row["image_auroc"], f"{row['task']} to {row['sent to']}"
 
 
-def _with_ends(row: Mapping[str, object], key: str) -> str:
+def _with_ends(row: Row, key: str) -> str:
     ends = _ends(row, key)
     return number(row[key]) + (f" ({ends})" if ends else "")
 
 
-def _row(rows: Rows, kind: str) -> Mapping[str, object]:
+def _row(rows: Rows, kind: str) -> Row:
     return next(row for row in rows if row["variant"] == kind)
 
 
-def _ends(row: Mapping[str, object], key: str, share: bool = False) -> str | None:
+def _ends(row: Row, key: str, share: bool = False) -> str | None:
     """Both ends of an interval as text; None where it is undefined."""
     low, high = row[f"{key}_low"], row[f"{key}_high"]
     if low is None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from moleflow_lib.reporting.text.words import percent
+from moleflow_lib.rows import Row, Rows
 from moleflow_lib.studies.routing.covariance_choice import preferred, weakest_accuracy
 
 __all__ = ["recommendation"]
-
-Rows = Sequence[Mapping[str, object]]
 
 
 def recommendation(evidence: Rows, variants: Rows, used: str, tasks: int) -> dict[str, str]:
@@ -81,5 +80,5 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join(f"`{name}`" for name in names)
 
 
-def _reserve(row: Mapping[str, object]) -> str:
+def _reserve(row: Row) -> str:
     return "not even today" if row["min_separation"] is None else f"{100 * row['min_separation']:.0f} %"

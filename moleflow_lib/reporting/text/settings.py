@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 from moleflow_lib.metrics import HEADLINES
 from moleflow_lib.reporting.text.words import title
+from moleflow_lib.rows import Row, Rows
 from moleflow_lib.studies.ablation.differences import paired_differences
 from moleflow_lib.studies.ablation.parts import PARTS
 
 __all__ = ["setting_sentences"]
 
-Row = Mapping[str, object]
 _SHOWN = 6  # the largest of each kind; the table has all
 
 
-def setting_sentences(rows: Sequence[Row], said: Callable[[Row], str]) -> list[str]:
+def setting_sentences(rows: Rows, said: Callable[[Row], str]) -> list[str]:
     """One sentence a metric on the variations that change a setting and take nothing out; with one seed on
     the largest moves.
 
@@ -56,7 +56,7 @@ def _is_setting(row: Row) -> bool:
     )
 
 
-def _listed(gaps: Sequence[Row], said: Callable[[Row], str]) -> str:
+def _listed(gaps: Rows, said: Callable[[Row], str]) -> str:
     ordered = sorted(gaps, key=lambda gap: -abs(gap["difference"]))
     more = f" and {len(gaps) - _SHOWN} more" if len(gaps) > _SHOWN else ""
     return (", ".join(f"`{gap['variation']}` {said(gap)}" for gap in ordered[:_SHOWN]) or "none") + more

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
@@ -13,7 +15,7 @@ __all__ = ["unlabelled_rows"]
 _RATE = 0.01  # false-alarm rate of the verdicts; nothing that is shown here depends on it
 
 
-def unlabelled_rows(experiment: Experiment) -> list[dict[str, object]]:
+def unlabelled_rows(experiment: Experiment) -> list[dict[str, Any]]:
     """Scores of the unlabelled images, most anomalous first, as `LearnedDetector.score` gives them.
 
     Returns:
@@ -32,7 +34,7 @@ def unlabelled_rows(experiment: Experiment) -> list[dict[str, object]]:
     return sorted(rows, key=lambda row: -row["score"])
 
 
-def _rows(evaluator: TaskEvaluator, learned: LearnedDetector) -> list[dict[str, object]]:
+def _rows(evaluator: TaskEvaluator, learned: LearnedDetector) -> list[dict[str, Any]]:
     distances = learned.detector.router.distances(evaluator.image_means)
     chosen = distances.argmin(dim=1)
     scores = evaluator.image_scores(chosen).tolist()

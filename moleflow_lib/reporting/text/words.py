@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from moleflow_lib.errors import ConfigError
 from moleflow_lib.reporting.definitions import definition_of
 from moleflow_lib.reporting.tables import number
 from moleflow_lib.studies.baselines.comparison import Estimate
@@ -24,7 +25,10 @@ def title(name: str) -> str:
     >>> title("image_auroc"), title("fine_tune")
     ('image AUROC', 'fine-tuned flow')
     """
-    return definition_of(name).title
+    found = definition_of(name)
+    if found is None:
+        raise ConfigError(f"{name!r} has no definition; add one to moleflow_lib/reporting/definitions")
+    return found.title
 
 
 def within(estimate: Estimate, sign: str = "") -> str:

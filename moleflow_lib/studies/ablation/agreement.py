@@ -4,15 +4,16 @@ interval?
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from typing import Any
 
+from moleflow_lib.rows import Row, Rows
 from moleflow_lib.studies.ablation.differences import paired_differences
 from moleflow_lib.studies.ablation.parts import PUBLISHED, Published, varied_as
 
 __all__ = ["agreement_rows"]
 
 
-def agreement_rows(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+def agreement_rows(rows: Rows) -> list[dict[str, Any]]:
     """Every published effect whose variation was run.
 
     Args:
@@ -34,10 +35,10 @@ def agreement_rows(rows: Sequence[Mapping[str, object]]) -> list[dict[str, objec
     ]
 
 
-def _compared(name: str, effect: Published, own: Mapping[str, object]) -> dict[str, object]:
+def _compared(name: str, effect: Published, own: Row) -> dict[str, Any]:
     low = own["low"]
-    known = effect.difference is not None and low is not None
-    contains = low <= effect.difference <= own["high"] if known else None
+    published = effect.difference
+    contains = None if published is None or low is None else low <= published <= own["high"]
     return {
         "variation": name,
         "metric": effect.metric,

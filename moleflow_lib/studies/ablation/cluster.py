@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from types import ModuleType
+from typing import cast
 
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.studies.ablation.jobs import Job, carry_out
@@ -129,7 +130,7 @@ def is_exposed(address: str) -> bool:
 def _outcome(job: Job, status: str, result: object) -> tuple[str, str]:
     """A run's key and what went wrong, from how its future ended."""
     if status == "finished":
-        return result
+        return cast("tuple[str, str]", result)
     error = result[1] if isinstance(result, tuple) else result  # Dask gives (type, error, traceback)
     return job.key, f"{type(error).__name__}: {error}"
 

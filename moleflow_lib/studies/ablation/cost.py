@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from moleflow_lib.metrics import HEADLINES, mean_defined
+from moleflow_lib.rows import Row, Rows
 from moleflow_lib.studies.ablation.differences import paired_differences
 from moleflow_lib.studies.ablation.parts import PARTS, Part, varied_as
 
 __all__ = ["part_costs"]
 
 
-def part_costs(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+def part_costs(rows: Rows) -> list[dict[str, object]]:
     """One row a part whose removal was run.
 
     Args:
@@ -37,7 +36,7 @@ def part_costs(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
     return found
 
 
-def _cost(rows: Sequence[Mapping[str, object]], name: str, part: Part) -> dict[str, object]:
+def _cost(rows: Rows, name: str, part: Part) -> dict[str, object]:
     preset = next(row for row in rows if row["variation"] == "preset")
     values = sum(preset["parameters"].get(counted, 0) for counted in part.counted)
     kept = None if not values else "shared" if part.shared else "per task"
@@ -52,13 +51,13 @@ def _cost(rows: Sequence[Mapping[str, object]], name: str, part: Part) -> dict[s
     }
 
 
-def _gain(metric: str, gap: Mapping[str, object]) -> dict[str, object]:
+def _gain(metric: str, gap: Row) -> dict[str, object]:
     low, high = (None if gap[side] is None else -gap[side] for side in ("high", "low"))
     brings = None if gap["difference"] is None else -gap["difference"]
     return {f"{metric} brings": brings, f"{metric} low": low, f"{metric} high": high}
 
 
-def _seconds(rows: Sequence[Mapping[str, object]], name: str) -> float | None:
+def _seconds(rows: Rows, name: str) -> float | None:
     """Training seconds a task, mean over tasks and seeds."""
     return mean_defined(
         [s for row in rows if row["variation"] == name for s in row["seconds_per_task"].values()]

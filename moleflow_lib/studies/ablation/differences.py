@@ -5,18 +5,19 @@ and start.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from moleflow_lib.metrics import mean_defined, t_interval
+from moleflow_lib.rows import Rows
 
 __all__ = ["class_differences", "metric_differences", "paired_differences", "paired_gap"]
 
-Row = Mapping[str, object]
 _SAME = 1e-12  # differences of the same size, to rounding
 
 
-def paired_differences(rows: Sequence[Row], metric: str) -> list[dict[str, object]]:
+def paired_differences(rows: Rows, metric: str) -> list[dict[str, Any]]:
     """Each variation against the preset, seed by seed.
 
     Args:
@@ -34,7 +35,7 @@ def paired_differences(rows: Sequence[Row], metric: str) -> list[dict[str, objec
     ]
 
 
-def metric_differences(rows: Sequence[Row], metrics: Sequence[str]) -> list[dict[str, object]]:
+def metric_differences(rows: Rows, metrics: Sequence[str]) -> list[dict[str, Any]]:
     """`paired_differences` of several metrics under each other, the preset's own rows left out; `metric` says
     which.
     """
@@ -47,7 +48,7 @@ def metric_differences(rows: Sequence[Row], metrics: Sequence[str]) -> list[dict
     ]
 
 
-def class_differences(rows: Sequence[Row], metric: str) -> list[dict[str, object]]:
+def class_differences(rows: Rows, metric: str) -> list[dict[str, Any]]:
     """The same for every class by itself: `variation`, `class`, and the numbers of `paired_gap`."""
     classes = list(dict.fromkeys(name for row in rows for name in row["per_class"]))
     preset = {name: _by_seed(rows, "preset", metric, name) for name in classes}
@@ -65,7 +66,7 @@ def class_differences(rows: Sequence[Row], metric: str) -> list[dict[str, object
     ]
 
 
-def paired_gap(own: Mapping[object, float | None], base: Mapping[object, float | None]) -> dict[str, object]:
+def paired_gap(own: Mapping[object, float | None], base: Mapping[object, float | None]) -> dict[str, Any]:
     """Mean difference of values that share a seed.
 
     Args:
@@ -84,22 +85,25 @@ def paired_gap(own: Mapping[object, float | None], base: Mapping[object, float |
     (1, None)
     """
     gaps = [
-        value - base[seed] for seed, value in own.items() if value is not None and base.get(seed) is not None
+        value - other
+        for seed, value in own.items()
+        if value is not None and (other := base.get(seed)) is not None
     ]
     spread = float(np.std(gaps, ddof=1)) if len(gaps) > 1 else None
     one_step = spread is not None and spread < _SAME and any(abs(gap) > _SAME for gap in gaps)
-    low, high = (None if one_step else t_interval(gaps)) or (None, None)
+    ends = None if one_step else t_interval(gaps)
+    low, high = ends or (None, None)
     return {
         "difference": mean_defined(gaps),
         "low": low,
         "high": high,
-        "sign": None if low is None else int(low > 0) - int(high < 0),
+        "sign": None if ends is None else int(ends[0] > 0) - int(ends[1] < 0),
         "spread": spread,
         "seeds": len(gaps),
     }
 
 
-def _by_seed(rows: Sequence[Row], variation: str, metric: str, name: str = "") -> dict[object, float | None]:
+def _by_seed(rows: Rows, variation: str, metric: str, name: str = "") -> dict[object, float | None]:
     """Seed → value of a metric, over all tasks or of one class."""
     own = [row for row in rows if row["variation"] == variation]
     return {row["seed"]: row["per_class"].get(name, {}).get(metric) if name else row[metric] for row in own}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import mean_defined
-from moleflow_lib.model.lora import LoRALinear, LoRAUpdate
+from moleflow_lib.model.lora import LoRALinear
 from moleflow_lib.scoring.detector import ContinualDetector
 
 __all__ = [
@@ -60,7 +62,7 @@ def stable_rank(values: torch.Tensor) -> float | None:
     return float(values.square().sum() / values.max().square()) if values.sum() else None
 
 
-def lora_updates(detector: ContinualDetector) -> list[dict[str, object]]:
+def lora_updates(detector: ContinualDetector) -> list[dict[str, Any]]:
     """Every learned update α/r·B·A, one row a task and layer.
 
     Args:
@@ -73,14 +75,14 @@ def lora_updates(detector: ContinualDetector) -> list[dict[str, object]]:
     blocks = detector.flow.flow
     layers = [(name, module) for name, module in blocks.named_modules() if isinstance(module, LoRALinear)]
     return [
-        _update(task.name, name, layer, update)
+        _update(task.name, name, layer, update.lora_B, update.lora_A)
         for task in detector.tasks
-        for (name, layer), update in zip(layers, task.flow.updates, strict=True)
-        if update.lora_A is not None
+        for (name, layer), update in zip(layers, task.flow.layer_updates(), strict=True)
+        if update.lora_A is not None and update.lora_B is not None
     ]
 
 
-def learned_updates(config: ExperimentConfig) -> list[dict[str, object]]:
+def learned_updates(config: ExperimentConfig) -> list[dict[str, Any]]:
     """`lora_updates` of an experiment, its tasks read from the store (or learned now)."""
     experiment = Experiment(config)
     experiment.learn()
@@ -93,8 +95,8 @@ def lora_summary(detector: ContinualDetector) -> dict[str, float | None]:
     return {number: mean_defined([row[number] for row in rows]) for number in _NUMBERS}
 
 
-def _update(task: str, name: str, layer: LoRALinear, update: LoRAUpdate) -> dict[str, object]:
-    values = abs(layer.scaling) * singular_values(update.lora_B, update.lora_A)
+def _update(task: str, name: str, layer: LoRALinear, up: torch.Tensor, down: torch.Tensor) -> dict[str, Any]:
+    values = abs(layer.scaling) * singular_values(up, down)
     block = next(int(part) for part in name.split(".") if part.isdigit())
     return {
         "task": task,

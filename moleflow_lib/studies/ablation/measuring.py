@@ -68,7 +68,7 @@ def measure(run: AblationRun, experiment: Experiment) -> dict[str, object]:
         "seed": run.seed,
         "order": list(result.classes),
         **{metric: mean_defined(result.final(metric)) for metric in METRICS},
-        "routing": result.routing["accuracy"],
+        "routing": result.routing_over_time[-1],
         "seconds": sum(history.seconds for history in histories),
         "seconds_per_task": {history.name: history.seconds for history in histories},
         "per_task": counts["per_task"],

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from moleflow_lib.metrics import mean_defined
+from moleflow_lib.rows import Row, Rows
 from moleflow_lib.studies.ablation.differences import paired_gap
 
 __all__ = ["base_rows", "order_effect", "order_rows", "order_runs"]
 
-Row = Mapping[str, object]
 
-
-def order_runs(rows: Sequence[Row]) -> dict[str, list[Row]]:
+def order_runs(rows: Rows) -> dict[str, list[Row]]:
     """Runs of the unchanged preset, by their order of tasks written `a > b > c`."""
     runs: dict[str, list[Row]] = {}
     for row in rows:
@@ -23,7 +22,7 @@ def order_runs(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return runs
 
 
-def order_rows(rows: Sequence[Row], metric: str) -> list[dict[str, object]]:
+def order_rows(rows: Rows, metric: str) -> list[dict[str, object]]:
     """Each order's metric, a class a column, means over seeds.
 
     Returns:
@@ -43,7 +42,7 @@ def order_rows(rows: Sequence[Row], metric: str) -> list[dict[str, object]]:
     ]
 
 
-def base_rows(rows: Sequence[Row], metric: str) -> list[dict[str, object]]:
+def base_rows(rows: Rows, metric: str) -> list[dict[str, object]]:
     """Each class as the base task and as a later one, paired by seed.
 
     Returns:
@@ -63,7 +62,7 @@ def base_rows(rows: Sequence[Row], metric: str) -> list[dict[str, object]]:
     return result
 
 
-def order_effect(rows: Sequence[Row], metric: str) -> dict[str, object] | None:
+def order_effect(rows: Rows, metric: str) -> dict[str, Any] | None:
     """How much the order moves the mean over tasks, beside how much the seed does.
 
     Returns:
@@ -79,7 +78,7 @@ def order_effect(rows: Sequence[Row], metric: str) -> dict[str, object] | None:
     means = {order: float(np.mean(list(own.values()))) for order, own in runs.items() if own}
     if len(means) < 2:
         return None
-    best, worst = max(means, key=means.get), min(means, key=means.get)
+    best, worst = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
     spreads = [np.var(list(own.values()), ddof=1) for own in runs.values() if len(own) > 1]
     return {
         "orders": len(means),
@@ -91,7 +90,7 @@ def order_effect(rows: Sequence[Row], metric: str) -> dict[str, object] | None:
     }
 
 
-def _by_seed(runs: Sequence[Row], name: str, metric: str, first: bool) -> dict[object, float | None]:
+def _by_seed(runs: Rows, name: str, metric: str, first: bool) -> dict[object, float | None]:
     own = [row for row in runs if name in row["order"] and (row["order"][0] == name) == first]
     seeds = dict.fromkeys(row["seed"] for row in own)
     return {

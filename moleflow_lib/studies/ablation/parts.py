@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from moleflow_lib.rows import Rows
 
 __all__ = ["PARTS", "PUBLISHED", "RECORD", "Part", "Published", "varied_as"]
 
@@ -99,7 +101,7 @@ PUBLISHED = (
 )
 
 
-def varied_as(rows: Sequence[Mapping[str, object]], changes: Mapping[str, object]) -> str | None:
+def varied_as(rows: Rows, changes: Mapping[str, object]) -> str | None:
     """The name under which rows of `run_ablation` hold a change; None where it was not run."""
     wanted = {name: list(value) if isinstance(value, tuple) else value for name, value in changes.items()}
     return next((row["variation"] for row in rows if row["changes"] == wanted), None)

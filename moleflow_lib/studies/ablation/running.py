@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import joblib
 import torch
@@ -91,7 +92,7 @@ def _planned_jobs(runs: Sequence[AblationRun], folder: Path) -> list[Job]:
 def _placed(config: ExperimentConfig) -> ExperimentConfig:
     """The configuration with absolute paths and the device named, so that it means the same elsewhere."""
     paths = {
-        name: str(Path(value).resolve())
+        name: str(Path(str(value)).resolve())
         for name in ("dataset_root", "out_dir", "backbone_weights")
         if (value := config[name])
     }
@@ -123,7 +124,8 @@ def _local(planned: Sequence[Job], jobs: int) -> Iterator[tuple[str, str]]:
     missing = {job.key for job in planned}
     pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
     try:
-        for key, problem in pool(joblib.delayed(carry_out)(job, gpus) for job in planned):
+        outcomes = pool(joblib.delayed(carry_out)(job, gpus) for job in planned)
+        for key, problem in cast("Iterator[tuple[str, str]]", outcomes):
             missing.discard(key)
             yield key, problem
     except TerminatedWorkerError as error:

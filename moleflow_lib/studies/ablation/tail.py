@@ -4,7 +4,8 @@ beyond.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import mean_defined
+from moleflow_lib.rows import Row, Rows
 from moleflow_lib.studies.ablation.differences import paired_gap
 
 __all__ = ["QUANTILES", "defect_patches", "tail_gap", "tail_rows", "tail_summary", "task_tail"]
@@ -81,7 +83,7 @@ def tail_summary(train: np.ndarray, normal: np.ndarray, defects: np.ndarray) -> 
     }
 
 
-def tail_rows(rows: Sequence[Mapping[str, object]], variations: Sequence[str]) -> list[dict[str, object]]:
+def tail_rows(rows: Rows, variations: Sequence[str]) -> list[dict[str, object]]:
     """The tails of some variations side by side, means over seeds.
 
     Returns:
@@ -98,7 +100,7 @@ def tail_rows(rows: Sequence[Mapping[str, object]], variations: Sequence[str]) -
     ]
 
 
-def tail_gap(rows: Sequence[Mapping[str, object]], variation: str, number: str) -> dict[str, object]:
+def tail_gap(rows: Rows, variation: str, number: str) -> dict[str, object]:
     """`paired_gap` of the preset against a variation in `width`, `reach`, `beyond`, as means over classes."""
 
     def by_seed(name: str) -> dict[object, float | None]:
@@ -108,14 +110,12 @@ def tail_gap(rows: Sequence[Mapping[str, object]], variation: str, number: str) 
     return paired_gap(by_seed("preset"), by_seed(variation))
 
 
-def _classes(rows: Sequence[Mapping[str, object]], variation: str) -> list[str]:
+def _classes(rows: Rows, variation: str) -> list[str]:
     return list(dict.fromkeys(name for row in rows if row["variation"] == variation for name in row["tail"]))
 
 
-def _tail_row(
-    variation: str, name: str, images: str, tails: Sequence[Mapping[str, object]]
-) -> dict[str, object]:
-    def above(value: float | None, tail: Mapping[str, object]) -> float | None:
+def _tail_row(variation: str, name: str, images: str, tails: Rows) -> dict[str, object]:
+    def above(value: float | None, tail: Row) -> float | None:
         return None if value is None or tail[images]["50"] is None else value - tail[images]["50"]
 
     of_test = images == "normal"
@@ -131,6 +131,6 @@ def _tail_row(
     }
 
 
-def _quantiles(scores: np.ndarray) -> dict[str, float | None]:
+def _quantiles(scores: np.ndarray) -> dict[str, Any]:
     values = np.percentile(scores, [float(q) for q in QUANTILES]) if len(scores) else [None] * len(QUANTILES)
     return {q: None if value is None else float(value) for q, value in zip(QUANTILES, values, strict=True)}

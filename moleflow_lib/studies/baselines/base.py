@@ -81,6 +81,8 @@ class Baseline(Scorer, Protocol):
 
     def learn(self, name: str, train: Features) -> float:
         """Learn the next task, or read it back; the seconds it took when it was learned."""
+        ...
 
     def footprint(self) -> Footprint:
         """What is kept of the tasks learned so far; a single model counts as kept by each."""
+        ...

@@ -83,7 +83,7 @@ class Comparison:
         chosen = slice(None) if task is None else slice(task, task + 1)
         own, other = (mean_defined(self.final(who, metric, way)[chosen]) for who in (METHOD, name))
         drawn, theirs = (self._pooled(who, metric, way, chosen) for who in (METHOD, name))
-        if own is None or drawn is None:
+        if own is None or other is None or drawn is None or theirs is None:
             return Estimate(value=None, interval=None)
         return Estimate(value=own - other, interval=interval(drawn - theirs))
 
@@ -95,7 +95,8 @@ class Comparison:
     def _pooled(self, name: str, metric: str, way: str, chosen: slice = slice(None)) -> np.ndarray | None:
         """(rounds,) replicates of a mean over tasks and seeds; None where it is undefined."""
         seeds = [average(run.replicates[metric][way][chosen]) for run in self.runs[name]]
-        return None if seeds[0] is None else over_seeds(seeds)
+        known = [values for values in seeds if values is not None]
+        return over_seeds(known) if known else None
 
 
 def compare(experiment: Experiment) -> Comparison:

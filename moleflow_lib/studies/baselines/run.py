@@ -106,7 +106,7 @@ def run_baseline(experiment: Experiment, name: str) -> MethodRun:
         config = config.with_(steps=steps, memory_size=config.score.memory_size * count, prototype_weight=0.0)
     baseline = plan.make(experiment.detector.dim, config, experiment.store.identity, experiment.folder)
     training_sets = [(task.name, experiment.features(task, "train")) for task in experiment.tasks]
-    states = None if plan.routed else list(range(len(training_sets)))
+    states: list[int | None] | None = None if plan.routed else list(range(len(training_sets)))
     if plan.at_once:
         states = [None] * (len(training_sets) - 1) + [0]
         training_sets = [("joint", joined([features for _, features in training_sets]))]
@@ -149,7 +149,8 @@ def _evaluated(
     else:
         result = evaluate_states(evaluators, states)
         prototype = 0
-        given = routed = [states[-1]] * len(evaluators)
+        last = next(state for state in reversed(states) if state is not None)
+        given = routed = [last] * len(evaluators)
         footprint = Footprint(per_task=0, bytes_per_task=0, shared=footprint.per_task + footprint.shared)
     costs = Costs(
         values_per_task=footprint.per_task + prototype,

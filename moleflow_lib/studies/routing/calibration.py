@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from moleflow_lib.metrics.wilson import wilson_interval
@@ -46,7 +48,7 @@ def calibration_rows(images: RouterImages) -> list[dict[str, object]]:
     return rows
 
 
-def reliability_bins(confidence: torch.Tensor, right: torch.Tensor) -> list[dict[str, object]]:
+def reliability_bins(confidence: torch.Tensor, right: torch.Tensor) -> list[dict[str, Any]]:
     """Ten bins of equal width over confidence; the empty ones left out.
 
     Args:
@@ -63,7 +65,7 @@ def reliability_bins(confidence: torch.Tensor, right: torch.Tensor) -> list[dict
     rows = []
     for value in index.unique().tolist():
         own = index == value
-        low, high = wilson_interval(int(right[own].sum()), int(own.sum()))
+        low, high = wilson_interval(int(right[own].sum()), int(own.sum())) or (None, None)
         rows.append(
             {
                 "confidence": share(confidence[own]),

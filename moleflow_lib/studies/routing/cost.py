@@ -8,6 +8,7 @@ import torch
 
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.metrics import METRICS, interval
+from moleflow_lib.scoring.detector import ContinualDetector
 
 __all__ = ["misrouted_cost", "wrong_route_cost"]
 
@@ -25,7 +26,9 @@ def wrong_route_cost(evaluators: Sequence[TaskEvaluator]) -> list[dict[str, obje
     ]
 
 
-def misrouted_cost(evaluators: Sequence[TaskEvaluator], kind: str) -> list[dict[str, object]]:
+def misrouted_cost(
+    evaluators: Sequence[TaskEvaluator[ContinualDetector]], kind: str
+) -> list[dict[str, object]]:
     """What the images that one router variant really sends elsewhere cost each task.
 
     Returns:
@@ -42,12 +45,15 @@ def misrouted_cost(evaluators: Sequence[TaskEvaluator], kind: str) -> list[dict[
         labelled = torch.from_numpy(evaluator.labels >= 0)
         misrouted = int((chosen != evaluator.task.index)[labelled].sum())
         oracle, routed = evaluator.metrics(evaluator.task.index), evaluator.metrics(chosen)
-        row = {"task": evaluator.task.name, "images": int(labelled.sum()), "misrouted": misrouted}
+        row: dict[str, object] = {
+            "task": evaluator.task.name,
+            "images": int(labelled.sum()),
+            "misrouted": misrouted,
+        }
         ends = _intervals(evaluator, chosen) if misrouted else {}
         for metric in METRICS:
-            row[f"{metric}_lost"] = (
-                None if oracle[metric] is None or routed[metric] is None else oracle[metric] - routed[metric]
-            )
+            own, sent = oracle[metric], routed[metric]
+            row[f"{metric}_lost"] = None if own is None or sent is None else own - sent
             row[f"{metric}_lost_low"], row[f"{metric}_lost_high"] = ends.get(metric) or (None, None)
         rows.append(row)
     return rows
@@ -56,5 +62,8 @@ def misrouted_cost(evaluators: Sequence[TaskEvaluator], kind: str) -> list[dict[
 def _intervals(evaluator: TaskEvaluator, chosen: torch.Tensor) -> dict[str, tuple[float, float] | None]:
     """Metric → interval of the loss, the same images drawn for both ways in each round."""
     oracle, routed = evaluator.replicates(evaluator.task.index), evaluator.replicates(chosen)
-    defined = [metric for metric in METRICS if oracle[metric] is not None and routed[metric] is not None]
-    return {metric: interval((oracle[metric] - routed[metric]).round(12)) for metric in defined}
+    return {
+        metric: interval((own - sent).round(12))
+        for metric in METRICS
+        if (own := oracle[metric]) is not None and (sent := routed[metric]) is not None
+    }

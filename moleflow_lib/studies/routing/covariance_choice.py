@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from moleflow_lib.routing.covariances import COVARIANCES, Spectrum, spectra_distances
 from moleflow_lib.routing.held_out import held_out_folds
 from moleflow_lib.routing.router import PrototypeRouter, TaskPrototype
+from moleflow_lib.rows import Row, Rows
 from moleflow_lib.studies.routing.mean_shrinkage import joined, min_separation, shrunk_distances
 
 __all__ = ["RESERVE_LEVEL", "choose_covariance", "covariance_evidence", "preferred", "weakest_accuracy"]
@@ -35,7 +36,7 @@ def choose_covariance(train: Sequence[torch.Tensor], ridge: float = 1e-5, seed: 
     return preferred(covariance_evidence(train, ridge, seed))
 
 
-def preferred(evidence: Sequence[Mapping[str, object]], used: str = "") -> str:
+def preferred(evidence: Rows, used: str = "") -> str:
     """The kind a table of evidence speaks for.
 
     First the weakest of the three accuracies counts: held out, all tasks of few images, one small
@@ -48,11 +49,11 @@ def preferred(evidence: Sequence[Mapping[str, object]], used: str = "") -> str:
     return min(equals, key=lambda row: _rank(row, used))["variant"]
 
 
-def _rank(row: Mapping[str, object], used: str) -> tuple[float, bool, float]:
+def _rank(row: Row, used: str) -> tuple[float, bool, float]:
     return round(_or(row["min_separation"], 2.0), 2), row["variant"] != used, row["condition_number"]
 
 
-def weakest_accuracy(row: Mapping[str, object]) -> float:
+def weakest_accuracy(row: Row) -> float:
     """The lowest of a row's three accuracies; those that are undefined do not count."""
     return min(_or(row[key], 1.0) for key in ("held_out", "few_images", "one_small_task"))
 
@@ -130,6 +131,6 @@ def _or(value: float | None, instead: float) -> float:
     return instead if value is None else float(value)
 
 
-def _defined(value: object) -> float | None:
+def _defined(value: float | torch.Tensor) -> float | None:
     number = float(value)
     return None if number != number else number

@@ -23,7 +23,7 @@ def accuracy_by_task_count(images: RouterImages, orders: int = 8) -> list[dict[s
     for size in range(1, count + 1):
         found = [_accuracies(images, sorted(known)) for known in {frozenset(order[:size]) for order in drawn}]
         for kind in COVARIANCES:
-            values = [accuracies[kind] for accuracies in found if accuracies[kind] is not None]
+            values = [value for accuracies in found if (value := accuracies[kind]) is not None]
             if values:
                 mean = sum(values) / len(values)
                 rows.append(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from moleflow_lib.routing.covariances import COVARIANCES, Spectrum, spectra_distances
+from moleflow_lib.rows import Rows
 from moleflow_lib.studies.routing.images import RouterImages
 
 __all__ = ["accuracy_by_sample_size", "enough_images", "sample_sizes"]
@@ -49,7 +50,7 @@ def sample_sizes(counts: Sequence[int]) -> list[int]:
     return [5 * 2**step for step in range(most.bit_length()) if 5 * 2**step < most] + [most]
 
 
-def enough_images(rows: Sequence[Mapping[str, object]]) -> dict[str, int | None]:
+def enough_images(rows: Rows) -> dict[str, int | None]:
     """For each kind the n from which on its mean accuracy stays within one point of the best any kind reaches
     with all.
 

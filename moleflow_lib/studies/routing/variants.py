@@ -13,6 +13,7 @@ from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.metrics import METRICS, mean_defined
 from moleflow_lib.metrics.wilson import wilson_interval
 from moleflow_lib.routing.router import COVARIANCES
+from moleflow_lib.scoring.detector import ContinualDetector
 
 __all__ = ["RoutingCase", "routing_cases", "study_routers"]
 
@@ -34,7 +35,7 @@ class RoutingCase:
 
 
 def study_routers(
-    evaluators: Sequence[TaskEvaluator], kinds: Sequence[str] = COVARIANCES
+    evaluators: Sequence[TaskEvaluator[ContinualDetector]], kinds: Sequence[str] = COVARIANCES
 ) -> list[dict[str, object]]:
     """Route all test images with each covariance estimate and score them under the chosen tasks.
 
@@ -56,24 +57,24 @@ def study_routers(
     for kind in kinds:
         router = evaluators[0].detector.router.variant(kind)
         result = evaluate_continual(evaluators, router)
-        routing = {name: value for name, value in result.routing.items() if name != "confusion"}
+        routing = {name: value for name, value in (result.routing or {}).items() if name != "confusion"}
         row: dict[str, object] = {
             "variant": kind,
             **routing,
             "condition_number": max(router.condition_numbers()),
         }
         for name, count in counts.items():
-            ends = wilson_interval(round(routing[name] * count), int(count)) if count else (None, None)
-            row[f"{name}_low"], row[f"{name}_high"] = ends
+            ends = wilson_interval(round(routing[name] * count), int(count)) if count else None
+            row[f"{name}_low"], row[f"{name}_high"] = ends or (None, None)
         for metric in METRICS:
             oracle, routed = (mean_defined(result.final(metric, way)) for way in ("oracle", "routed"))
             row[metric] = routed
-            row[f"{metric}_lost"] = None if routed is None else oracle - routed
+            row[f"{metric}_lost"] = None if oracle is None or routed is None else oracle - routed
         rows.append(row)
     return rows
 
 
-def routing_cases(evaluators: Sequence[TaskEvaluator], kind: str) -> RoutingCase:
+def routing_cases(evaluators: Sequence[TaskEvaluator[ContinualDetector]], kind: str) -> RoutingCase:
     """Choices and margins of one router variant; unlabelled images are left out."""
     router = evaluators[0].detector.router.variant(kind)
     labelled = [np.flatnonzero(evaluator.labels >= 0) for evaluator in evaluators]
