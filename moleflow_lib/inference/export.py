@@ -18,7 +18,7 @@ from torch import nn
 import moleflow_lib
 from moleflow_lib.artifacts import file_sha256, file_stem, write_bytes, write_json
 from moleflow_lib.errors import BackboneError, ConfigError
-from moleflow_lib.inference.folder import detector_folder, writing
+from moleflow_lib.inference.folder import MANIFEST, detector_folder, writing
 from moleflow_lib.inference.learned import LearnedDetector
 from moleflow_lib.inference.saved import load_detector
 from moleflow_lib.runtime import provenance
@@ -98,7 +98,7 @@ def export_task(
     if onnx:
         made[files[1]] = _onnx(program, learned.extractor.tag)
     facts = _facts(learned, index, made)
-    _write(made, files[-1], {"run_manifest_sha256": file_sha256(_manifest(run)), **facts})
+    _write(made, files[-1], {"run_manifest_sha256": file_sha256(detector_folder(run) / MANIFEST), **facts})
     return files
 
 
@@ -200,7 +200,3 @@ def _write(made: Mapping[Path, bytes], sidecar: Path, facts: Mapping[str, object
         for path in written:
             path.unlink()
         raise
-
-
-def _manifest(run: str | Path) -> Path:
-    return detector_folder(run) / "manifest.json"

@@ -13,10 +13,11 @@ from scipy.ndimage import binary_erosion
 from moleflow_lib.datasets import load_image
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.features.store import Features
+from moleflow_lib.inference import LearnedDetector, ScoredImage
 from moleflow_lib.reporting.figures.sheets import Case, Sheet, Tile
-from moleflow_lib.reporting.figures.style import heat_colours, outlined
+from moleflow_lib.reporting.figures.style import heat_colours, heat_overlay, outlined
 
-__all__ = ["FalseAlarmScale", "heat_map_cases"]
+__all__ = ["FalseAlarmScale", "heat_map_cases", "photo_and_map"]
 
 TILE = 224  # pixels of a tile
 _SAMPLE = 32  # training images that the scale rests on
@@ -106,6 +107,22 @@ def heat_map_cases(
         scale=heat_colours(np.linspace(0, 1, TILE))[None],
         caption=_caption(routed, training is not None),
     )
+
+
+def photo_and_map(learned: LearnedDetector, image: ScoredImage) -> list[np.ndarray]:
+    """A scored image, and the same under its map, each (S, S, 3) uint8.
+
+    Colours run from the median of the task's maps of normal training images to twice as far as their maximum,
+    so a colour means the same on every image of a task.
+
+    Args:
+        learned: what scored it.
+        image: with a map.
+    """
+    size = len(image.map)
+    photo = np.asarray(Image.fromarray(image.pixels).resize((size, size), Image.Resampling.BILINEAR))
+    middle, highest = learned.calibration.tasks[learned.task_index(image.task)].map_range.tolist()
+    return [photo, heat_overlay(photo, image.map, middle, 2 * highest - middle)]
 
 
 def _caption(routed: bool, calibrated: bool) -> str:
