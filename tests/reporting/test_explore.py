@@ -123,8 +123,9 @@ def test_what_cannot_be_scored_is_told_in_words(
 
 def test_a_restarted_kernel_needs_the_folder_alone(folder: Path, photo: Path, tmp_path: Path) -> None:
     code = (
-        "import sys, datetime, pathlib, moleflow_lib; from moleflow_lib.reporting.explore import score_photo; "
-        "control = score_photo(moleflow_lib.load_detector(sys.argv[1], 'cpu')); "
+        "import sys, datetime, pathlib; from moleflow_lib import load_detector; "
+        "from moleflow_lib.reporting.explore import score_photo; "
+        "control = score_photo(load_detector(sys.argv[1], 'cpu')); "
         "content = memoryview(pathlib.Path(sys.argv[2]).read_bytes()); "
         "facts = {'type': 'image/png', 'size': len(content), 'last_modified': datetime.datetime.now()}; "
         "control.children[0].value = ({'name': 'mine.png', 'content': content, **facts},); "
