@@ -11,6 +11,7 @@ import io
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
@@ -132,10 +133,12 @@ def _saved(program: torch.export.ExportedProgram) -> bytes:
 
 def _onnx(program: torch.export.ExportedProgram, backbone: str) -> bytes:
     program = program.run_decompositions({torch.ops.aten.median.dim: _median})  # ONNX has none
-    names = {"input_names": ["images"], "output_names": ["score", "map"]}
+    outputs = ["score", "map"]
     try:
-        made = torch.onnx.export(program, dynamo=True, verbose=False, **names)
-        return made.model_proto.SerializeToString()
+        made = torch.onnx.export(
+            program, dynamo=True, verbose=False, input_names=["images"], output_names=outputs
+        )
+        return cast("torch.onnx.ONNXProgram", made).model_proto.SerializeToString()
     except Exception as error:  # as above, and protobuf's own where it holds more than 2 GB
         raise BackboneError(f"{backbone} cannot be written as ONNX: {error}; leave out --onnx") from error
 
@@ -143,8 +146,10 @@ def _onnx(program: torch.export.ExportedProgram, backbone: str) -> bytes:
 def _median(x: torch.Tensor, dim: int, keepdim: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
     """`torch.median` along one axis by sorting: the lower of the two in the middle."""
     values, places = x.sort(dim=dim)
-    middle = [found.narrow(dim, (x.shape[dim] - 1) // 2, 1) for found in (values, places)]
-    return tuple(found if keepdim else found.squeeze(dim) for found in middle)
+    middle = (x.shape[dim] - 1) // 2
+    if keepdim:
+        return values.narrow(dim, middle, 1), places.narrow(dim, middle, 1)
+    return values.select(dim, middle), places.select(dim, middle)
 
 
 def _facts(learned: LearnedDetector, task: int, made: Mapping[Path, bytes]) -> dict[str, object]:
@@ -165,8 +170,8 @@ def _facts(learned: LearnedDetector, task: int, made: Mapping[Path, bytes]) -> d
             "resize": data.resize,
             "interpolation": extractor.interpolation,
             "normalisation": "inside the program",
-            "mean": extractor.mean.flatten().tolist(),
-            "std": extractor.std.flatten().tolist(),
+            "mean": extractor.identity["mean"],
+            "std": extractor.identity["std"],
         },
         "output": {
             "score": ["batch"],

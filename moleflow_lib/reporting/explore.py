@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from ipywidgets import HTML, Dropdown, FileUpload, FloatSlider, Image, IntSlider, Text, VBox, Widget
@@ -117,7 +118,7 @@ def score_photo(learned: LearnedDetector) -> VBox:
     )
     photo.observe(lambda _: setattr(file, "value", ""), names="value")
 
-    def draw(photo: Sequence[Mapping[str, object]], file: str, rate: float) -> str:
+    def draw(photo: Sequence[Mapping[str, Any]], file: str, rate: float) -> str:
         try:
             with quiet():
                 scored = (
@@ -144,7 +145,7 @@ def _scored_file(learned: LearnedDetector, name: str, rate: float) -> ScoredImag
 
 
 def _scored_upload(
-    learned: LearnedDetector, photos: Sequence[Mapping[str, object]], rate: float
+    learned: LearnedDetector, photos: Sequence[Mapping[str, Any]], rate: float
 ) -> ScoredImage | None:
     """The latest upload, read from a file as any photo is, so that the same is refused."""
     if not photos:
@@ -165,7 +166,7 @@ def _told(text: str) -> str:
 def _verdict(learned: LearnedDetector, image: ScoredImage, rate: float) -> str:
     """The photo beside its map, under what was decided and why."""
     photo, overlay = photo_and_map(learned, image)
-    smallest = learned.calibration.smallest_rate(learned.task_index(image.task))
+    smallest = learned.calibration.smallest_rate(learned.tasks.index(image.task))
     accepted = {
         True: "accepted",
         False: "not accepted",
