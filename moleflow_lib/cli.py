@@ -1,4 +1,4 @@
-"""The command line: `python -m moleflow_lib` with `run`, `report`, `score`, `learn`, `compare`, `params`."""
+"""`python -m moleflow_lib` with `run`, `report`, `score`, `learn`, `compare`, `export` and `params`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from moleflow_lib.config import GROUPS, PRESETS, ExperimentConfig
 from moleflow_lib.datasets import task_order
 from moleflow_lib.errors import ConfigError, MoLEFlowError, NotebookError
-from moleflow_lib.inference import DECISIONS, learn_into, load_detector
+from moleflow_lib.inference import DECISIONS, export_task, learn_into, load_detector
 from moleflow_lib.reporting.compare.page import write_comparison
 from moleflow_lib.reporting.escaping import visible
 from moleflow_lib.reporting.report import render_report
@@ -84,6 +84,14 @@ def _compare(options: argparse.Namespace) -> int:
     if missing:
         _say(f"compare.html shows no heat maps: {visible(missing, keep=chr(10))}")
     print(visible(out / "compare.html"))
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    run = options.run
+    weights = options.backbone_weights
+    files = export_task(run, options.task, options.out, onnx=options.onnx, backbone_weights=weights)
+    print(f"{options.task}: {', '.join(map(visible, files))}")
     return 0
 
 
@@ -171,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_score(commands)
     _add_learn(commands)
     _add_compare(commands)
+    _add_export(commands)
     params = commands.add_parser(
         "params", help="list every option with its value in a preset, its meaning and its bounds"
     )
@@ -209,9 +218,22 @@ def _add_compare(commands: argparse._SubParsersAction) -> None:
     compare.set_defaults(act=_compare)
 
 
-def _add_run(command: argparse.ArgumentParser) -> None:
+def _add_export(commands: argparse._SubParsersAction) -> None:
+    export = commands.add_parser("export", help="write one task as a program that runs without this package")
+    _add_run(export, device=False)
+    export.add_argument("--task", required=True, help="the task")
+    out = "new file NAME.pt2, or a folder for <task>.pt2; NAME.json beside it says how to use it"
+    export.add_argument("--out", required=True, metavar="FILE_OR_DIR", help=out)
+    export.add_argument(
+        "--onnx", action="store_true", help="write NAME.onnx as well (needs the extra `onnx`)"
+    )
+    export.set_defaults(act=_export)
+
+
+def _add_run(command: argparse.ArgumentParser, device: bool = True) -> None:
     command.add_argument("--run", required=True, help="folder of the run, or its detector folder")
-    command.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    if device:
+        command.add_argument("--device", default="auto", help="auto, cpu or cuda")
     command.add_argument(
         "--backbone-weights", default="", metavar="FILE", help="the backbone's local weights"
     )

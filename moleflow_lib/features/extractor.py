@@ -90,10 +90,11 @@ class PatchExtractor(nn.Module):
         Returns:
             (B, H, W, D) float32 on the extractor's device.
         """
-        x = (
-            torch.from_numpy(np.ascontiguousarray(images)).to(self.mean.device).permute(0, 3, 1, 2).float()
-            / 255
-        )
+        return self.features(torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2))
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """The same of (B, 3, S, S) uint8: (B, H, W, D) float32."""
+        x = images.to(self.mean.device).float() / 255
         return overlapping_features(self.network, (x - self.mean) / self.std, self.patch, self.overlap)
 
     @property
@@ -190,7 +191,7 @@ class _Intermediates(nn.Module):
         layers = [layer.permute(0, 2, 3, 1) for layer in maps]
         if self.block_norm:
             layers = [F.layer_norm(layer, layer.shape[-1:]) for layer in layers]
-        alike = len({layer.shape for layer in layers}) == 1 and not self.feature_dim
+        alike = len({layer.shape[1:] for layer in layers}) == 1 and not self.feature_dim
         return torch.stack(layers).mean(dim=0) if alike else self._concatenated(layers)
 
     def _concatenated(self, layers: list[torch.Tensor]) -> torch.Tensor:

@@ -107,38 +107,41 @@ class FilterBank(nn.Module):
                 f"filterbank expected float images of shape (B, 3, {size}, {size}), got {images.dtype} of "
                 f"shape {tuple(images.shape)}; convert and resize them, or build it with their image_size"
             )
-        if not len(images):
+        if images.shape[0] == 0:
             return images.new_zeros(0, *self.grid, self.feature_dim, dtype=torch.float32)
-        return torch.stack([self._describe(image.float()) for image in images])
+        if torch.compiler.is_exporting():  # a program for any batch has no fixed number of turns
+            return self._describe(images.float())
+        return torch.cat([self._describe(image.float()) for image in images.split(1)])
 
-    def _describe(self, image: Tensor) -> Tensor:
-        """(3, S, S) -> (H, W, D)."""
-        image = torch.einsum("oc,chw->ohw", self.colours, image)
-        patches = image.unflatten(2, (self.grid[1], -1)).unflatten(1, (self.grid[0], -1))
-        spread, mean = torch.std_mean(patches, dim=(2, 4), correction=0)
-        first, second = self._scatter(image)
+    def _describe(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) -> (B, H, W, D)."""
+        images = torch.einsum("oc,bchw->bohw", self.colours, images)
+        patches = images.unflatten(3, (self.grid[1], -1)).unflatten(2, (self.grid[0], -1))
+        spread, mean = torch.std_mean(patches, dim=(3, 5), correction=0)
+        first, second = self._scatter(images)
         first, second = _log_grey(first), _log_grey(second)
-        finer = torch.stack([first[fine, 0].mean(dim=0) for fine, _ in PAIRS])
-        second = second - finer.unsqueeze(1)
+        finer = torch.stack([first[:, fine, 0].mean(dim=1) for fine, _ in PAIRS], dim=1)
+        second = second - finer.unsqueeze(2)
         brightness = mean - mean.new_tensor([0.5, 0.0, 0.0])[:, None, None]
-        parts = [first.flatten(0, 2), second.flatten(0, 1), _log_grey(spread), MEAN_GAIN * brightness]
-        return torch.cat(parts).permute(1, 2, 0)
+        parts = [first.flatten(1, 3), second.flatten(1, 2), _log_grey(spread), MEAN_GAIN * brightness]
+        return torch.cat(parts, dim=1).permute(0, 2, 3, 1)
 
-    def _scatter(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(COLOURS, S, S) -> first order (SCALES, COLOURS, ANGLES, H, W), second (PAIRS, TURNS, H, W)."""
+    def _scatter(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, COLOURS, S, S) -> first order (B, SCALES, COLOURS, ANGLES, H, W) and second order
+        (B, PAIRS, TURNS, H, W).
+        """
         first, second = [], []
-        carried = image.new_empty(0, ANGLES, *image.shape[-2:])  # luminance moduli of all finer scales
+        carried = images[:, :0, None].expand(-1, -1, ANGLES, -1, -1)  # luminance moduli of all finer scales
         for scale in range(SCALES):
             if scale:
-                image, carried = _halve(image), _halve(carried)
+                images, carried = _halve(images), _halve(carried)
                 moduli = self._pool(self._modulus(carried))
-                second.append(torch.einsum("fklhw,klt->fthw", moduli, self.turns))
-            moduli = torch.cat(
-                [self._modulus(colour) for colour in image.split(1)]
-            )  # small maps stay in cache
+                second.append(torch.einsum("bfklhw,klt->bfthw", moduli, self.turns))
+            colours = [self._modulus(colour) for colour in images.split(1, dim=1)]  # small maps stay in cache
+            moduli = torch.cat(colours, dim=1)
             first.append(self._pool(moduli))
-            carried = torch.cat([carried, moduli[:1]])
-        return torch.stack(first), torch.cat(second)
+            carried = torch.cat([carried, moduli[:, :1]], dim=1)
+        return torch.stack(first, dim=1), torch.cat(second, dim=1)
 
     def _modulus(self, maps: Tensor) -> Tensor:
         """|maps * ψ| at all angles: (..., h, w) -> (..., ANGLES, h, w), borders mirrored."""

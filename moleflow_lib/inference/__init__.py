@@ -20,9 +20,10 @@
 
 from moleflow_lib.inference.calibration import Calibration, TaskCalibration
 from moleflow_lib.inference.checked import calibration_rows
+from moleflow_lib.inference.export import export_task
 from moleflow_lib.inference.further import learn_further, learn_into
 from moleflow_lib.inference.learned import DECISIONS, LearnedDetector, ScoredImage, learned_detector
-from moleflow_lib.inference.saved import load_detector, save_detector
+from moleflow_lib.inference.saved import load_detector, save_detector, saved_detector
 
 __all__ = [
     "DECISIONS",
@@ -31,9 +32,11 @@ __all__ = [
     "ScoredImage",
     "TaskCalibration",
     "calibration_rows",
+    "export_task",
     "learn_further",
     "learn_into",
     "learned_detector",
     "load_detector",
     "save_detector",
+    "saved_detector",
 ]

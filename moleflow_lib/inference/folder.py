@@ -22,6 +22,7 @@ from moleflow_lib.errors import ArtifactError
 
 __all__ = [
     "DETECTOR",
+    "MANIFEST",
     "SCHEMA",
     "detector_folder",
     "read_manifest",
@@ -34,7 +35,7 @@ __all__ = [
 DETECTOR = "detector"  # the folder's name within a run
 SCHEMA = 1
 _KIND = "moleflow detector"
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
 _PARTS = {  # what a manifest must have, and what each of these must have
     "base": ("file", "sha256"),
     "backbone": ("name", "identity", "key"),
@@ -52,11 +53,11 @@ def detector_folder(path: str | Path) -> Path:
     """
     given = Path(path)
     for folder in (given, given / DETECTOR):
-        if (folder / _MANIFEST).is_file():
+        if (folder / MANIFEST).is_file():
             return folder
     what = "holds no detector" if given.is_dir() else "is no folder"
     raise ArtifactError(
-        f"{given} {what}: expected {DETECTOR}/{_MANIFEST} in it, which a finished run leaves "
+        f"{given} {what}: expected {DETECTOR}/{MANIFEST} in it, which a finished run leaves "
         "(`python -m moleflow_lib run` with notebook 03, or save_detector(experiment))"
     )
 
@@ -95,7 +96,7 @@ def write_manifest(folder: Path, facts: Mapping[str, object], files: Iterable[st
     Raises:
         ArtifactError: it cannot be written.
     """
-    path = folder / _MANIFEST
+    path = folder / MANIFEST
     with writing(path):
         write_json(path, {"kind": _KIND, "schema": SCHEMA, **facts})
     kept = set(files)
@@ -110,7 +111,7 @@ def read_manifest(folder: Path) -> dict:
     Raises:
         ArtifactError: it is damaged, of something else, or of a schema that this version does not know.
     """
-    path = folder / _MANIFEST
+    path = folder / MANIFEST
     manifest = read_json(path)
     if not isinstance(manifest, dict) or manifest.get("kind") != _KIND:
         raise ArtifactError(f"{path} is not the manifest of a detector; expected kind {_KIND!r} in it")

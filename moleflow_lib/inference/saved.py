@@ -18,6 +18,7 @@ from moleflow_lib.features.extractor import PatchExtractor, build_extractor
 from moleflow_lib.inference.calibration import Calibration
 from moleflow_lib.inference.folder import (
     DETECTOR,
+    MANIFEST,
     detector_folder,
     read_manifest,
     read_tensors,
@@ -35,7 +36,7 @@ from moleflow_lib.inference.tensors import (
 from moleflow_lib.runtime import provenance, resolve_device
 from moleflow_lib.scoring.detector import ContinualDetector
 
-__all__ = ["load_detector", "save_detector"]
+__all__ = ["load_detector", "save_detector", "saved_detector"]
 
 _STORED = (
     "data",
@@ -79,6 +80,26 @@ def save_detector(
     tasks = _task_entries(detector, target)
     write_manifest(target, _facts(detector, base, tasks), [entry["file"] for entry in (base, *tasks)])
     return target
+
+
+def saved_detector(experiment: Experiment) -> Path:
+    """The folder of an experiment's detector, which is saved unless it lies there already.
+
+    A detector that has learned more since (`learn`), or was calibrated with folds, is left as it is.
+
+    Raises:
+        ArtifactError: the folder is damaged or cannot be written.
+    """
+    experiment.learn()
+    folder = Path(experiment.config.run.out_dir) / DETECTOR
+    known = [task.key for task in experiment.detector.tasks]
+    options = experiment.config.group("score", "router")
+    if (folder / MANIFEST).is_file():
+        manifest = read_manifest(folder)
+        kept = [entry["key"] for entry in manifest["tasks"]][: len(known)]
+        if kept == known and options.items() <= manifest["config"].items():
+            return folder
+    return save_detector(experiment, folder)
 
 
 def load_detector(

@@ -49,7 +49,7 @@ class PositionalEmbeddingGenerator(nn.Module):
         super().__init__()
         self.dim = dim
         self.enabled = enabled
-        self._grids: dict[tuple[int, int], torch.Tensor] = {}
+        self._grids: dict[tuple[int, int, torch.device, torch.dtype], torch.Tensor] = {}
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Add each patch's position code.
@@ -62,8 +62,8 @@ class PositionalEmbeddingGenerator(nn.Module):
         """
         if not self.enabled:
             return features
-        grid = (features.shape[1], features.shape[2])
-        if grid not in self._grids:
-            self._grids[grid] = positional_encoding_2d(self.dim, *grid)
-        self._grids[grid] = self._grids[grid].to(features)
-        return features + self._grids[grid]
+        _, height, width, _ = features.shape
+        key = (height, width, features.device, features.dtype)
+        if key not in self._grids:
+            self._grids[key] = positional_encoding_2d(self.dim, height, width).to(features)
+        return features + self._grids[key]

@@ -7,23 +7,34 @@ for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
-from ipywidgets import HTML, Dropdown, FloatSlider, Image, IntSlider, VBox
+from ipywidgets import HTML, Dropdown, FileUpload, FloatSlider, Image, IntSlider, Text, VBox
 
 from moleflow_lib.config import DataOptions
 from moleflow_lib.datasets import Task, load_image, load_mask
+from moleflow_lib.errors import DataError
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
+from moleflow_lib.inference import LearnedDetector, ScoredImage
 from moleflow_lib.metrics import METRICS
+from moleflow_lib.reporting.escaping import html_text
+from moleflow_lib.reporting.figures.heat_maps import photo_and_map
+from moleflow_lib.reporting.figures.sheets import Case, Sheet, Tile
 from moleflow_lib.reporting.figures.style import composed, heat_overlay, outlined, png_bytes
-from moleflow_lib.reporting.tables import Table
+from moleflow_lib.reporting.notebook import repository_root
+from moleflow_lib.reporting.tables import Table, number
 from moleflow_lib.routing.router import COVARIANCES
 from moleflow_lib.rows import Rows
+from moleflow_lib.runtime import quiet
 from moleflow_lib.studies.ablation import paired_differences
 from moleflow_lib.studies.routing import routing_cases
 
-__all__ = ["browse_ablation", "browse_heat_maps", "browse_images", "browse_routes"]
+__all__ = ["browse_ablation", "browse_heat_maps", "browse_images", "browse_routes", "score_photo"]
 
 
 def browse_images(tasks: Sequence[Task], data: DataOptions) -> VBox:
@@ -86,9 +97,95 @@ def browse_ablation(rows: Rows) -> VBox:
     )
 
 
-def _control(
-    draw: Callable[..., bytes | str], shown: Image | HTML, **controls: Dropdown | FloatSlider | IntSlider
-) -> VBox:
+def score_photo(learned: LearnedDetector) -> VBox:
+    """Upload a photo, or name an image file, and see task, score, decision and heat map.
+
+    What cannot be read is told in words. The latest of upload and name counts; a relative name is meant from
+    the repository's root.
+
+    Args:
+        learned: from `load_detector`; nothing else of a run is needed.
+    """
+    photo = FileUpload(accept="image/*", description="photo")
+    file = Text(continuous_update=False, placeholder="or the name of an image file")
+    rate = FloatSlider(
+        0.01,
+        min=0.001,
+        max=0.2,
+        step=0.001,
+        readout_format=".1%",
+        continuous_update=False,
+        description="rate",
+    )
+    photo.observe(lambda _: setattr(file, "value", ""), names="value")
+
+    def draw(photo: Sequence[Mapping[str, Any]], file: str, rate: float) -> str:
+        try:
+            with quiet():
+                scored = (
+                    _scored_file(learned, file, rate)
+                    if file.strip()
+                    else _scored_upload(learned, photo, rate)
+                )
+        except Exception as error:  # a control has nowhere to show a traceback
+            return _told(str(error) or type(error).__name__)
+        if scored is None:
+            return _told(f"No photo yet. This detector knows {', '.join(learned.tasks)}.")
+        return _told(f"{scored.name}: {scored.error}") if scored.error else _verdict(learned, scored, rate)
+
+    return _control(draw, HTML(), photo=photo, file=file, rate=rate)
+
+
+def _scored_file(learned: LearnedDetector, name: str, rate: float) -> ScoredImage:
+    path = repository_root() / Path(name.strip()).expanduser()
+    if path.is_dir():
+        raise DataError(
+            f"{path} is a folder; expected one image file (a folder: python -m moleflow_lib score)"
+        )
+    return learned.score(path, false_alarm_rate=rate)[0]
+
+
+def _scored_upload(
+    learned: LearnedDetector, photos: Sequence[Mapping[str, Any]], rate: float
+) -> ScoredImage | None:
+    """The latest upload, read from a file as any photo is, so that the same is refused."""
+    if not photos:
+        return None
+    upload = photos[-1]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "photo"
+        path.write_bytes(upload["content"])
+        scored = learned.score(path, false_alarm_rate=rate)[0]
+    name = str(upload["name"])
+    return replace(scored, name=name, error=scored.error.replace(str(path), name))
+
+
+def _told(text: str) -> str:
+    return f"<p>{html_text(text)}</p>"
+
+
+def _verdict(learned: LearnedDetector, image: ScoredImage, rate: float) -> str:
+    """The photo beside its map, under what was decided and why."""
+    photo, overlay = photo_and_map(learned, image)
+    smallest = learned.calibration.smallest_rate(learned.tasks.index(image.task))
+    accepted = {
+        True: "accepted",
+        False: "not accepted",
+        None: "too few training images to accept or refuse it",
+    }
+    margin = "it knows no other" if image.margin is None else f"margin {image.margin:.3g}"
+    words = [f"task {image.task} ({margin}; {accepted[image.accepted]})"]
+    words += [f"score {number(image.score)}, threshold {number(image.threshold)} at a rate of {rate:.1%}"]
+    words += [f"flagged from a rate of {image.smallest_rate:.1%} on"]
+    words += [f"the task's training images promise no rate below {smallest:.1%}"] if rate < smallest else []
+    return Sheet(
+        title=f"{image.name}: {image.decision}",
+        rows=[("", [Case(tiles=[Tile(picture=photo, label="photo"), Tile(picture=overlay, label="map")])])],
+        caption="; ".join(words) + ".",
+    )._repr_html_()
+
+
+def _control(draw: Callable[..., bytes | str], shown: Image | HTML, **controls: Any) -> VBox:
     """Widgets above a picture or table that is drawn anew whenever one of them moves."""
 
     def refresh(_: object = None) -> None:

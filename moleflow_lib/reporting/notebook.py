@@ -17,7 +17,7 @@ from moleflow_lib.reporting.escaping import sentence_html
 from moleflow_lib.reporting.tables import Table
 from moleflow_lib.runtime import provenance
 
-__all__ = ["notebook_config", "provenance_table", "show_summary", "write_result"]
+__all__ = ["notebook_config", "provenance_table", "repository_root", "show_summary", "write_result"]
 
 _PATHS = ("dataset_root", "out_dir", "backbone_weights")
 _ANCHOR = Path("notebooks") / "01_feature_extraction.ipynb"
@@ -44,10 +44,14 @@ def notebook_config(namespace: Mapping[str, object]) -> ExperimentConfig:
         )
     params = {name: namespace[name] for name in _assigned(shell.user_ns["In"]) if name in namespace}
     config = ExperimentConfig.from_params(params)
-    root = next(
-        (folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / _ANCHOR).is_file()), Path.cwd()
-    )
+    root = repository_root()
     return config.with_(**{name: str(root / str(path)) for name in _PATHS if (path := config[name])})
+
+
+def repository_root() -> Path:
+    """The folder that relative paths are meant from: the repository's, or where there is none the current."""
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / _ANCHOR).is_file()), here)
 
 
 def show_summary(sentences: Sequence[str]) -> HTML:

@@ -20,7 +20,8 @@ from moleflow_lib.inference import DECISIONS, LearnedDetector, ScoredImage
 from moleflow_lib.inference.folder import writing
 from moleflow_lib.inference.images import Images
 from moleflow_lib.reporting.escaping import visible
-from moleflow_lib.reporting.figures.style import composed, heat_overlay, png_bytes
+from moleflow_lib.reporting.figures.heat_maps import photo_and_map
+from moleflow_lib.reporting.figures.style import composed, png_bytes
 from moleflow_lib.reporting.report import TEMPLATES
 from moleflow_lib.reporting.tables import Table, number
 from moleflow_lib.rows import Row, Rows
@@ -153,12 +154,9 @@ def _suspicion(row: Row) -> tuple[float, float, str]:
 
 def _picture(learned: LearnedDetector, image: ScoredImage) -> np.ndarray | None:
     """The image, and the image under its map; None if it could not be scored."""
-    if image.map is None or image.pixels is None or image.task is None:
+    if image.map is None:
         return None
-    size = len(image.map)
-    resized = np.asarray(Image.fromarray(image.pixels).resize((size, size), Image.Resampling.BILINEAR))
-    middle, highest = learned.calibration.tasks[learned.task_index(image.task)].map_range.tolist()
-    return composed([[resized, heat_overlay(resized, image.map, middle, 2 * highest - middle)]], 2, size)
+    return composed([photo_and_map(learned, image)], 2, len(image.map))
 
 
 def _thumbnail(path: Path) -> str:

@@ -76,7 +76,7 @@ class Spectrum:
         return cls(
             count=moments.count,
             mean=moments.mean,
-            axes=axes.T.flip(0)[:rank],
+            axes=axes.T.flip(0)[:rank].clone(),  # without the rest of them behind it
             scatter=values.flip(0)[:rank].clamp_min(0),
             variances=moments.scatter.diagonal() / (moments.count - 1),
             weights=dict(weights),
@@ -96,6 +96,11 @@ class Spectrum:
     def scatter_matrix(self) -> torch.Tensor:
         """(D, D) sum of outer products about the mean."""
         return (self.axes.T * self.scatter) @ self.axes
+
+    @cached_property
+    def total_scatter(self) -> float:
+        """Sum of squares along all axes."""
+        return float(self.scatter.sum())
 
     def squared(self, queries: torch.Tensor, kinds: Sequence[str], ridge: float) -> dict[str, torch.Tensor]:
         """Squared Mahalanobis distances of queries (M, D) to the mean: kind → (M,). `tied` is no kind of a
@@ -128,7 +133,7 @@ class Spectrum:
         if kind == "ridge":
             return 1 / (self.count - 1), max(ridge, _SMALLEST)
         weight = self.weights[kind]
-        isotropic = weight * float(self.scatter.sum()) / self.count / len(self.mean)
+        isotropic = weight * self.total_scatter / self.count / len(self.mean)
         return (1 - weight) / self.count, max(isotropic or ridge, _SMALLEST)
 
 

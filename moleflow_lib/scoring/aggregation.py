@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter1d
@@ -43,6 +45,7 @@ def pixel_maps(patch_scores: torch.Tensor, size: int, sigma: float = 4.0) -> tor
     return rows @ patch_scores @ columns.T
 
 
+@cache
 def _axis_operator(patches: int, size: int, sigma: float) -> torch.Tensor:
     """(size, patches) matrix that enlarges and smooths along one axis."""
     enlarged = F.interpolate(torch.eye(patches)[None], size=size, mode="linear", align_corners=False)[0].T

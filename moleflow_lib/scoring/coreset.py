@@ -73,7 +73,8 @@ def nearest_distances(queries: torch.Tensor, bank: torch.Tensor, neighbours: int
     centre, gaps = bank.mean(dim=0), []
     moved = bank - centre
     squares = moved.square().sum(dim=1)
-    for chunk in queries.split(max(1, _PRODUCTS // len(bank))):
+    whole = torch.compiler.is_exporting()  # a program for any batch has no fixed number of chunks
+    for chunk in (queries,) if whole else queries.split(max(1, _PRODUCTS // len(bank))):
         products = torch.addmm(squares, chunk - centre, moved.T, alpha=-2)
         if neighbours == 1:
             nearest = products.argmin(dim=1, keepdim=True)

@@ -128,11 +128,22 @@ class TaskScorer:
         held_out = self.task.image_scale.held_out[images]
         return self.task.image_scale.blend(of_images, held_out, self.options.prototype_weight)
 
+    def of_patches(self, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """One forward pass of the task that is active in the flow.
+
+        Args:
+            patches: (N, H, W, D) of any float type.
+
+        Returns:
+            Patch scores (N, H, W), and image scores (N,) made of patches alone, where the flow is.
+        """
+        return self._joined(self._parts(patches))
+
     @torch.inference_mode()
     def _scores(self, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Patch scores (N, H, W), and image scores (N,) made of patches alone, on the CPU."""
         self.flow.activate(self.task.flow, merge=True)
-        chunks = [self._joined(self._parts(chunk)) for chunk in patches.split(_IMAGES)]
+        chunks = [self.of_patches(chunk) for chunk in patches.split(_IMAGES)]
         of_patches, of_images = (
             torch.cat([scores.cpu() for scores in column]) for column in zip(*chunks, strict=True)
         )

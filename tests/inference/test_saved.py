@@ -15,7 +15,7 @@ from moleflow_lib.artifacts import file_sha256, tensors_sha256
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ArtifactError, BackboneError, ConfigError
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.inference import LearnedDetector, load_detector, save_detector
+from moleflow_lib.inference import LearnedDetector, learn_into, load_detector, save_detector, saved_detector
 from moleflow_lib.inference.calibration import Calibration
 from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.scoring.task_parts import TaskParts
@@ -170,6 +170,21 @@ def test_weights_that_are_missing_are_named(moved: Path, tmp_path: Path) -> None
     )
     with pytest.raises(BackboneError, match=rf"needs the weights of {tag} .*no file .*none\.safetensors"):
         load_detector(moved, backbone_weights=tmp_path / "none.safetensors")
+
+
+def test_a_detector_that_is_there_is_left_as_it_is(
+    tiny_config: Callable[..., ExperimentConfig], tiny_data: Path
+) -> None:
+    config = tiny_config(classes=("leather", "nut"), epochs=1)
+    folder = saved_detector(Experiment(config))
+    learn_into(folder, tiny_data, ["board"], "cpu")
+    assert saved_detector(Experiment(config)) == folder
+    assert load_detector(folder, "cpu").tasks == ("leather", "nut", "board")
+    for changes, tasks in (({"top_k": 1}, ("leather", "nut")), ({"classes": ("nut",)}, ("nut",))):
+        saved_detector(Experiment(config.with_(**changes)))
+        assert load_detector(folder, "cpu").tasks == tasks
+    (folder / "manifest.json").unlink()
+    assert load_detector(saved_detector(Experiment(config)), "cpu").tasks == ("leather", "nut")
 
 
 def test_a_folder_that_cannot_be_written_is_named(loaded: LearnedDetector, tmp_path: Path) -> None:

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from ipywidgets import Output, Widget
+import io
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from html import unescape
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from ipywidgets import Output, VBox, Widget
+from PIL import Image
 
 from moleflow_lib.experiment import Experiment
+from moleflow_lib.inference import LearnedDetector, load_detector, save_detector
 from moleflow_lib.metrics import METRICS
-from moleflow_lib.reporting.explore import browse_ablation, browse_heat_maps, browse_images, browse_routes
+from moleflow_lib.reporting.explore import (
+    browse_ablation,
+    browse_heat_maps,
+    browse_images,
+    browse_routes,
+    score_photo,
+)
+from moleflow_lib.reporting.runner import NOTEBOOKS
+from moleflow_lib.reporting.tables import number
 
 
 def _parts(widget: Widget) -> list[Widget]:
@@ -28,3 +49,96 @@ def test_every_control_redraws_and_none_uses_output(learned: Experiment) -> None
         before = shown.value
         moved.value = moved.options[1] if hasattr(moved, "options") else moved.min + 1
         assert before and shown.value and shown.value != before
+
+
+@pytest.fixture(scope="module")
+def folder(learned: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_detector(learned, tmp_path_factory.mktemp("saved"))
+
+
+@pytest.fixture(scope="module")
+def detector(folder: Path) -> LearnedDetector:
+    return load_detector(folder, "cpu")
+
+
+@pytest.fixture
+def photo(learned: Experiment) -> Path:
+    return learned.tasks[1].test[0].image
+
+
+def _uploaded(name: str, content: bytes) -> tuple[dict[str, object]]:
+    """An upload as ipywidgets 8 gives it."""
+    when = datetime(2024, 1, 1, tzinfo=timezone.utc)
+    facts = {"name": name, "type": "image/png", "size": len(content), "last_modified": when}
+    return ({**facts, "content": memoryview(content)},)
+
+
+def _text(control: VBox) -> str:
+    return unescape(control.children[-1].value)
+
+
+def test_a_photo_is_scored_by_upload_and_by_name(detector: LearnedDetector, photo: Path) -> None:
+    control = score_photo(detector)
+    upload, file, rate, shown = control.children
+    assert "No photo yet" in shown.value and "leather, nut, board" in shown.value
+    upload.value = _uploaded("mine.png", photo.read_bytes())
+    one = detector.score(photo)[0]
+    by_upload = _text(control)
+    assert f"mine.png: {one.decision}" in by_upload and by_upload.count("<img") == 2
+    told = f"task {one.task} (margin {one.margin:.3g}; {'' if one.accepted else 'not '}accepted)"
+    assert told in by_upload and f"score {number(one.score)}, threshold {number(one.threshold)}" in by_upload
+    file.value = str(photo)
+    assert _text(control) == by_upload.replace("mine.png", str(photo)), "both ways say the same"
+    rate.value = 0.2
+    threshold = detector.thresholds(0.2)[one.task]
+    assert f"threshold {number(threshold)} at a rate of 20.0%" in _text(control)
+    upload.value = _uploaded("again.png", photo.read_bytes())
+    assert "again.png: " in _text(control) and file.value == "", "the latest counts"
+
+
+def _broken(photo: Path) -> Iterator[tuple[str, bytes]]:
+    deep = io.BytesIO()
+    Image.fromarray(np.full((64, 64), 40000, dtype=np.uint16)).save(deep, format="PNG")
+    yield "cut.png", photo.read_bytes()[:200]
+    yield "<b>notes</b>.txt", b"no image"
+    yield "empty.png", b""
+    yield "deep.png", deep.getvalue()
+
+
+def test_what_cannot_be_scored_is_told_in_words(
+    detector: LearnedDetector, photo: Path, tmp_path: Path
+) -> None:
+    control = score_photo(detector)
+    upload, file, _, shown = control.children
+    for name, content in _broken(photo):
+        upload.value = _uploaded(name, content)
+        assert name in _text(control) and "<img" not in shown.value and "<b>" not in shown.value
+        assert "Traceback" not in shown.value and "/photo" not in shown.value, "no temporary file is named"
+    for name, told in ((tmp_path / "none.png", "found nothing there"), (tmp_path, "is a folder")):
+        file.value = str(name)
+        assert told in _text(control) and "<img" not in shown.value
+    file.value = str(photo)
+    assert shown.value.count("<img") == 2, "a bad photo does not end the control"
+
+
+def test_a_restarted_kernel_needs_the_folder_alone(folder: Path, photo: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, datetime, pathlib; from moleflow_lib import load_detector; "
+        "from moleflow_lib.reporting.explore import score_photo; "
+        "control = score_photo(load_detector(sys.argv[1], 'cpu')); "
+        "content = memoryview(pathlib.Path(sys.argv[2]).read_bytes()); "
+        "facts = {'type': 'image/png', 'size': len(content), 'last_modified': datetime.datetime.now()}; "
+        "control.children[0].value = ({'name': 'mine.png', 'content': content, **facts},); "
+        "print(control.children[-1].value)"
+    )
+    command = [sys.executable, "-c", code, str(folder), str(photo)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    assert "mine.png: " in done.stdout and done.stdout.count("<img") == 2
+
+
+@pytest.mark.parametrize("number", ["03", "04"])
+def test_the_cell_needs_parameters_and_imports_alone(number: str) -> None:
+    book = nbformat.read(next(NOTEBOOKS.glob(f"{number}_*.ipynb")), as_version=4)
+    cell = next(cell for cell in book.cells if "score_photo(" in cell.source)
+    assert cell.metadata.tags == ["interactive"] and "load_detector(" in cell.source
+    assert "experiment" not in cell.source and "evaluators" not in cell.source

@@ -11,10 +11,12 @@ from PIL import Image
 from scipy.ndimage import binary_erosion
 
 from moleflow_lib.datasets import load_image
+from moleflow_lib.errors import MetricError
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.features.store import Features
+from moleflow_lib.inference import LearnedDetector, ScoredImage
 from moleflow_lib.reporting.figures.sheets import Case, Sheet, Tile
-from moleflow_lib.reporting.figures.style import heat_colours, outlined
+from moleflow_lib.reporting.figures.style import heat_colours, heat_overlay, outlined
 from moleflow_lib.scoring.detector import ContinualDetector
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "colour_words",
     "heat_map_cases",
     "map_tile",
+    "photo_and_map",
     "picture_tiles",
     "scale_ends",
 ]
@@ -136,6 +139,24 @@ def colour_words() -> str:
         f"{_SAMPLE} images a task, which the flow has seen, so new images give more). Light blue: the "
         f"contour at {100 * _CONTOUR:g} %."
     )
+
+
+def photo_and_map(learned: LearnedDetector, image: ScoredImage) -> list[np.ndarray]:
+    """A scored image, and the same under its map, each (S, S, 3) uint8.
+
+    Colours run from the median of the task's maps of normal training images to twice as far as their maximum,
+    so a colour means the same on every image of a task.
+
+    Args:
+        learned: what scored it.
+        image: with a map.
+    """
+    if image.map is None or image.pixels is None or image.task is None:
+        raise MetricError(f"{image.name}: expected a scored image with a map, got none ({image.error})")
+    size = len(image.map)
+    photo = np.asarray(Image.fromarray(image.pixels).resize((size, size), Image.Resampling.BILINEAR))
+    middle, highest = learned.calibration.tasks[learned.task_index(image.task)].map_range.tolist()
+    return [photo, heat_overlay(photo, image.map, middle, 2 * highest - middle)]
 
 
 def _caption(routed: bool, calibrated: bool) -> str:
