@@ -65,7 +65,8 @@ def _counts(evaluator: TaskEvaluator, learned: LearnedDetector, rate: float) -> 
     ]
     flagged = np.array([verdict["decision"] != "normal" for verdict in verdicts])
     refused = np.array([verdict["decision"] == "unknown" for verdict in verdicts])
-    above = np.array([verdict["score"] > verdict["threshold"] for verdict in verdicts])
+    thresholds = [learned.calibration.threshold(task, rate) for task in chosen.tolist()]
+    above = np.array(scores.tolist()) > np.array(thresholds)
     asked = [evaluator.labels == label for label in (0, 1)]
     return np.array([[own.sum(), *(what[own].sum() for what in (flagged, refused, above))] for own in asked])
 

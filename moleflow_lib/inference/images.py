@@ -85,7 +85,7 @@ def named_images(images: Images) -> Iterable[NamedImage]:
             )
             for path in _files(folder)
         ]
-    if isinstance(images, Image.Image) or (isinstance(images, np.ndarray) and images.ndim < 4):
+    if isinstance(images, (Image.Image, NamedImage)) or (isinstance(images, np.ndarray) and images.ndim < 4):
         return list(_named(images, 0))
     lazy = (one for position, source in enumerate(images) for one in _named(source, position))
     return lazy if isinstance(images, Iterator) else list(lazy)

@@ -1,4 +1,4 @@
-"""`score` in chunks: interrupted, continued, on a full disk, in bounded memory, on a page that stays short."""
+"""`score` in chunks: interrupted, continued, on a full disk, in bounded memory, a page that stays short."""
 
 from __future__ import annotations
 
@@ -32,24 +32,6 @@ sys.exit(main(sys.argv[1:]))
 
 def _words(saved: Path, out: Path, *more: object) -> list[str]:
     return ["score", "--run", str(saved), "--out", str(out), "--device", "cpu", *map(str, more)]
-
-
-@pytest.fixture(scope="module")
-def many(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """320 photos, five chunks of them."""
-    folder = tmp_path_factory.mktemp("many")
-    known = sorted(path for path in tiny_data.rglob("*.png") if "test" in path.parts)
-    for index in range(320):
-        shutil.copy(known[index % len(known)], folder / f"{index:03}.png")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def whole(saved: Path, many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Their results, never interrupted."""
-    out = tmp_path_factory.mktemp("whole") / "out"
-    assert main(_words(saved, out, many)) == 0
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +97,7 @@ def test_another_command_does_not_continue(
     if change == "detector":
         manifest = json.loads((run / "manifest.json").read_text())
         (run / "manifest.json").write_text(json.dumps(manifest))
-    told = {"rate": "false_alarm_rate", "photo": "images", "detector": "detector", "maps": "heat_maps"}
+    told = {"rate": "false_alarm_rate", "photo": "photos", "detector": "detector", "maps": "heat_maps"}
     capsys.readouterr()
     assert main(_words(run, out, photos, *more)) == 2
     error = capsys.readouterr().err

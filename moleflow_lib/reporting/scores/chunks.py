@@ -18,6 +18,7 @@ from moleflow_lib.artifacts import read_json, write_bytes, write_json
 from moleflow_lib.errors import ArtifactError, MoLEFlowError
 from moleflow_lib.inference import LearnedDetector, ScoredImage
 from moleflow_lib.inference.folder import writing
+from moleflow_lib.inference.images import NamedImage
 from moleflow_lib.reporting.escaping import visible
 from moleflow_lib.reporting.figures.style import composed, heat_overlay, png_bytes
 from moleflow_lib.reporting.scores.plan import Chunk, state_of
@@ -38,11 +39,11 @@ def score_here(chunks: Sequence[Chunk]) -> None:
     """
     request = chunks[0].request
     learned = request.detector()
-    images = [image for chunk in chunks for image in chunk.images]
+    images = [NamedImage(name=photo.name, source=photo.path) for chunk in chunks for photo in chunk.photos]
     with _threads(chunks[0]):
         stream = learned.score_stream(images, task=request.task, false_alarm_rate=request.false_alarm_rate)
         for chunk in chunks:
-            _keep(chunk, learned, islice(stream, len(chunk.images)))
+            _keep(chunk, learned, islice(stream, len(chunk.photos)))
 
 
 def score_elsewhere(chunks: Sequence[Chunk], scheduler: str) -> dict[str, str]:
@@ -54,14 +55,14 @@ def score_elsewhere(chunks: Sequence[Chunk], scheduler: str) -> dict[str, str]:
     Raises:
         ConfigError: the scheduler does not answer, or Dask is missing.
     """
-    images = {chunk.key: len(chunk.images) for chunk in chunks}
+    sizes = {chunk.key: len(chunk.photos) for chunk in chunks}
     failures = {}
     cluster = Cluster(scheduler)
     try:
-        with progress((), "scoring", total=sum(images.values()), unit="image") as bar:
+        with progress((), "scoring", total=sum(sizes.values()), unit="image") as bar:
             for key, problem in cluster.outcomes(chunks, carry_out):
                 failures |= {key: problem} if problem else {}
-                bar.update(images[key])
+                bar.update(sizes[key])
     finally:
         cluster.close()
     return failures
@@ -97,7 +98,7 @@ def _check_place(chunk: Chunk) -> None:
     planned = read_json(chunk.request.plan)
     here = {"detector": chunk.request.detector_sha256(), **made_by()}
     differ = [name for name, value in here.items() if planned[name] != value]
-    differ += ["photos"] if state_of(chunk.images) != chunk.state else []
+    differ += ["photos"] if state_of(chunk.photos) != chunk.state else []
     if differ:
         raise ArtifactError(
             f"{host} has another {', '.join(differ)} than the machine that gave the command; give all "

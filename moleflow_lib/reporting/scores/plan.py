@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,34 +12,41 @@ import torch
 from moleflow_lib.artifacts import UNFINISHED, digest, read_json, write_json
 from moleflow_lib.errors import ArtifactError, ConfigError
 from moleflow_lib.inference.folder import writing
-from moleflow_lib.inference.images import NamedImage
 from moleflow_lib.reporting.scores.request import ScoreRequest
 
-__all__ = ["Chunk", "Plan", "opened_plan", "state_of"]
+__all__ = ["Chunk", "Photo", "Plan", "opened_plan", "state_of"]
 
 _CHUNK = 64  # images: whole batches, so that a GPU rounds alike wherever they are scored
 
 
 @dataclass(frozen=True, kw_only=True)
+class Photo:
+    """A file to be scored, its path absolute, and the name that its result carries."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """Some images that are scored together.
+    """Some photos that are scored together.
 
     Attributes:
         request: how.
-        first: position of the first image among all.
-        images: what is scored, their files under absolute paths.
+        first: position of the first photo among all.
+        photos: what is scored.
         state: of their files when they were planned, see `state_of`.
     """
 
     request: ScoreRequest
     first: int
-    images: tuple[NamedImage, ...]
+    photos: tuple[Photo, ...]
     state: str
     name = "scores"  # where jobs are listed
 
     @property
     def key(self) -> str:
-        """The position of its first image."""
+        """The position of its first photo."""
         return f"{self.first:09}"
 
     @property
@@ -79,19 +85,19 @@ class Plan:
         shutil.rmtree(self.request.plan.parent, ignore_errors=True)
 
 
-def opened_plan(request: ScoreRequest, images: Sequence[NamedImage]) -> Plan:
+def opened_plan(request: ScoreRequest, photos: Sequence[Photo]) -> Plan:
     """Begin a folder of results, or continue one whose scoring was interrupted.
 
     Args:
-        request: its `out` is new, empty, or left by the same request for the same images.
-        images: files under absolute paths.
+        request: its `out` is new, empty, or left by the same request for the same photos.
+        photos: all that is to be scored.
 
     Raises:
         ConfigError: the folder holds something else.
         ArtifactError: it cannot be written.
     """
-    chunks = [_chunk(request, images, first) for first in range(0, len(images), _CHUNK)]
-    wanted = {**request.asked(), "images": digest([chunk.state for chunk in chunks])}
+    chunks = [_chunk(request, photos, first) for first in range(0, len(photos), _CHUNK)]
+    wanted = {**request.asked(), "photos": digest([chunk.state for chunk in chunks])}
     with writing(request.out):
         request.out.mkdir(parents=True, exist_ok=True)
         if not request.plan.is_file():
@@ -106,9 +112,9 @@ def opened_plan(request: ScoreRequest, images: Sequence[NamedImage]) -> Plan:
     return Plan(request=request, chunks=chunks)
 
 
-def state_of(images: Sequence[NamedImage]) -> str:
+def state_of(photos: Sequence[Photo]) -> str:
     """A hash over names, sizes and times of files, which tells whether two machines see the same ones."""
-    return digest([[image.name, *_size_and_time(image)] for image in images])
+    return digest([[photo.name, *_size_and_time(photo.path)] for photo in photos])
 
 
 def _begin(request: ScoreRequest, wanted: dict[str, object]) -> None:
@@ -120,15 +126,14 @@ def _begin(request: ScoreRequest, wanted: dict[str, object]) -> None:
     write_json(request.plan, {"kind": "unfinished scores", "threads": torch.get_num_threads(), **wanted})
 
 
-def _chunk(request: ScoreRequest, images: Sequence[NamedImage], first: int) -> Chunk:
-    own = tuple(images[first : first + _CHUNK])
-    return Chunk(request=request, first=first, images=own, state=state_of(own))
+def _chunk(request: ScoreRequest, photos: Sequence[Photo], first: int) -> Chunk:
+    own = tuple(photos[first : first + _CHUNK])
+    return Chunk(request=request, first=first, photos=own, state=state_of(own))
 
 
-def _size_and_time(image: NamedImage) -> tuple[str, int, int]:
-    path = os.fspath(image.source)
+def _size_and_time(path: Path) -> tuple[str, int, int]:
     try:
-        found = os.stat(path)
+        found = path.stat()
     except OSError:
-        return path, -1, 0
-    return path, found.st_size, found.st_mtime_ns
+        return str(path), -1, 0
+    return str(path), found.st_size, found.st_mtime_ns

@@ -5,16 +5,15 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from moleflow_lib.artifacts import write_bytes
 from moleflow_lib.errors import RunError, problem_list
 from moleflow_lib.inference.folder import writing
-from moleflow_lib.inference.images import NamedImage, named_images
+from moleflow_lib.inference.images import named_images
 from moleflow_lib.reporting.scores.chunks import score_elsewhere, score_here
 from moleflow_lib.reporting.scores.page import scores_page
-from moleflow_lib.reporting.scores.plan import Plan, opened_plan
+from moleflow_lib.reporting.scores.plan import Photo, Plan, opened_plan
 from moleflow_lib.reporting.scores.request import ScoreRequest
 from moleflow_lib.reporting.scores.tables import write_csv, write_json_rows
 
@@ -65,15 +64,15 @@ def write_scores(
     return counts
 
 
-def _absolute(photos: str | Path | Sequence[str | Path]) -> list[NamedImage]:
+def _absolute(photos: str | Path | Sequence[str | Path]) -> list[Photo]:
     """The photos' names, and their files under paths that mean the same everywhere."""
-    return [replace(image, source=Path(image.source).absolute()) for image in named_images(photos)]
+    return [Photo(name=image.name, path=Path(str(image.source)).absolute()) for image in named_images(photos)]
 
 
 def _score(plan: Plan, scheduler: str) -> None:
     pending = plan.pending()
-    left = sum(len(chunk.images) for chunk in pending)
-    total = sum(len(chunk.images) for chunk in plan.chunks)
+    left = sum(len(chunk.photos) for chunk in pending)
+    total = sum(len(chunk.photos) for chunk in plan.chunks)
     if left < total:
         print(f"moleflow_lib: {total - left} of {total} image(s) were scored before", file=sys.stderr)
     if pending and not scheduler:
@@ -91,6 +90,6 @@ def _refuse_lost(plan: Plan, failures: dict[str, str]) -> None:
         problem_list(
             f"{len(lost)} of {len(plan.chunks)} chunks of images were not scored; the others are kept, and "
             "the same command continues with these:",
-            [f"images from {chunk.images[0].name} on: {failures.get(chunk.key, left)}" for chunk in lost],
+            [f"images from {chunk.photos[0].name} on: {failures.get(chunk.key, left)}" for chunk in lost],
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.inference import calibration_rows, learned_detector
@@ -30,7 +31,7 @@ def threshold_rows(experiment: Experiment) -> list[dict[str, object]]:
     return [{name: row.get(name) for name in _SHOWN} for row in rows]
 
 
-def threshold_caption(rows: Sequence[Mapping[str, object]]) -> str:
+def threshold_caption(rows: Sequence[Mapping[str, Any]]) -> str:
     """What the rows of `threshold_rows` say, in words."""
     sums = [row for row in rows if row["task"] == "all"] or list(rows)
     came = "; ".join(
