@@ -92,7 +92,8 @@ def test_what_training_reads_and_refuses(
     name, make, fault = KINDS[kind]
     path = tmp_path / name
     make(path)
-    found = loaded.score(path if given == "path" else Image.open(path))[0]
+    with Image.open(path) as picture:
+        found = loaded.score(path if given == "path" else picture)[0]
     if fault:
         assert fault in found.error and found.score is None
         with pytest.raises(DataError, match=fault):
