@@ -36,7 +36,8 @@ def threshold_caption(rows: Sequence[Mapping[str, Any]]) -> str:
     sums = [row for row in rows if row["task"] == "all"] or list(rows)
     came = "; ".join(
         f"asked for {percent(row['asked'])}, {percent(row['over threshold'])} of {row['normal']} normal test "
-        f"images exceed it and {percent(row['caught'])} of {row['defective']} defective ones are caught"
+        f"images lie above the threshold, and {percent(row['caught'])} of {row['defective']} defective ones "
+        "are caught"
         for row in sums
         if row["normal"] and row["defective"]
     )
