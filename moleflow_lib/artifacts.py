@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,12 +24,14 @@ from moleflow_lib.errors import ArtifactError
 
 __all__ = [
     "SCHEMA_VERSION",
+    "UNFINISHED",
     "artifact_exists",
     "digest",
     "file_sha256",
     "file_stem",
     "kept_artifact",
     "load_artifact",
+    "new_file",
     "read_json",
     "save_artifact",
     "tensors_sha256",
@@ -37,15 +40,26 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
+UNFINISHED = ".writing-"  # how the name of a file begins that was not written to its end
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name, flush it to disk, then rename it into place."""
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to be filled under a temporary name; flushed and renamed into place when the block ends well.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with new_file(Path(folder) / "a.csv") as file:
+    ...         _ = file.write(b"x")
+    ...         early = (Path(folder) / "a.csv").exists()
+    ...     early, (Path(folder) / "a.csv").read_bytes()
+    (False, b'x')
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o644)
@@ -53,6 +67,12 @@ def write_bytes(path: Path, data: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name, flush it to disk, then rename it into place."""
+    with new_file(path) as file:
+        file.write(data)
 
 
 def write_json(path: Path, value: object) -> None:

@@ -12,12 +12,13 @@ from pathlib import Path
 from moleflow_lib.config import GROUPS, PRESETS, ExperimentConfig
 from moleflow_lib.datasets import task_order
 from moleflow_lib.errors import ConfigError, MoLEFlowError, NotebookError
-from moleflow_lib.inference import DECISIONS, export_task, learn_into, load_detector
+from moleflow_lib.inference import DECISIONS, export_task, learn_into
 from moleflow_lib.reporting.compare.page import write_comparison
 from moleflow_lib.reporting.escaping import visible
 from moleflow_lib.reporting.report import render_report
 from moleflow_lib.reporting.runner import available_notebooks, run_notebooks
-from moleflow_lib.reporting.scores import write_scores
+from moleflow_lib.reporting.scores import HEAT_MAPS, ScoreRequest, write_scores
+from moleflow_lib.reporting.text.thresholds import trained_warning
 
 __all__ = ["main"]
 
@@ -54,18 +55,29 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _score(options: argparse.Namespace) -> int:
-    learned = load_detector(options.run, options.device, options.backbone_weights)
-    photos = options.photos[0] if len(options.photos) == 1 else options.photos
+    request = ScoreRequest(
+        run=Path(options.run).absolute(),
+        out=Path(options.out).absolute(),
+        device=options.device,
+        backbone_weights=options.backbone_weights and str(Path(options.backbone_weights).absolute()),
+        task=options.task or None,
+        false_alarm_rate=options.false_alarm_rate,
+        heat_maps=options.heat_maps,
+    )
+    learned = request.detector()
     for name in learned.tasks:
         smallest = learned.calibration.smallest_rate(learned.task_index(name))
         if options.false_alarm_rate < smallest:
             _say(
                 f"task {name} has too few training images to promise a false-alarm rate below {smallest:.2g}"
             )
-    out = Path(options.out)
-    counts = write_scores(learned, photos, out, options.task or None, options.false_alarm_rate)
+    if warning := trained_warning(learned.trained_thresholds()):
+        _say(warning)
+    photos = options.photos[0] if len(options.photos) == 1 else options.photos
+    counts = write_scores(request, photos, options.scheduler)
     decided = ", ".join(f"{counts[decision]} {decision}" for decision in DECISIONS)
-    print(f"{counts.total()} image(s): {decided}, {counts['failed']} failed; {out / 'scores.html'}")
+    page = visible(Path(options.out) / "scores.html")
+    print(f"{counts.total()} image(s): {decided}, {counts['failed']} failed; {page}")
     if counts["failed"]:
         _say(f"{counts['failed']} image(s) could not be scored; scores.html and scores.csv say why")
     return 1 if counts["failed"] else 0
@@ -73,8 +85,17 @@ def _score(options: argparse.Namespace) -> int:
 
 def _learn(options: argparse.Namespace) -> int:
     classes = [name.strip() for name in options.classes.split(",") if name.strip()]
-    learned = learn_into(options.run, options.dataset_root, classes, options.device, options.backbone_weights)
+    learned = learn_into(
+        options.run,
+        options.dataset_root,
+        classes,
+        options.device,
+        options.backbone_weights,
+        options.calibration_folds,
+    )
     print(f"learned {', '.join(classes)}; {options.run} knows {', '.join(learned.tasks)}")
+    if warning := trained_warning(learned.trained_thresholds()):
+        _say(warning)
     return 0
 
 
@@ -162,8 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--notebooks", default="", help="which ones, e.g. 01,02,03; all if left out")
     run.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    cluster = "a Dask scheduler, whose workers carry the ablation runs instead of this machine"
-    run.add_argument("--scheduler", default="", metavar="tcp://HOST:PORT", help=cluster)
+    _add_scheduler(run, "carry the ablation runs")
     run.add_argument(
         "-p", action="append", default=[], metavar="name=value", help="any other option, see `params`"
     )
@@ -192,10 +212,15 @@ def _add_score(commands: argparse._SubParsersAction) -> None:
     score = commands.add_parser("score", help="score images with a learned run")
     _add_run(score)
     score.add_argument("photos", nargs="+", metavar="PHOTOS", help="image files, or folders of them")
-    score.add_argument("--out", required=True, help="new folder for scores and heat maps")
+    score.add_argument(
+        "--out", required=True, help="new folder for scores and heat maps, or an interrupted one"
+    )
     rate = "share of normal images that may be called defective (default 0.01)"
     score.add_argument("--false-alarm-rate", type=float, default=0.01, metavar="RATE", help=rate)
     score.add_argument("--task", default="", help="score under this task; left out: the router chooses")
+    drawn = "of which images heat maps are written; flagged: of those not called normal (default all)"
+    score.add_argument("--heat-maps", default="all", choices=HEAT_MAPS, help=drawn)
+    _add_scheduler(score, "score in chunks")
     score.set_defaults(act=_score)
 
 
@@ -204,6 +229,11 @@ def _add_learn(commands: argparse._SubParsersAction) -> None:
     _add_run(learn)
     learn.add_argument("--dataset-root", required=True, help="folder that holds the new products")
     learn.add_argument("--classes", required=True, help="new products in order of arrival, e.g. screw,nut")
+    folds = (
+        "parts of a new product's images, each held out in turn for its threshold, at as many trainings "
+        "more; 0: none; left out: as for the earlier products"
+    )
+    learn.add_argument("--calibration-folds", type=int, default=None, metavar="N", help=folds)
     learn.set_defaults(act=_learn)
 
 
@@ -228,6 +258,11 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
         "--onnx", action="store_true", help="write NAME.onnx as well (needs the extra `onnx`)"
     )
     export.set_defaults(act=_export)
+
+
+def _add_scheduler(command: argparse.ArgumentParser, what: str) -> None:
+    cluster = f"a Dask scheduler, whose workers {what} instead of this machine"
+    command.add_argument("--scheduler", default="", metavar="tcp://HOST:PORT", help=cluster)
 
 
 def _add_run(command: argparse.ArgumentParser, device: bool = True) -> None:

@@ -63,6 +63,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
                 "schedule": "cosine",
                 "clip_norm": 0.5,
                 "tail_scope": "image",
+                "calibration_folds": 2,
                 "ablations": "whitening=off; use_mixer=false; use_lora=false; dia_blocks=0; tail_weight=0; "
                 "top_k=1|10",
                 "ablation_classes": ("grid", "nut"),

@@ -19,6 +19,7 @@ TINY = {
     "coupling_layers": 2,
     "lora_rank": 4,
     "control_backbone": "",
+    "calibration_folds": 0,  # as many trainings more, where a test does not ask for them
     "device": "cpu",
     "classes": ("leather", "nut", "board"),
     "ablation_classes": ("leather", "nut"),

@@ -204,6 +204,12 @@ class RouterOptions(_Group):
 class StudyOptions(_Group):
     """How much the notebooks compare."""
 
+    calibration_folds: int = _option(
+        5,
+        "parts of a task's training images, each left out in turn to set thresholds, at as many trainings "
+        "more; 0: thresholds from images that the flow was trained on, which are too low",
+        low=0,
+    )
     control_backbone: str = _option("", "untrained backbone for the control; empty: no control")
     baselines: tuple[str, ...] = _option(
         BASELINES, "methods that notebook 03 compares with", choices=BASELINES

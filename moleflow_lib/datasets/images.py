@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from moleflow_lib.datasets.files import IMAGE_SUFFIXES, ImageFault, opened
 from moleflow_lib.datasets.headers import Header, as_shown, header_of
@@ -28,6 +28,7 @@ __all__ = [
     "read_header",
     "read_image",
     "read_mask",
+    "read_picture",
     "require_same_size",
 ]
 
@@ -48,6 +49,24 @@ def read_image(path: Path) -> Image.Image:
     """
     image, _ = _decoded(path, mask=False)
     return opaque_rgb(image, path)
+
+
+def read_picture(picture: Image.Image, name: str) -> Image.Image:
+    """A Pillow image as `read_image` would give its file: RGB at its own size, upright.
+
+    Args:
+        picture: opened from a file, or made in memory; a 16-bit one must not have been loaded, since Pillow
+            then has clipped it.
+        name: for the message.
+
+    Raises:
+        ImageFault: as `read_image`.
+    """
+    header = header_of(picture)
+    _refuse(Path(name), header, mask=False)
+    picture.load()
+    upright = as_shown(picture, header) if picture.format else ImageOps.exif_transpose(picture)
+    return opaque_rgb(upright, Path(name))
 
 
 def opaque_rgb(image: Image.Image, path: Path) -> Image.Image:

@@ -1,10 +1,10 @@
 """What a task's own normal training images say about new ones: acceptance limits, ranks and thresholds.
 
-No test image takes part. Unless folds are asked for, the scores are cross-fitted as far as closed forms go:
-an image's own stored patches are left out, and its distance is to a prototype made of others. The flow itself
-was trained on these images, so they score lower than new normal ones, and more new ones are flagged than the
-rate says. With folds (`cross_fit`) nothing that scores an image has seen it. `calibration_rows` says what a
-rate turned out to be on normal test images.
+No test image takes part. With folds (`cross_fit`) nothing that scores an image has seen it. Without them the
+scores are cross-fitted as far as closed forms go: an image's own stored patches are left out, and its
+distance is to a prototype made of others. The flow itself was trained on these images, so they score lower
+than new normal ones, and more new ones are flagged than the rate says. `calibration_rows` says what a rate
+turned out to be on normal test images.
 """
 
 from __future__ import annotations

@@ -30,12 +30,13 @@ def calibration_rows(
 
     Returns:
         One row a task and one for all: `task`, `folds` and `training images` of its calibration, `threshold`,
-        `asked` and `promised` rate; `normal` and `defective` test images; `false alarms` and `caught` with
-        their 95 % Wilson intervals (`… low`, `… high`), None without images; `refused normal`, `refused
-        defective`: those among them that no task accepts.
+        `asked` and `promised` rate; `normal` and `defective` test images; `over threshold`, the share of
+        normal ones whose score alone flags them, which is what a rate is asked of; `false alarms` and
+        `caught`, all that is not called normal; each with its 95 % Wilson interval (`… low`, `… high`), None
+        without images; `refused normal`, `refused defective`: those among them that no task accepts.
     """
     rows = []
-    counted = np.zeros((2, 3), dtype=int)
+    counted = np.zeros((2, 4), dtype=int)
     for index, evaluator in enumerate(evaluators):
         counts = _counts(evaluator, learned, false_alarm_rate)
         counted += counts
@@ -55,7 +56,7 @@ def calibration_rows(
 
 
 def _counts(evaluator: TaskEvaluator, learned: LearnedDetector, rate: float) -> np.ndarray:
-    """Rows normal, defective; columns images, flagged, accepted by no task."""
+    """Rows normal, defective; columns images, flagged, accepted by no task, above the threshold."""
     distances = learned.detector.router.distances(evaluator.image_means)
     chosen = distances.argmin(dim=1)
     scores = evaluator.image_scores(chosen)
@@ -64,14 +65,17 @@ def _counts(evaluator: TaskEvaluator, learned: LearnedDetector, rate: float) -> 
     ]
     flagged = np.array([verdict["decision"] != "normal" for verdict in verdicts])
     refused = np.array([verdict["decision"] == "unknown" for verdict in verdicts])
+    thresholds = [learned.calibration.threshold(task, rate) for task in chosen.tolist()]
+    above = np.array(scores.tolist()) > np.array(thresholds)
     asked = [evaluator.labels == label for label in (0, 1)]
-    return np.array([[own.sum(), flagged[own].sum(), refused[own].sum()] for own in asked])
+    return np.array([[own.sum(), *(what[own].sum() for what in (flagged, refused, above))] for own in asked])
 
 
 def _shares(counts: np.ndarray) -> dict[str, object]:
-    (normal, alarms, odd), (defective, caught, strange) = counts.tolist()
+    (normal, alarms, odd, above), (defective, caught, strange, _) = counts.tolist()
     return {
         "normal": normal,
+        **_share("over threshold", above, normal),
         **_share("false alarms", alarms, normal),
         "refused normal": odd,
         "defective": defective,

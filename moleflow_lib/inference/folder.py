@@ -25,6 +25,7 @@ __all__ = [
     "MANIFEST",
     "SCHEMA",
     "detector_folder",
+    "manifest_file",
     "read_manifest",
     "read_tensors",
     "write_manifest",
@@ -60,6 +61,11 @@ def detector_folder(path: str | Path) -> Path:
         f"{given} {what}: expected {DETECTOR}/{MANIFEST} in it, which a finished run leaves "
         "(`python -m moleflow_lib run` with notebook 03, or save_detector(experiment))"
     )
+
+
+def manifest_file(folder: Path) -> Path:
+    """The manifest of a detector's folder; it holds the hashes of all its other files."""
+    return folder / MANIFEST
 
 
 def write_tensors(folder: Path, stem: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from moleflow_lib.errors import ConfigError, DataError, problem_list
 from moleflow_lib.experiment import training_problems
 from moleflow_lib.features.store import FeatureStore
 from moleflow_lib.inference.calibration import Calibration, kept_calibration
+from moleflow_lib.inference.cross_fit import fitting_folds
 from moleflow_lib.inference.folder import DETECTOR, detector_folder
 from moleflow_lib.inference.learned import LearnedDetector
 from moleflow_lib.inference.saved import load_detector, save_detector
@@ -22,13 +23,17 @@ __all__ = ["learn_further", "learn_into"]
 
 
 def learn_further(
-    learned: LearnedDetector, dataset_root: str | Path, classes: Sequence[str], store: str | Path = ""
+    learned: LearnedDetector,
+    dataset_root: str | Path,
+    classes: Sequence[str],
+    store: str | Path = "",
+    calibration_folds: int | None = None,
 ) -> LearnedDetector:
     """Learn further tasks on top of those a detector knows; no test image is needed.
 
-    They are calibrated with as many folds as the earlier ones. What the earlier tasks keep stays as it is, so
-    their scores stay the same to the bit. The router takes the new prototypes in, and the limits of all tasks
-    are measured anew: under the `tied` covariance they depend on all tasks.
+    What the earlier tasks keep stays as it is, so their scores stay the same to the bit. The router takes the
+    new prototypes in, and the limits of all tasks are measured anew: under the `tied` covariance they depend
+    on all tasks.
 
     Args:
         learned: what is known; it stays as it was.
@@ -36,6 +41,8 @@ def learn_further(
         classes: the new tasks in order of arrival, `a+b` for two products at once.
         store: folder that keeps features and tasks, so that an interrupted call continues; empty: nothing is
             kept.
+        calibration_folds: of the new tasks' thresholds, see `learned_detector`; None: as many as the earlier
+            tasks have, or as their configuration asks for.
 
     Raises:
         ConfigError: no class is named, or a product is known already.
@@ -44,7 +51,7 @@ def learn_further(
     """
     tasks = _new_tasks(learned, dataset_root, classes)
     with nullcontext(store) if store else TemporaryDirectory(prefix="moleflow-") as folder:
-        return _learned(learned, tasks, Path(folder))
+        return _learned(learned, tasks, Path(folder), calibration_folds)
 
 
 def learn_into(
@@ -53,6 +60,7 @@ def learn_into(
     classes: Sequence[str],
     device: str = "auto",
     backbone_weights: str | Path = "",
+    calibration_folds: int | None = None,
 ) -> LearnedDetector:
     """Learn further tasks into a saved detector; the folder holds the old one until the new one is whole.
 
@@ -62,6 +70,7 @@ def learn_into(
         classes: the new tasks in order of arrival.
         device: auto, cpu or cuda.
         backbone_weights: a local weights file.
+        calibration_folds: of the new tasks' thresholds, see `learn_further`.
 
     Raises:
         MoLEFlowError: see `load_detector` and `learn_further`; the folder stays as it was.
@@ -70,7 +79,7 @@ def learn_into(
     store = folder.parent / "store"
     known = load_detector(folder, device, backbone_weights)
     kept = store if folder.name == DETECTOR and store.is_dir() else ""
-    learned = learn_further(known, dataset_root, classes, kept)
+    learned = learn_further(known, dataset_root, classes, kept, calibration_folds)
     save_detector(learned, folder)
     return learned
 
@@ -94,16 +103,19 @@ def _new_tasks(
     return tasks
 
 
-def _learned(known: LearnedDetector, tasks: Sequence[Task], folder: Path) -> LearnedDetector:
+def _learned(
+    known: LearnedDetector, tasks: Sequence[Task], folder: Path, folds: int | None
+) -> LearnedDetector:
     store = FeatureStore(folder / "features", known.extractor, known.config.data.resize)
     trainer = MoLEContinualTrainer(known.detector, store.identity, folder / "tasks")
     calibrations = list(known.calibration.tasks)
-    folds = max(calibration.folds for calibration in calibrations)
+    asked = max(known.config.study.calibration_folds, *(calibration.folds for calibration in calibrations))
     for task in tasks:
         train = store.features(task.train, f"{task.name}-train")
         trainer.learn(task.name, train)
         position = len(calibrations)
-        own = kept_calibration(trainer.detector, position, train, store.identity, folder, folds)
+        own_folds = fitting_folds(len(task.train), asked) if folds is None else folds
+        own = kept_calibration(trainer.detector, position, train, store.identity, folder, own_folds)
         calibrations.append(own)
     found = trainer.detector
     config = known.config.with_(classes=tuple(task.name for task in found.tasks))

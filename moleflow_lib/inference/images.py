@@ -13,18 +13,16 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from moleflow_lib.datasets import IMAGE_SUFFIXES, load_image
 from moleflow_lib.datasets.geometry import fit_square
-from moleflow_lib.datasets.images import opaque_rgb
+from moleflow_lib.datasets.images import read_picture
 from moleflow_lib.errors import DataError
 from moleflow_lib.runtime import progress
 
 __all__ = ["Geometry", "Images", "NamedImage", "ReadImage", "named_images", "read_batches"]
 
-ImageLike = str | Path | Image.Image | np.ndarray
-Images = ImageLike | Iterable[ImageLike]
 _DECODERS = 4
 
 
@@ -33,7 +31,11 @@ class NamedImage:
     """An image to be read, under the name that its result carries."""
 
     name: str
-    source: ImageLike
+    source: str | Path | Image.Image | np.ndarray
+
+
+ImageLike = NamedImage | str | Path | Image.Image | np.ndarray
+Images = ImageLike | Iterable[ImageLike]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,7 @@ def named_images(images: Images) -> Iterable[NamedImage]:
 
     Args:
         images: a folder, a file, a Pillow image, an array (H, W), (H, W, 3) or a batch (N, H, W, 3) of uint8,
-            or any iterable of these; a generator is consumed as images are scored.
+            or any iterable of these, named before or not; a generator is consumed as images are scored.
 
     Returns:
         A list, or a generator where a generator was given.
@@ -83,7 +85,7 @@ def named_images(images: Images) -> Iterable[NamedImage]:
             )
             for path in _files(folder)
         ]
-    if isinstance(images, Image.Image) or (isinstance(images, np.ndarray) and images.ndim < 4):
+    if isinstance(images, (Image.Image, NamedImage)) or (isinstance(images, np.ndarray) and images.ndim < 4):
         return list(_named(images, 0))
     lazy = (one for position, source in enumerate(images) for one in _named(source, position))
     return lazy if isinstance(images, Iterator) else list(lazy)
@@ -115,7 +117,9 @@ def read_batches(
 
 
 def _named(source: ImageLike, position: int) -> Iterator[NamedImage]:
-    if not isinstance(source, (str, Path)):
+    if isinstance(source, NamedImage):
+        yield source
+    elif not isinstance(source, (str, Path)):
         name = Path(getattr(source, "filename", "") or "").name or f"image {position}"
         yield NamedImage(name=name, source=source)
     else:
@@ -152,10 +156,10 @@ def _square(image: NamedImage, geometry: Geometry) -> np.ndarray:
     source = image.source
     if isinstance(source, Path):
         return load_image(source, geometry.size, geometry.resize, geometry.interpolation)
-    picture = _upright(source if isinstance(source, Image.Image) else _picture(source))
+    picture = source if isinstance(source, Image.Image) else _picture(source)
     resampling = Image.Resampling[geometry.interpolation.upper()]
-    opaque = opaque_rgb(picture, Path(image.name))
-    return np.asarray(fit_square(opaque, geometry.size, geometry.resize, resampling))
+    upright = read_picture(picture, image.name)
+    return np.asarray(fit_square(upright, geometry.size, geometry.resize, resampling))
 
 
 def _picture(pixels: object) -> Image.Image:
@@ -168,12 +172,3 @@ def _picture(pixels: object) -> Image.Image:
             f"{pixels.dtype}; scale values to 0 … 255 and convert them"
         )
     return Image.fromarray(np.ascontiguousarray(pixels))
-
-
-def _upright(picture: Image.Image) -> Image.Image:
-    """A Pillow image turned as its EXIF says."""
-    if picture.mode[0] in "IF":
-        raise DataError(
-            f"has more than 8 bits a channel (mode {picture.mode}); convert it to 8 bits a channel"
-        )
-    return ImageOps.exif_transpose(picture)

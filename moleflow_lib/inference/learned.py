@@ -15,6 +15,7 @@ from moleflow_lib.errors import ConfigError
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.features.extractor import PatchExtractor
 from moleflow_lib.inference.calibration import Calibration, kept_calibration
+from moleflow_lib.inference.cross_fit import fitting_folds
 from moleflow_lib.inference.images import Geometry, Images, NamedImage, ReadImage, named_images, read_batches
 from moleflow_lib.scoring.aggregation import pixel_maps
 from moleflow_lib.scoring.detector import ContinualDetector
@@ -143,6 +144,11 @@ class LearnedDetector:
             name: self.calibration.threshold(index, false_alarm_rate) for index, name in enumerate(self.tasks)
         }
 
+    def trained_thresholds(self) -> tuple[str, ...]:
+        """Tasks whose thresholds rest on images that the flow was trained on, so that they are too low."""
+        calibrations = zip(self.tasks, self.calibration.tasks, strict=True)
+        return tuple(name for name, calibration in calibrations if not calibration.folds)
+
     def task_index(self, name: str) -> int:
         """Position of a task in the sequence.
 
@@ -216,26 +222,28 @@ class LearnedDetector:
         return ScoredImage(name=image.name, **verdict, map=own, pixels=image.pixels)
 
 
-def learned_detector(experiment: Experiment, calibration_folds: int = 0) -> LearnedDetector:
+def learned_detector(experiment: Experiment, calibration_folds: int | None = None) -> LearnedDetector:
     """The detector of an experiment, all tasks learned, with its calibration.
 
     Args:
         experiment: what is measured on its training images is kept in its store.
         calibration_folds: 0: thresholds from images that the flow has seen, at no cost and too low; 2 or
             more: from images that nothing has seen, at the cost of as many further trainings, see
-            `cross_fit`.
+            `cross_fit`; None: as the option of this name says, more folds where a task is too small for
+            that few, and 0 where it is too small for any, which `TaskCalibration.folds` says.
 
     Raises:
-        ConfigError: a task has too few images for the folds.
+        ConfigError: a task has too few images for the number of folds given.
     """
     experiment.learn()
     detector = experiment.detector
     identity = experiment.store.identity
+    asked = experiment.config.study.calibration_folds
     tasks = []
     for task in experiment.tasks:
         train = experiment.features(task, "train")
-        own = kept_calibration(detector, task.index, train, identity, experiment.folder, calibration_folds)
-        tasks.append(own)
+        folds = fitting_folds(len(task.train), asked) if calibration_folds is None else calibration_folds
+        tasks.append(kept_calibration(detector, task.index, train, identity, experiment.folder, folds))
     return LearnedDetector(detector, experiment.store.extractor, Calibration.of(tasks, experiment.config))
 
 

@@ -50,7 +50,7 @@ _STORED = (
 
 
 def save_detector(
-    learned: Experiment | LearnedDetector, folder: str | Path = "", calibration_folds: int = 0
+    learned: Experiment | LearnedDetector, folder: str | Path = "", calibration_folds: int | None = None
 ) -> Path:
     """Write a learned detector as one folder that can be moved; saving again adds files for new tasks only.
 

@@ -185,7 +185,11 @@ def _verdict(learned: LearnedDetector, image: ScoredImage, rate: float) -> str:
     )._repr_html_()
 
 
-def _control(draw: Callable[..., bytes | str], shown: Image | HTML, **controls: Any) -> VBox:
+def _control(
+    draw: Callable[..., bytes | str],
+    shown: Image | HTML,
+    **controls: Any,  # noqa: ANN401, widgets share no typed base with a value
+) -> VBox:
     """Widgets above a picture or table that is drawn anew whenever one of them moves."""
 
     def refresh(_: object = None) -> None:

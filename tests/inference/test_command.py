@@ -16,8 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from moleflow_lib.artifacts import file_sha256
 from moleflow_lib.cli import main
-from moleflow_lib.inference import LearnedDetector, load_detector
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.experiment import Experiment
+from moleflow_lib.inference import LearnedDetector, load_detector, save_detector
+from tests.conftest import TINY
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 EVIL = "<img src=x onerror=alert(1)>&'.png"
@@ -199,6 +203,55 @@ def test_learn_adds_a_product(
     assert main([*command, "grid"]) == 0 and "knows leather, nut, board, grid" in capsys.readouterr().out
     assert load_detector(run, "cpu").tasks[-1] == "grid"
     assert main([*command, "grid"]) == 2 and "learned already" in capsys.readouterr().err
+
+
+def test_learn_holds_images_out_where_asked(
+    saved: Path, tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(saved, run / "detector")
+    command = ["learn", "--run", str(run), "--dataset-root", str(tiny_data), "--device", "cpu", "--classes"]
+    assert main([*command, "grid", "--calibration-folds", "6"]) == 0
+    assert "The thresholds of leather, nut, board rest on images" in capsys.readouterr().err
+    assert [task.folds for task in load_detector(run, "cpu").calibration.tasks] == [0, 0, 0, 6]
+
+
+def test_a_third_product_with_the_first_ones_gone(tiny_data: Path, tmp_path: Path) -> None:
+    root = tmp_path / "other" / "tree"
+    for name in ("leather", "nut"):
+        shutil.copytree(tiny_data / name, root / name)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    known = sorted(path for path in tiny_data.rglob("*.png") if "test" in path.parts)
+    for index in range(200):
+        shutil.copy(known[index % len(known)], photos / f"{index:03}.png")
+    config = ExperimentConfig.from_params(
+        {**TINY, "classes": "leather,nut", "dataset_root": str(root), "out_dir": str(tmp_path / "lab")}
+    )
+    save_detector(Experiment(config))
+    run = tmp_path / "line"
+    shutil.move(tmp_path / "lab" / "detector", run / "detector")
+    shutil.rmtree(tmp_path / "lab")
+    shutil.rmtree(root)
+    assert _score(run, tmp_path / "before", photos) == 0
+    learned = {path.name: path.read_bytes() for path in (run / "detector").glob("*.safetensors")}
+    scored = {path: file_sha256(path) for path in (tmp_path / "before").rglob("*") if path.is_file()}
+    shutil.copytree(tiny_data / "board" / "train", tmp_path / "new" / "board" / "train")
+    command = ["learn", "--run", str(run), "--dataset-root", str(tmp_path / "new"), "--classes", "board"]
+    assert main([*command, "--device", "cpu"]) == 0
+    shutil.rmtree(tmp_path / "new")
+    assert _score(run, tmp_path / "after", photos) == 0
+    told = [json.loads((tmp_path / out / "scores.json").read_text())["images"] for out in ("before", "after")]
+    earlier = [(old, new) for old, new in zip(*told, strict=True) if new["task"] != "board"]
+    assert len(earlier) > 100 and len(told[1]) == 200
+    for old, new in earlier:
+        same = ("name", "task", "score", "threshold", "rank", "smallest_rate")
+        assert [old[key] for key in same] == [new[key] for key in same]
+        maps = [(tmp_path / out / old["heat_map"]).read_bytes() for out in ("before", "after")]
+        assert maps[0] == maps[1]
+    after = {path.name: path.read_bytes() for path in (run / "detector").glob("*.safetensors")}
+    assert learned.items() <= after.items() and len(after) == len(learned) + 1
+    assert {path: file_sha256(path) for path in scored} == scored
 
 
 def test_the_public_face_is_imported_when_asked_for() -> None:

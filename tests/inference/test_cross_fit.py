@@ -70,6 +70,42 @@ def test_folds_are_kept_and_used_for_a_further_task(
     assert [task.folds for task in grown.calibration.tasks] == [6, 6]
 
 
+def test_folds_that_fit_leave_enough_images() -> None:
+    for images in range(1, 30):
+        for asked in range(1, 12):
+            folds = cross_fit.fitting_folds(images, asked)
+            fewest = max(asked, 2)
+            fitting = [n for n in range(fewest, images + 1) if images - -(-images // n) >= 5]
+            assert folds == (fitting[0] if fitting else 0)
+    assert cross_fit.fitting_folds(80, 0) == 0
+
+
+def test_the_option_decides_where_no_number_is_given(
+    tiny_config: Configs, tiny_data: Path, tmp_path: Path
+) -> None:
+    config = tiny_config(classes=("leather",), epochs=1, calibration_folds=6)
+    known = load_detector(save_detector(Experiment(config)), "cpu")
+    assert known.calibration.tasks[0].folds == 6 and known.config.study.calibration_folds == 6
+    for given, folds in ((None, 6), (0, 0), (6, 6)):
+        grown = learn_further(known, tiny_data, ["nut"], tmp_path / "store", calibration_folds=given)
+        assert grown.calibration.tasks[1].folds == folds
+    with pytest.raises(ConfigError, match="got 2 folds of the 6 images of nut"):
+        learn_further(known, tiny_data, ["nut"], calibration_folds=2)
+
+
+def test_folds_change_no_score(tiny_config: Configs, tiny_data: Path) -> None:
+    config = tiny_config(classes=("nut",), epochs=1)
+    photos = tiny_data / "nut" / "test"
+    for_folds = [
+        [
+            (image.score, image.map.tobytes())
+            for image in learned_detector(Experiment(config), folds).score(photos)
+        ]
+        for folds in (0, 6)
+    ]
+    assert for_folds[0] == for_folds[1]
+
+
 @pytest.mark.parametrize("folds", [1, 2])
 def test_too_few_images_for_the_folds_are_refused(folds: int, tiny_config: Configs) -> None:
     experiment = Experiment(tiny_config(classes=("nut",), epochs=1))

@@ -9,6 +9,7 @@ from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import HEADLINES, METRICS, mean_defined
 from moleflow_lib.reporting.tables import number
 from moleflow_lib.reporting.text.comparison import comparison_result, comparison_sentences, tiles
+from moleflow_lib.reporting.text.thresholds import threshold_rows
 from moleflow_lib.reporting.text.unlabelled import unlabelled_rows
 from moleflow_lib.reporting.text.words import percent, title
 from moleflow_lib.studies.baselines.comparison import Comparison
@@ -72,6 +73,7 @@ def continual_result(
         "unchanged": unchanged,
         "routing_over_time": evaluation.routing_over_time,
         "unlabelled": unlabelled_rows(experiment),
+        "thresholds": threshold_rows(experiment),
         **comparison_result(comparison),
         "tiles": tiles(comparison),
         "seconds": {history.name: history.seconds for history in experiment.trainer.histories},

@@ -23,8 +23,8 @@ def unlabelled_rows(experiment: Experiment) -> list[dict[str, Any]]:
         task as `router_accept` of the task's own held-out training images do (all of them, if they are fewer
         than 19 at 0.95; None if none could be held out), else it shows another product or a strong defect;
         `score` (in `image_score_unit`), and `rank`, the share of the chosen task's training images that score
-        lower. Each of those is measured without the stored patches and the prototype it had a part in, but by
-        the flow that was trained on it: a guide, not a probability.
+        lower. Each of those is measured by what never saw it, unless `calibration_folds` is 0: then by the
+        flow that was trained on it, a guide and not a probability.
     """
     asked = [evaluator for evaluator in experiment.evaluators if (evaluator.labels == -1).any()]
     if not asked:

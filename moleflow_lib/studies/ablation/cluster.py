@@ -1,4 +1,4 @@
-"""Runs on a Dask cluster. A worker that is lost costs the run it was at, which another worker then takes.
+"""Jobs on a Dask cluster. A worker that is lost costs the job it was at, which another worker then takes.
 
 Start a cluster with `dask scheduler --host 127.0.0.1` (or with TLS: whoever reaches the port of an open one
 runs code on the workers) and, on each machine or GPU (`CUDA_VISIBLE_DEVICES` set for each), `dask worker
@@ -13,18 +13,28 @@ import re
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
-from typing import cast
+from typing import Protocol, cast
 
 from moleflow_lib.errors import ConfigError
-from moleflow_lib.studies.ablation.jobs import Job, carry_out
+from moleflow_lib.studies.ablation.jobs import carry_out
 
-__all__ = ["Cluster", "is_exposed"]
+__all__ = ["Cluster", "Work", "is_exposed"]
 
 _ANSWER = 5  # seconds a scheduler has to answer
 _PATIENCE = 60.0  # seconds without any worker before the rest is given up
 _POLL = 0.2  # seconds between looks
+
+
+class Work(Protocol):
+    """What a worker can be given: anything that can be pickled and has a name for people and a key."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def key(self) -> str: ...
 
 
 class Cluster:
@@ -67,20 +77,27 @@ class Cluster:
             )
         if max(threads) > 1:
             print(
-                "[moleflow] a worker does one run at a time, however many threads it has; start one a core "
+                "[moleflow] a worker does one job at a time, however many threads it has; start one a core "
                 f"with `dask worker {address} --nthreads 1 --nworkers N`",
                 file=sys.stderr,
                 flush=True,
             )
 
-    def outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[str, str]]:
-        """Carry out runs; yields each one's key and what went wrong, as they end."""
+    def outcomes(
+        self, jobs: Sequence[Work], act: Callable[..., tuple[str, str]] = carry_out
+    ) -> Iterator[tuple[str, str]]:
+        """Carry out jobs; yields each one's key and what went wrong, as they end.
+
+        Args:
+            jobs: what to do.
+            act: what does one; gives its key and what went wrong, empty if nothing.
+        """
         if self.client.status == "closed":  # it was lost in an earlier wave
             yield from (
                 (job.key, f"the scheduler at {self.address} was lost; start it and run again") for job in jobs
             )
             return
-        left = {self._submit(job): job for job in jobs}
+        left = {self._submit(job, act): job for job in jobs}
         ended = self.dask.as_completed(list(left), loop=self.client.loop, with_results=True)
         seen = time.monotonic()
         while left and time.monotonic() - seen < self.patience:
@@ -98,11 +115,9 @@ class Cluster:
         """Give up what is not finished and disconnect."""
         self.client.close()
 
-    def _submit(self, job: Job) -> object:
-        name = (
-            f"{job.run.name}-{job.key[:12]}-{uuid.uuid4().hex[:8]}"  # a name used once: Dask remembers names
-        )
-        return self.client.submit(carry_out, job, key=name, pure=False)
+    def _submit(self, job: Work, act: Callable[..., tuple[str, str]]) -> object:
+        name = f"{job.name}-{job.key[:12]}-{uuid.uuid4().hex[:8]}"  # a name used once: Dask remembers names
+        return self.client.submit(act, job, key=name, pure=False)
 
     def _threads(self) -> list[int]:
         return [
@@ -127,8 +142,8 @@ def is_exposed(address: str) -> bool:
         return True
 
 
-def _outcome(job: Job, status: str, result: object) -> tuple[str, str]:
-    """A run's key and what went wrong, from how its future ended."""
+def _outcome(job: Work, status: str, result: object) -> tuple[str, str]:
+    """A job's key and what went wrong, from how its future ended."""
     if status == "finished":
         return cast("tuple[str, str]", result)
     error = result[1] if isinstance(result, tuple) else result  # Dask gives (type, error, traceback)
@@ -140,7 +155,7 @@ def _dask() -> ModuleType:
         import distributed
     except ImportError as error:
         raise ConfigError(
-            "scheduler: runs on a cluster need Dask, which is not installed; pip install "
+            "scheduler: work on a cluster needs Dask, which is not installed; pip install "
             "'moleflow-notebooks[distributed]'"
         ) from error
     return distributed

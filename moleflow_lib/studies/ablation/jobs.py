@@ -43,6 +43,11 @@ class Job:
     path: Path
     plan: Path
 
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.run.name
+
 
 def carry_out(job: Job, gpus: Sequence[str] = ()) -> tuple[str, str]:
     """Do one run and keep its result; a run kept already is not done again.

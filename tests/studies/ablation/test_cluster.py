@@ -4,12 +4,9 @@ own run.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,36 +22,16 @@ from moleflow_lib.studies.ablation.cluster import Cluster
 from moleflow_lib.studies.ablation.grid import planned_runs
 from moleflow_lib.studies.ablation.running import run_ablation
 from tests.studies.ablation.conftest import untimed
+from tests.workers import dask_workers, until
 
 distributed = pytest.importorskip("distributed")
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[str]:
     """The address of a scheduler with two workers of one thread each, all on loopback."""
-    file, environment = tmp_path / "scheduler.json", {**os.environ, "PYTHONPATH": str(ROOT)}
-    plain = ["--scheduler-file", str(file), "--host", "127.0.0.1", "--no-dashboard"]
-    workers = [["worker", *plain, "--nthreads", "1", "--no-nanny", "--local-directory", str(tmp_path)]] * 2
-    processes = []
-    with open(tmp_path / "dask.log", "w") as log:
-        for words in (["scheduler", *plain, "--port", "0"], *workers):
-            command = [sys.executable, "-m", "dask", *words]
-            processes.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=tmp_path))
-        try:
-            _until(lambda: file.is_file() and file.stat().st_size > 0)
-            yield json.loads(file.read_text())["address"]
-        finally:
-            for process in processes:
-                process.kill()
-                process.wait()
-
-
-def _until(ready: Callable[[], object], seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
+    with dask_workers(tmp_path) as address:
+        yield address
 
 
 def test_a_killed_worker_costs_its_own_run_alone_and_a_failing_run_no_other(
@@ -71,7 +48,7 @@ def test_a_killed_worker_costs_its_own_run_alone_and_a_failing_run_no_other(
         watcher.wait_for_workers(2, timeout=240)
         pids = watcher.run(os.getpid)
         done = pool.submit(run_ablation, [bad, *there], tmp_path / "there" / "kept", scheduler=cluster)
-        _until(lambda: list((tmp_path / "there" / "kept").glob("*.json")))
+        until(lambda: list((tmp_path / "there" / "kept").glob("*.json")))
         victim = next(address for address, held in watcher.processing().items() if held)
         os.kill(pids[victim], signal.SIGKILL)
         with pytest.raises(RunError, match=r"1 of 9 (.|\n)*hot, seed 0 \(key .*not finite"):
@@ -92,7 +69,7 @@ def test_no_workers_left_is_said_in_the_end(
         pids = watcher.run(os.getpid)
         for pid in pids.values():
             os.kill(pid, signal.SIGKILL)
-        _until(lambda: not watcher.scheduler_info(n_workers=-1)["workers"])
+        until(lambda: not watcher.scheduler_info(n_workers=-1)["workers"])
         jobs_ = running._planned_jobs(planned_runs(tiny_config(ablation_seeds=(0,)))[:1], tmp_path)
         assert [problem for _, problem in connection.outcomes(jobs_)][0].startswith("no worker was left")
         connection.close()
