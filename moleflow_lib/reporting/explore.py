@@ -81,7 +81,7 @@ def browse_ablation(rows: Sequence[Mapping[str, object]]) -> VBox:
             paired_differences(rows, metric), f"{metric}, difference to the preset."
         )._repr_html_(),
         HTML(),
-        metric=Dropdown(options=METRICS),
+        metric=Dropdown(options=tuple(METRICS)),
     )
 
 
