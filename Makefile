@@ -37,10 +37,10 @@ lint: $(READY)  ## style, types, notebooks without outputs, generated pages up t
 	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
 	$(BIN)/python -m pyright --pythonpath $(BIN)/python
 
-docs: $(READY)  ## generated pages, then the documentation as a site in site/
+docs: $(READY)  ## generated pages, then the documentation as a site in site/; a dead reference fails
 	$(BIN)/python docs/generate.py
 	$(BIN)/python -m pip install --quiet -e '.[docs]'
-	$(BIN)/python -m mkdocs build
+	$(BIN)/python -m mkdocs build --strict
 
 lab: $(READY)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=. notebooks/00_quickstart.ipynb

@@ -62,7 +62,7 @@ def test_every_method_of_the_comparison_and_its_costs_are_defined() -> None:
         "k shared",
         "s to learn",
         "ms an image",
-        "FM_max (told)",
+        "FM_max (oracle)",
         "FM_max (routed)",
     )
     assert all(definition_of(head) for head in heads)
