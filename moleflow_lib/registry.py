@@ -39,6 +39,9 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         kind: what an entry is called in errors.
         entries: the built-in ones.
 
+    Attributes:
+        added: names that this process registered; other processes do not know them.
+
     >>> numbers = Registry("number", {"one": 1})
     >>> numbers.add("two", 2)
     2
@@ -49,6 +52,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     def __init__(self, kind: str, entries: Mapping[str, Entry]) -> None:
         self.kind = kind
         self._entries = dict(entries)
+        self.added: list[str] = []
 
     def __getitem__(self, name: str) -> Entry:
         return self._entries[name]
@@ -70,8 +74,10 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         if name in self._entries:
             raise ConfigError(f"{self.kind} {name}: the name is taken by {self._entries[name]}; give another")
         self._entries[name] = entry
+        self.added.append(name)
         return entry
 
     def drop(self, name: str) -> None:
-        """Take an entry out again."""
+        """Take out again what was added."""
+        self.added.remove(name)
         del self._entries[name]

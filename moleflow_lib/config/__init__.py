@@ -2,7 +2,7 @@
 strictly.
 """
 
-from moleflow_lib.config.baselines import BASELINES, BaselineEntry
+from moleflow_lib.config.baselines import BASELINES, BaselineEntry, check_baselines
 from moleflow_lib.config.experiment import PRESETS, ExperimentConfig, read_options
 from moleflow_lib.config.options import (
     GROUPS,
@@ -32,5 +32,6 @@ __all__ = [
     "ScoreOptions",
     "StudyOptions",
     "TrainOptions",
+    "check_baselines",
     "read_options",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.registry import Described, Registry
 
-__all__ = ["BASELINES", "BaselineEntry"]
+__all__ = ["BASELINES", "BaselineEntry", "check_baselines"]
 
 _NEEDED = ("learn", "patch_scores", "scores", "footprint")  # of the protocol `Baseline`
 _STUDIES = "moleflow_lib.studies.baselines"  # a higher floor: named here, imported when it is used
@@ -121,3 +121,19 @@ BASELINES: Registry[BaselineEntry] = Registry(
         ),
     },
 )
+
+
+def check_baselines(names: Iterable[str]) -> None:
+    """Import what the entries name, so that a wrong one is found before anything is trained.
+
+    Raises:
+        ConfigError: a class is missing or incomplete; all of them in one message.
+    """
+    problems = []
+    for name in names:
+        try:
+            BASELINES[name].maker()
+        except ConfigError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError("; ".join(problems))

@@ -46,10 +46,10 @@ class Backbone:
         network = self.make(image_size).eval()
         with torch.inference_mode():
             found = tuple(network(torch.zeros(1, 3, image_size, image_size)).shape)
-        if len(found) != 4 or found[0] != 1 or found[3] % 2:
+        if len(found) != 4 or found[0] != 1 or found[1] != found[2] or found[3] % 2:
             raise BackboneError(
-                f"backbone {name}: expected features (1, H, W, D) with an even D of an image (1, 3, "
-                f"{image_size}, {image_size}), found {found}"
+                f"backbone {name}: expected features (1, H, H, D), a square grid and an even D, of an "
+                f"image (1, 3, {image_size}, {image_size}), found {found}"
             )
         return network
 

@@ -11,7 +11,7 @@ from IPython import get_ipython
 from IPython.display import HTML
 
 from moleflow_lib.artifacts import SCHEMA_VERSION, write_json
-from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.config import ExperimentConfig, check_baselines
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.reporting.escaping import sentence_html
 from moleflow_lib.reporting.tables import Table
@@ -35,7 +35,7 @@ def notebook_config(namespace: Mapping[str, object]) -> ExperimentConfig:
         namespace: the notebook's `globals()`.
 
     Raises:
-        ConfigError: unknown names or wrong types.
+        ConfigError: unknown names or wrong types, or a baseline whose entry is incomplete.
     """
     shell = get_ipython()
     if shell is None:
@@ -44,6 +44,7 @@ def notebook_config(namespace: Mapping[str, object]) -> ExperimentConfig:
         )
     params = {name: namespace[name] for name in _assigned(shell.user_ns["In"]) if name in namespace}
     config = ExperimentConfig.from_params(params)
+    check_baselines(config.study.baselines)
     root = next(
         (folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / _ANCHOR).is_file()), Path.cwd()
     )
