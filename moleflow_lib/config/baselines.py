@@ -54,7 +54,10 @@ class BaselineEntry(Described):
                 f"{self.title}: expected module:class, found {self.make!r} ({error}); correct its entry in "
                 "config/baselines.py"
             ) from error
-        return BaselineEntry(**{**vars(self), "make": found}).make  # checked like any other class
+        BaselineEntry(
+            make=found, title=self.title, text=self.text, source=self.source
+        )  # checked as any class
+        return found
 
 
 BASELINES: Registry[BaselineEntry] = Registry(

@@ -68,9 +68,9 @@ class Walk:
         return {name: np.where(both, np.minimum(value, 1.0), np.nan) for name, value in values.items()}
 
 
-def undefined() -> dict[str, None]:
+def undefined() -> dict[str, float | None]:
     """None for every value."""
-    return dict.fromkeys(curve_kinds())
+    return {name: None for name in curve_kinds()}
 
 
 def curve_values(

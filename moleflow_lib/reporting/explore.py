@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 import numpy as np
+import torch
 from ipywidgets import HTML, Dropdown, FloatSlider, Image, IntSlider, Layout, VBox, Widget
 
 from moleflow_lib.config import DataOptions
@@ -121,7 +122,9 @@ def _thresholded(evaluator: TaskEvaluator, image: int, percentile: float, routed
     """One test image, its map, and the region above a percentile of the normal images' maps; its words."""
     index = image % len(evaluator.task.test)
     own = evaluator.task.index
-    chosen = evaluator.detector.route(evaluator.image_means) if routed else own
+    chosen = torch.full((len(evaluator.labels),), own)
+    if routed:
+        chosen = evaluator.detector.route(evaluator.image_means)
     maps = evaluator.maps(evaluator.patch_scores(chosen))
     scores = evaluator.image_scores(chosen)
     calm = maps[evaluator.labels == 0]
@@ -138,7 +141,7 @@ def _thresholded(evaluator: TaskEvaluator, image: int, percentile: float, routed
     ]
     words = f"{_named(record)}, score {scores[index]:.3g}, rank {1 + (scores > scores[index]).sum()}"
     words += f" of {len(scores)}"
-    if routed and int(chosen[index]) != own:
+    if int(chosen[index]) != own:
         words += ", routed to another task"
     return png_bytes(composed([pictures], 3, 224)), words
 

@@ -71,13 +71,15 @@ def _parameter_faults(source: str) -> list[str]:
     values: dict[str, object] = {}
     try:
         for node in ast.parse(source).body:
-            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-            if len(targets) != 1 or not isinstance(targets[0], ast.Name) or node.value is None:
+            if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
+                raise ValueError(f"line {node.lineno} assigns no value")
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if len(targets) != 1 or not isinstance(targets[0], ast.Name):
                 raise ValueError(f"line {node.lineno} is no assignment to one name")
             values[targets[0].id] = ast.literal_eval(node.value)
         ExperimentConfig.from_params(values)
     except ConfigError as error:
         return [f"parameters: {error}"]
-    except (ValueError, SyntaxError, AttributeError) as error:
+    except (ValueError, SyntaxError) as error:
         return [f"parameters: expected one literal a line, as epochs = 3, found something else ({error})"]
     return [] if "preset" in values else ["parameters: expected preset among them, found none"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -93,7 +94,7 @@ def input_sentences(result: Mapping[str, object]) -> list[str]:
     return sentences
 
 
-def _answer(result: Mapping[str, object]) -> str:
+def _answer(result: Mapping[str, Any]) -> str:
     """Whether products, and defects, are seen in features that no training has touched."""
     closest, seen = result["closest"], mean_defined(list(result["untrained_auroc"].values()))
     defects = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from moleflow_lib.reporting.tables import number
 from moleflow_lib.reporting.text.words import percent
@@ -55,7 +56,7 @@ def router_sentences(result: Mapping[str, object], used: str) -> list[str]:
     return [*sentences, _accuracy(result["variants"], used), _unknown(result, kinds), _cost(result, used)]
 
 
-def _answer(result: Mapping[str, object], used: str) -> str:
+def _answer(result: Mapping[str, Any], used: str) -> str:
     """How well, at which cost, with which distance, in one sentence."""
     mine, kind = _row(result["variants"], used), result["recommendation"]["covariance"]
     advice = (
