@@ -15,9 +15,10 @@ from data_prep import fault_table
 from data_prep.check import examine
 from data_prep.contact_sheet import contact_sheet, save_png
 from data_prep.convert import convert_visa
+from data_prep.elpv import lay_out_elpv
 from data_prep.files import write_whole
 from data_prep.get import get_dataset, licence_text
-from data_prep.publishers import PUBLISHERS
+from data_prep.publishers import PUBLISHERS, Publisher
 from data_prep.summary import summary_html, summary_rows, summary_text
 from moleflow_lib.datasets import Product, open_dataset
 from moleflow_lib.errors import MoLEFlowError
@@ -89,8 +90,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_get(commands: argparse._SubParsersAction, formatter: type) -> None:
     table = "\n".join(
-        f"  {name:<6} {p.title:<9} {p.size / 1e9:.1f} GB  {p.licence}; "
-        f"{'downloaded' if p.url else 'fetched by hand'}"
+        f"  {name:<6} {p.title:<9} {p.size / 1e9:.1f} GB  {p.licence}; {_way(p)}"
         for name, p in PUBLISHERS.items()
     )
     get = commands.add_parser(
@@ -109,6 +109,14 @@ def _add_get(commands: argparse._SubParsersAction, formatter: type) -> None:
     get.add_argument(
         "--accept-licence", action="store_true", help="you have read and accept the licence shown"
     )
+    for name, what in (
+        ("train", "training"),
+        ("test-good", "normal test"),
+        ("test-defect", "defective test"),
+    ):
+        get.add_argument(
+            f"--{name}", type=_positive, metavar="N", help=f"elpv: at most N {what} images a product (all)"
+        )
     get.set_defaults(run=_get)
 
 
@@ -196,10 +204,32 @@ def _positive(text: str) -> int:
     return number
 
 
+def _way(publisher: Publisher) -> str:
+    if publisher.package:
+        return f"installed by pip install {publisher.package}"
+    return "downloaded" if publisher.url else "fetched by hand"
+
+
 def _get(options: argparse.Namespace) -> int:
     publisher = PUBLISHERS[options.name]
+    limits = {
+        "train/good": options.train,
+        "test/good": options.test_good,
+        "test/defective": options.test_defect,
+    }
+    limits = {part: most for part, most in limits.items() if most is not None}
+    if misplaced := [] if publisher.package else [*limits]:
+        print(
+            f"error: --train, --test-good and --test-defect are for elpv; {options.name} is laid out whole "
+            f"(found limits for {', '.join(misplaced)})",
+            file=sys.stderr,
+        )
+        return _MISUSE
+    if publisher.package and options.archive is not None:
+        print(f"error: {options.name} comes from an installed package; leave --archive out", file=sys.stderr)
+        return _MISUSE
     print(licence_text(publisher))
-    if options.archive is None and publisher.url is None:
+    if options.archive is None and publisher.url is None and not publisher.package:
         get_dataset(options.name, publisher, options.into)  # says how to fetch it by hand
     if not (options.accept_licence or _accepted_by_hand()):
         print(
@@ -207,9 +237,19 @@ def _get(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return _MISUSE
+    if publisher.package:
+        return _get_installed(options.into, limits)
     tree = get_dataset(options.name, publisher, options.into, options.archive)
     print(f"{len(tree.folders)} product(s) in {tree.base}: {', '.join(tree.folders)}")
     print(f"next: python -m data_prep check {tree.base}")
+    return _OK
+
+
+def _get_installed(into: Path, limits: dict[str, int]) -> int:
+    for product, parts in lay_out_elpv(into, limits).items():
+        print(f"{product}: {', '.join(f'{count} in {part}' for part, count in parts.items())}")
+    print("left out: cells that people were unsure of (probability 1/3 or 2/3)")
+    print(f"next: python -m data_prep check {into}")
     return _OK
 
 

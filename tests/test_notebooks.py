@@ -9,7 +9,9 @@ import nbformat
 import pytest
 
 from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.reporting.parameters import parameter_names
 from moleflow_lib.reporting.runner import NOTEBOOKS, available_notebooks
+from moleflow_lib.reporting.skeleton import skeleton_faults
 
 BOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
 QUICKSTART = "00_quickstart"  # shows its training loop in the open; nothing in it needs a widget
@@ -66,6 +68,13 @@ def test_nothing_but_narrative_and_calls(path: Path) -> None:
             assert path.stem == QUICKSTART or not isinstance(node, ast.For), cell.source
         assert not any(line.startswith(("!", "%")) for line in cell.source.splitlines())
         assert not any(f'"{start}' in cell.source for start in ("/", "~", "C:")), "no absolute paths"
+
+
+def test_the_runner_takes_it_and_no_option_is_set_beside_the_parameters(path: Path) -> None:
+    assert skeleton_faults(path) == []
+    (parameters,) = _tagged(path, "parameters")
+    rest = [cell.source for cell in _cells(path) if cell is not parameters and cell.id != parameters.id]
+    assert parameter_names(rest) == []
 
 
 def test_the_runner_finds_it_by_number(path: Path) -> None:

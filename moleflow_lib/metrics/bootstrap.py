@@ -16,7 +16,7 @@ from scipy.special import stdtrit
 
 from moleflow_lib.errors import MetricError
 from moleflow_lib.metrics.binned import BINS, Histograms, binned_values, image_histograms, score_edges
-from moleflow_lib.metrics.detection import METRICS
+from moleflow_lib.metrics.registered import METRICS, of_level
 from moleflow_lib.metrics.streaming import Blocks
 
 __all__ = [
@@ -90,13 +90,9 @@ def replicate_metrics(
     as_pixels = [
         (np.reshape(image_scores, (-1, 1, 1)), np.reshape(labels, (-1, 1, 1)) > 0)
     ]  # an image of one pixel
-    images = _replicated(as_pixels, counts)
-    found = {f"image_{kind}": images[kind] for kind in ("auroc", "ap", "f1max")}
+    found = of_level("image", _replicated(as_pixels, counts))
     if blocks is not None:
-        found |= {
-            kind if kind == "aupro" else f"pixel_{kind}": values
-            for kind, values in _replicated(blocks, counts).items()
-        }
+        found |= of_level("pixel", _replicated(blocks, counts))
     return {
         metric: found[metric] if metric in found and np.isfinite(found[metric]).any() else None
         for metric in METRICS

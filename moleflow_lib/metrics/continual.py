@@ -16,11 +16,11 @@ Matrix = Sequence[Sequence[float | None]]
 def continual_summary(
     matrix: Matrix, separate: Sequence[float | None] | None = None
 ) -> dict[str, float | None]:
-    """Average metric, forgetting in both senses, and the distance to separate models, from R[i][j].
+    """Average metric, forgetting in both senses, and the distance to separate models, from `R[i][j]`.
 
-    R[i][j] = task j after learning task i. ACC = mean_j R[T,j]. FM_max = mean over j<T of (max over
-    l<T of R[l,j]) − R[T,j] (Chaudhry et al. 2018). BWT = mean over j<T of R[T,j] − R[j,j] (Lopez-Paz &
-    Ranzato 2017), and FM_first = −BWT. Gap to separate = mean over j of separate[j] − R[T,j]. Tasks
+    `R[i][j]` = task j after learning task i. ACC = mean_j `R[T,j]`. FM_max = mean over j<T of (max over
+    l<T of `R[l,j]`) − `R[T,j]` (Chaudhry et al. 2018). BWT = mean over j<T of `R[T,j] − R[j,j]` (Lopez-Paz
+    & Ranzato 2017), and FM_first = −BWT. Gap to separate = mean over j of `separate[j] − R[T,j]`. Tasks
     whose metric is undefined are left out, and the means run over the others.
 
     Args:

@@ -1,4 +1,4 @@
-"""Area under the ROC curve, average precision, best F1 and AUPRO from one descending walk over scores.
+"""Area under the ROC curve, average precision, best F1, AUPRO and what else is registered, from one walk.
 
 Every one of them can be read off the distinct scores of the defects alone: how many normal pixels
 (or images) score higher, how many score the same. So normal scores are only sorted and counted, and
@@ -10,19 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 from moleflow_lib.errors import MetricError
+from moleflow_lib.metrics.curve_kinds import Step
+from moleflow_lib.metrics.registered import curve_kinds
 
-__all__ = ["CURVE_VALUES", "FPR_LIMIT", "Walk", "curve_values"]
-
-CURVE_VALUES = ("auroc", "ap", "f1max", "aupro")
-FPR_LIMIT = 0.3  # false-positive rate up to which AUPRO is integrated (Bergmann et al. 2021)
+__all__ = ["Walk", "curve_values", "descend_sorted", "undefined"]
 
 
 class Walk:
-    """Adds up the four values, chunk by chunk, from the highest scores down.
-
-    The areas are sums over the defects of what each adds to the curve. A defect of weight w whose
-    score beats all but F₀ of N normal pixels and ties with n of them lifts the curve by w along a line
-    from F₀ to F₀+n; below the limit L = 0.3·N that adds w·(max(L−F₀−n, 0) + (min(L, F₀+n)−F₀)²/2n).
+    """Adds up every value, chunk by chunk, from the highest scores down.
 
     Args:
         normal: number of normal pixels or images, () or (rounds,).
@@ -37,8 +32,9 @@ class Walk:
 
     def __init__(self, normal: np.ndarray | int, defect: np.ndarray | int) -> None:
         self._normal, self._defect = np.asarray(normal, dtype=float), np.asarray(defect, dtype=float)
-        self._alarms, self._hits, self._regions = _zeros(3, self._normal.shape)
-        self._pairs, self._precision, self._overlap, self._f1 = _zeros(4, self._normal.shape)
+        self._alarms = np.zeros(self._normal.shape)
+        self._hits = np.zeros(self._normal.shape)
+        self._kinds = {name: kind(self._normal, self._defect) for name, kind in curve_kinds().items()}
 
     def descend(
         self,
@@ -59,38 +55,29 @@ class Walk:
             passed: (...) all normal ones of this chunk.
         """
         higher = self._alarms[..., None] + above
-        alarms, hits = higher + tied, self._hits[..., None] + np.cumsum(defect, axis=-1)
-        limit = FPR_LIMIT * self._normal[..., None]
-        slope = np.clip(limit - higher, 0, tied) ** 2 / (2 * np.maximum(tied, 1))
-        self._pairs += np.sum(defect * (self._normal[..., None] - alarms + tied / 2), axis=-1)
-        self._precision += np.sum(defect * hits / np.maximum(hits + alarms, 1), axis=-1)
-        self._overlap += np.sum(weight * (np.maximum(limit - alarms, 0) + slope), axis=-1)
-        f1 = 2 * hits / np.maximum(hits + alarms + self._defect[..., None], 1)
-        self._f1 = np.maximum(self._f1, f1.max(axis=-1, initial=0))
-        self._regions += np.sum(weight, axis=-1)
+        hits = self._hits[..., None] + np.cumsum(defect, axis=-1)
+        step = Step(higher=higher, tied=tied, alarms=higher + tied, hits=hits, defect=defect, weight=weight)
+        for kind in self._kinds.values():
+            kind.descend(step)
         self._alarms, self._hits = self._alarms + passed, self._hits + np.sum(defect, axis=-1)
 
     def values(self) -> dict[str, np.ndarray]:
-        """`auroc`, `ap`, `f1max` and `aupro`, () or (rounds,) in [0, 1]; NaN where one kind is missing."""
+        """Each of `curve_kinds`, () or (rounds,) in [0, 1]; NaN where one kind of score is missing."""
         both = (self._normal > 0) & (self._defect > 0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            values = {
-                "auroc": self._pairs / (self._normal * self._defect),
-                "ap": self._precision / self._defect,
-                "f1max": self._f1,
-                "aupro": self._overlap / (self._regions * FPR_LIMIT * self._normal),
-            }
+            values = {name: kind.value() for name, kind in self._kinds.items()}
         return {name: np.where(both, np.minimum(value, 1.0), np.nan) for name, value in values.items()}
 
 
-def _zeros(count: int, shape: tuple[int, ...]) -> list[np.ndarray]:
-    return list(np.zeros((count, *shape)))
+def undefined() -> dict[str, float | None]:
+    """None for every value."""
+    return {name: None for name in curve_kinds()}
 
 
 def curve_values(
     normal: np.ndarray, defect: np.ndarray, weight: np.ndarray | None = None
 ) -> dict[str, float | None]:
-    """The four values, exact with ties, of scores that fit into memory.
+    """Every value of a walk, exact with ties, of scores that fit into memory.
 
     Args:
         normal: (N,) scores of normal pixels or images.
@@ -98,7 +85,8 @@ def curve_values(
         weight: (P,) PRO weights; one region a score if None.
 
     Returns:
-        `auroc`, `ap`, `f1max`, `aupro`; all None if there is no normal or no defective score.
+        `auroc`, `ap`, `f1max`, `aupro` and what is registered; all None if there is no normal or no
+        defective score.
 
     Raises:
         MetricError: a score is not a number.
@@ -111,7 +99,7 @@ def curve_values(
             "expected scores that are numbers, found NaN; a model that gives NaN must be trained anew"
         )
     if not len(normal) or not len(defect):
-        return dict.fromkeys(CURVE_VALUES)
+        return undefined()
     walk = Walk(len(normal), len(defect))
     descend_sorted(walk, np.sort(normal), defect, np.ones(len(defect)) if weight is None else weight)
     return {name: float(value) for name, value in walk.values().items()}

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from moleflow_lib.metrics.curve import curve_values
+from moleflow_lib.metrics.registered import METRICS, of_level
 from moleflow_lib.metrics.streaming import PIXELS_AT_ONCE, Blocks, streamed_curve
 
-__all__ = ["HEADLINES", "METRICS", "detection_metrics", "image_metrics", "pixel_metrics"]
-
-METRICS = ("image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro")
-HEADLINES = ("image_auroc", "pixel_ap", "aupro")  # the three that tables and summaries lead with
+__all__ = ["detection_metrics", "image_metrics", "pixel_metrics"]
 
 
 def detection_metrics(
@@ -40,14 +38,13 @@ def detection_metrics(
 
 
 def image_metrics(scores: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
-    """`image_auroc`, `image_ap` and `image_f1max` of scores (N,) and labels (N,), 1 for defective images."""
+    """Every image metric of scores (N,) and labels (N,), 1 for defective images."""
     truth = np.asarray(labels, dtype=bool)
-    values = curve_values(scores[~truth], scores[truth])
-    return {f"image_{name}": values[name] for name in ("auroc", "ap", "f1max")}
+    return of_level("image", curve_values(scores[~truth], scores[truth]))
 
 
 def pixel_metrics(blocks: Blocks, limit: int = PIXELS_AT_ONCE) -> dict[str, float | None]:
-    """`pixel_auroc`, `pixel_ap`, `pixel_f1max` and `aupro` over all images of a source, in bounded memory.
+    """Every pixel metric over all images of a source, in bounded memory.
 
     Args:
         blocks: pairs of maps and masks (n, H, W) that can be read several times, see `streamed_curve`.
@@ -56,5 +53,4 @@ def pixel_metrics(blocks: Blocks, limit: int = PIXELS_AT_ONCE) -> dict[str, floa
     Raises:
         MetricError: the source can be read only once, or a score is not a number.
     """
-    values = streamed_curve(blocks, limit)
-    return {name if name == "aupro" else f"pixel_{name}": value for name, value in values.items()}
+    return of_level("pixel", streamed_curve(blocks, limit))

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from moleflow_lib.errors import MetricError
-from moleflow_lib.metrics.curve import CURVE_VALUES, Walk, descend_sorted
+from moleflow_lib.metrics.curve import Walk, descend_sorted, undefined
 from moleflow_lib.metrics.regions import region_weights
 
 __all__ = ["PIXELS_AT_ONCE", "Blocks", "require_rereadable", "score_keys", "streamed_curve"]
@@ -29,7 +29,7 @@ _COUNTED = (
 
 
 def streamed_curve(blocks: Blocks, limit: int = PIXELS_AT_ONCE) -> dict[str, float | None]:
-    """The four values over all pixels of all images, exact for float32 scores, ties included.
+    """Every value of a walk over all pixels of all images, exact for float32 scores, ties included.
 
     Args:
         blocks: pairs of maps (n, H, W) and bool masks (n, H, W), the same whenever iterated: a list,
@@ -37,7 +37,8 @@ def streamed_curve(blocks: Blocks, limit: int = PIXELS_AT_ONCE) -> dict[str, flo
         limit: pixels held at once; memory is a small multiple of it and of one block.
 
     Returns:
-        `auroc`, `ap`, `f1max`, `aupro`; all None if no pixel is normal or none is defective.
+        `auroc`, `ap`, `f1max`, `aupro` and what is registered; all None if no pixel is normal or none is
+        defective.
 
     Raises:
         MetricError: the source can be read only once, or a score is not a number.
@@ -49,7 +50,7 @@ def streamed_curve(blocks: Blocks, limit: int = PIXELS_AT_ONCE) -> dict[str, flo
     require_rereadable(blocks)
     normal, defect = _bucket_counts(blocks)
     if not normal.any() or not defect.any():
-        return dict.fromkeys(CURVE_VALUES)
+        return undefined()
     walk = Walk(normal.sum(), defect.sum())
     for low, high, gather in _ranges(normal + defect, limit):
         (_sort_range if gather else _count_range)(walk, blocks, low * _BUCKET, high * _BUCKET)

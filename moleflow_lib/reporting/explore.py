@@ -9,20 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from ipywidgets import HTML, Dropdown, FileUpload, FloatSlider, Image, IntSlider, Text, VBox
+import torch
+from ipywidgets import HTML, Dropdown, FileUpload, FloatSlider, Image, IntSlider, Layout, Text, VBox
 
 from moleflow_lib.config import DataOptions
-from moleflow_lib.datasets import Task, load_image, load_mask
+from moleflow_lib.datasets import Record, Task, load_image, load_mask
 from moleflow_lib.errors import DataError
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.inference import LearnedDetector, ScoredImage
 from moleflow_lib.metrics import METRICS
-from moleflow_lib.reporting.escaping import html_text
+from moleflow_lib.reporting.escaping import html_text, visible
 from moleflow_lib.reporting.figures.heat_maps import photo_and_map
 from moleflow_lib.reporting.figures.sheets import Case, Sheet, Tile
 from moleflow_lib.reporting.figures.style import composed, heat_overlay, outlined, png_bytes
@@ -41,27 +43,28 @@ def browse_images(tasks: Sequence[Task], data: DataOptions) -> VBox:
     """Choose a task and leaf through its test images, defects outlined."""
     by_name = {task.name: task for task in tasks}
 
-    def draw(task: str, image: int) -> bytes:
+    def draw(task: str, image: int) -> tuple[bytes, str]:
         record = by_name[task].test[image % len(by_name[task].test)]
         picture = load_image(record.image, data.image_size, data.resize)
         if record.mask:
             picture = outlined(picture, load_mask(record.mask, data.image_size, data.resize))
-        return png_bytes(composed([[picture]], 1, 256))
+        return png_bytes(composed([[picture]], 1, 256)), _named(record)
 
-    return _control(
-        draw, Image(format="png"), task=Dropdown(options=list(by_name)), image=_image_slider(tasks)
-    )
+    return _control(draw, _picture(), task=Dropdown(options=list(by_name)), image=_image_slider(tasks))
 
 
-def browse_heat_maps(evaluators: Sequence[TaskEvaluator]) -> VBox:
-    """Choose a task, an image and a threshold: the image, its map, and what would be called defective."""
+def browse_heat_maps(evaluators: Sequence[TaskEvaluator], routed: bool = False) -> VBox:
+    """Choose a task, an image and a threshold: the image, its map, and what would be called defective.
+
+    Args:
+        evaluators: one a task.
+        routed: score each image under the task that the router chose, not under its own.
+    """
     by_name = {evaluator.task.name: evaluator for evaluator in evaluators}
     percentile = FloatSlider(99.0, min=50.0, max=99.9, step=0.1, description="percentile")
     return _control(
-        lambda task, image, threshold: png_bytes(
-            composed([_thresholded(by_name[task], image, threshold)], 3, 224)
-        ),
-        Image(format="png"),
+        lambda task, image, threshold: _thresholded(by_name[task], image, threshold, routed),
+        _picture(),
         task=Dropdown(options=list(by_name)),
         image=_image_slider([evaluator.task for evaluator in evaluators]),
         threshold=percentile,
@@ -93,7 +96,7 @@ def browse_ablation(rows: Rows) -> VBox:
             paired_differences(rows, metric), f"{metric}, difference to the preset."
         )._repr_html_(),
         HTML(),
-        metric=Dropdown(options=METRICS),
+        metric=Dropdown(options=tuple(METRICS)),
     )
 
 
@@ -186,26 +189,48 @@ def _verdict(learned: LearnedDetector, image: ScoredImage, rate: float) -> str:
 
 
 def _control(
-    draw: Callable[..., bytes | str],
+    draw: Callable[..., tuple[bytes, str] | str],
     shown: Image | HTML,
     **controls: Any,  # noqa: ANN401, widgets share no typed base with a value
 ) -> VBox:
-    """Widgets above a picture or table that is drawn anew whenever one of them moves."""
+    """Widgets above a table, or a picture and its words, drawn anew whenever one of them moves."""
+    said = HTML()
 
     def refresh(_: object = None) -> None:
-        shown.value = draw(**{name: control.value for name, control in controls.items()})
+        drawn = draw(**{name: control.value for name, control in controls.items()})
+        shown.value, words = (drawn, "") if isinstance(drawn, str) else drawn
+        said.value = escape(visible(words))
 
     for name, control in controls.items():
         control.description = control.description or name
         control.observe(refresh, names="value")
     refresh()
-    return VBox([*controls.values(), shown])
+    words = [said] if isinstance(shown, Image) else []
+    return VBox([*controls.values(), *words, shown])
 
 
-def _thresholded(evaluator: TaskEvaluator, image: int, percentile: float) -> list[np.ndarray]:
-    """One test image: as it is, its map, and the region above a percentile of the normal images' maps."""
+def _picture() -> Image:
+    """A picture at its own size, and no larger than the page."""
+    layout = Layout(
+        width="auto", max_width="100%", max_height="80vh", object_fit="contain", align_self="flex-start"
+    )
+    return Image(format="png", layout=layout)
+
+
+def _named(record: Record) -> str:
+    kind = "unlabelled" if record.label is None else record.defect if record.label else "normal"
+    return f"{record.image.name}, {kind}"
+
+
+def _thresholded(evaluator: TaskEvaluator, image: int, percentile: float, routed: bool) -> tuple[bytes, str]:
+    """One test image, its map, and the region above a percentile of the normal images' maps; its words."""
     index = image % len(evaluator.task.test)
-    maps = evaluator.maps(evaluator.patch_scores(evaluator.task.index))
+    own = evaluator.task.index
+    chosen = torch.full((len(evaluator.labels),), own)
+    if routed:
+        chosen = evaluator.detector.route(evaluator.image_means)
+    maps = evaluator.maps(evaluator.patch_scores(chosen))
+    scores = evaluator.image_scores(chosen)
     calm = maps[evaluator.labels == 0]
     cut = np.percentile(calm if len(calm) else maps, percentile)
     record, config = evaluator.task.test[index], evaluator.config
@@ -213,11 +238,16 @@ def _thresholded(evaluator: TaskEvaluator, image: int, percentile: float) -> lis
         load_image(record.image, config.score.eval_size, config.data.resize),
         evaluator.masks()[index],
     )
-    return [
+    pictures = [
         outlined(picture, truth) if truth.any() else picture,
         heat_overlay(picture, maps[index], np.median(maps), maps.max()),
         outlined(picture, maps[index] > cut, (213, 94, 0)),
     ]
+    words = f"{_named(record)}, score {scores[index]:.3g}, rank {1 + (scores > scores[index]).sum()}"
+    words += f" of {len(scores)}"
+    if int(chosen[index]) != own:
+        words += ", routed to another task"
+    return png_bytes(composed([pictures], 3, 224)), words
 
 
 def _image_slider(tasks: Sequence[Task]) -> IntSlider:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,9 +10,10 @@ from IPython import get_ipython
 from IPython.display import HTML
 
 from moleflow_lib.artifacts import SCHEMA_VERSION, write_json
-from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.config import ExperimentConfig, check_baselines
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.reporting.escaping import sentence_html
+from moleflow_lib.reporting.parameters import parameter_names
 from moleflow_lib.reporting.tables import Table
 from moleflow_lib.runtime import provenance
 
@@ -27,23 +27,24 @@ pio.renderers.default = "plotly_mimetype"  # figures as data: JupyterLab draws t
 def notebook_config(namespace: Mapping[str, object]) -> ExperimentConfig:
     """The experiment that the parameters cell describes, papermill's injected values included.
 
-    Papermill injects any name it is given. So every name assigned in the parameters cell or in an
-    injected one counts as a parameter here, and an unknown one is refused. Relative paths are meant
-    from the repository's root, wherever the kernel was started.
+    Papermill injects any name it is given, and a researcher may set an option in a cell of its own. What is
+    set acts or is refused, see `parameter_names`. Relative paths are meant from the repository's root,
+    wherever the kernel was started.
 
     Args:
         namespace: the notebook's `globals()`.
 
     Raises:
-        ConfigError: unknown names or wrong types.
+        ConfigError: unknown names or wrong types, or a baseline whose entry is incomplete.
     """
     shell = get_ipython()
     if shell is None:
         raise ConfigError(
             "notebook_config reads a notebook's cells; in a script use ExperimentConfig.from_params"
         )
-    params = {name: namespace[name] for name in _assigned(shell.user_ns["In"]) if name in namespace}
+    params = {name: namespace[name] for name in parameter_names(shell.user_ns["In"]) if name in namespace}
     config = ExperimentConfig.from_params(params)
+    check_baselines(config.study.baselines)
     root = repository_root()
     return config.with_(**{name: str(root / str(path)) for name in _PATHS if (path := config[name])})
 
@@ -71,7 +72,10 @@ def write_result(
     summary: Sequence[str],
     hashes: Mapping[str, str] | None = None,
 ) -> str:
-    """Write `<name>.result.json` into the run's folder.
+    """Write `<name>.result.json` into the run's folder, beside a published report's numbers, never over them.
+
+    Where `<name>.html` is there already, the file is `<name>.interactive.result.json`: the runner removes the
+    report before it runs the notebook anew, a session in JupyterLab does not.
 
     Args:
         config: the experiment.
@@ -83,7 +87,9 @@ def write_result(
     Returns:
         The file's name.
     """
-    path = Path(config.run.out_dir) / f"{name}.result.json"
+    folder = Path(config.run.out_dir)
+    published = (folder / f"{name}.html").exists()
+    path = folder / f"{name}{'.interactive' if published else ''}.result.json"
     facts = {"schema": SCHEMA_VERSION, "notebook": name, "summary_text": list(summary)}
     made = {**provenance(config.run.device), **(hashes or {})}
     write_json(path, {**facts, **result, "config": config.to_dict(), "provenance": made})
@@ -99,22 +105,3 @@ def provenance_table(config: ExperimentConfig, hashes: Mapping[str, str] | None 
         {"what": f"config: {name}", "value": str(value)} for name, value in options if name not in _PATHS
     ]
     return Table(rows, "Where and with what this was made, and every option in force.")
-
-
-def _assigned(cells: Sequence[str]) -> list[str]:
-    """Names assigned in the latest parameters cell and in the cells papermill injected."""
-    trees = [(source, ast.parse(source)) for source in cells if source and not source.startswith(("%", "!"))]
-    names = [(source, _targets(tree)) for source, tree in trees]
-    declared = [targets for _, targets in names if "preset" in targets][-1:]
-    injected = [targets for source, targets in names if source.startswith("# Parameters")]
-    return list(dict.fromkeys(name for targets in [*declared, *injected] for name in targets))
-
-
-def _targets(tree: ast.Module) -> list[str]:
-    return [
-        target.id
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    ]

@@ -17,7 +17,7 @@ from pygments.formatters import HtmlFormatter
 
 from moleflow_lib.artifacts import write_bytes
 from moleflow_lib.errors import NotebookError
-from moleflow_lib.reporting.definitions import DEFINITIONS, link_cells
+from moleflow_lib.reporting.definitions import all_definitions, link_cells
 from moleflow_lib.reporting.embedding import PLOTLY, figure_html, picture_source
 from moleflow_lib.reporting.escaping import visible
 
@@ -58,7 +58,7 @@ def render_report(notebook: Path, into: Path, failure: str = "", single_file: bo
         "errors": errors,
         "warnings": warnings,
         "headings": _headings(cells),
-        "definitions": DEFINITIONS,
+        "definitions": all_definitions(),
         "failure": visible(failure or _last_line(errors)),
         "css": page_css() + _code_css(),
         "script": (TEMPLATES / "report.js").read_text(),

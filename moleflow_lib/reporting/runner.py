@@ -17,13 +17,14 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 
 from moleflow_lib.artifacts import read_json
-from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.config import ExperimentConfig, check_baselines
 from moleflow_lib.datasets import open_dataset
 from moleflow_lib.errors import NotebookError
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.reporting.escaping import visible
 from moleflow_lib.reporting.index import Entry, write_index
 from moleflow_lib.reporting.report import notebook_title, render_report
+from moleflow_lib.reporting.skeleton import require_skeletons
 from moleflow_lib.runtime import resolve_device
 from moleflow_lib.studies.ablation import planned_runs
 from moleflow_lib.studies.ablation.cluster import Cluster
@@ -67,8 +68,10 @@ def run_notebooks(params: Mapping[str, object], notebooks: Sequence[Path], singl
         How many notebooks failed.
 
     Raises:
-        MoLEFlowError: parameters, dataset or backbone are unusable; then nothing was run or removed.
+        MoLEFlowError: a notebook, parameters, dataset or backbone are unusable; then nothing was run or
+            removed.
     """
+    require_skeletons(notebooks)
     config = ExperimentConfig.from_params(params)
     tasks = _checked_inputs(config)
     out = Path(config.run.out_dir)
@@ -98,6 +101,7 @@ def _checked_inputs(config: ExperimentConfig) -> list[str]:
     """Fail before anything runs if the data or the backbone cannot be used; returns the task names."""
     resolve_device(config.run.device)
     planned_runs(config)
+    check_baselines(config.study.baselines)
     if config.run.scheduler:
         Cluster(config.run.scheduler).close()
     if config.study.ablation_classes:

@@ -11,7 +11,9 @@ from scipy import stats
 from sklearn.decomposition import PCA
 
 from moleflow_lib.features.store import Features
+from moleflow_lib.metrics import image_metrics
 from moleflow_lib.routing.moments import RunningMoments
+from moleflow_lib.scoring.aggregation import image_scores
 from moleflow_lib.scoring.detector import ContinualDetector
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "parameter_rows",
     "patch_pca",
     "reference_shift",
+    "untrained_auroc",
 ]
 
 _SEED_CLAIMS = {
@@ -86,6 +89,32 @@ def reference_shift(reference: RunningMoments, features: Features) -> float:
     """How far a task's features lie from the base task's: root mean square of (μ_t − μ₀)/σ₀ over channels."""
     mean = features.image_means().double().mean(dim=0)
     return float(((mean - reference.mean) / reference.std().clamp_min(1e-12)).square().mean().sqrt())
+
+
+def untrained_auroc(train: Features, test: Features) -> float | None:
+    """Image AUROC of one task's features as they are: nothing is learned but each channel's mean and spread.
+
+    A patch scores the root mean square of (x − μ)/σ over channels, an image its three highest patches. What a
+    method reaches beyond this is owed to the method. Engineering choice.
+
+    Args:
+        train: features of its training images.
+        test: of its test images; unlabelled ones are left out.
+
+    Returns:
+        In [0, 1]; None where only one kind of image is labelled.
+    """
+    labelled = [n for n, record in enumerate(test.records) if record.label is not None]
+    if len({test.records[n].label for n in labelled}) < 2:
+        return None
+    moments = RunningMoments.of_patches(train.patches)
+    mean, spread = moments.mean, moments.std().clamp_min(1e-12)
+    scores = [
+        image_scores(((test.patches[n : n + 1].double() - mean) / spread).square().mean(dim=-1).sqrt())
+        for n in labelled
+    ]
+    labels = np.array([test.records[n].label for n in labelled])
+    return image_metrics(torch.cat(scores).numpy(), labels)["image_auroc"]
 
 
 @dataclass(frozen=True, kw_only=True)

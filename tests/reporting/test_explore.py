@@ -13,6 +13,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import torch
 from ipywidgets import Output, VBox, Widget
 from PIL import Image
 
@@ -142,3 +143,34 @@ def test_the_cell_needs_parameters_and_imports_alone(number: str) -> None:
     cell = next(cell for cell in book.cells if "score_photo(" in cell.source)
     assert cell.metadata.tags == ["interactive"] and "load_detector(" in cell.source
     assert "experiment" not in cell.source and "evaluators" not in cell.source
+
+
+def test_pictures_say_what_they_show_and_are_no_taller_than_the_page(learned: Experiment) -> None:
+    task, evaluator = learned.tasks[1], learned.evaluators[1]
+    for control in (browse_images(learned.tasks, learned.config.data), browse_heat_maps(learned.evaluators)):
+        control.children[0].value = task.name
+        *_, said, shown = control.children
+        assert shown.layout.max_height == "80vh" and shown.layout.align_self == "flex-start"
+        for image in (0, len(task.test) - 1):
+            control.children[1].value = image
+            record = task.test[image]
+            assert said.value.startswith(
+                f"{record.image.name}, {record.defect if record.label else 'normal'}"
+            )
+    scores = evaluator.image_scores(task.index)
+    assert (
+        f"score {scores[image]:.3g}, rank {1 + (scores > scores[image]).sum()} of {len(scores)}" in said.value
+    )
+
+
+def test_routed_maps_are_those_of_the_task_chosen(learned: Experiment, monkeypatch) -> None:
+    detector = learned.detector
+    monkeypatch.setattr(detector, "route", lambda means: torch.zeros(len(means), dtype=torch.long))
+    oracle, routed = (browse_heat_maps(learned.evaluators, routed=way) for way in (False, True))
+    pictures = []
+    for control in (oracle, routed):
+        control.children[0].value = learned.tasks[2].name
+        pictures.append((control.children[-1].value, control.children[-2].value))
+    foreign = learned.evaluators[2].image_scores(0)[0]
+    assert pictures[0][0] != pictures[1][0] and f"score {foreign:.3g}" in pictures[1][1]
+    assert "routed to another task" in pictures[1][1] and "routed" not in pictures[0][1]

@@ -155,7 +155,8 @@ def test_documented_keys_of_04_and_05(run: Path) -> None:
         assert {*METRICS, *(f"{m}_lost" for m in METRICS)} <= set(row)
     assert (
         router["recommendation"]["covariance"] in kinds
-        and router["recommendation"]["text"] in router["summary_text"][0]
+        and f"`{router['recommendation']['covariance']}`" in router["summary_text"][0]
+        and router["recommendation"]["text"] in router["summary_text"][1]
     )
     assert (
         len(router["pairs"]) == 3

@@ -83,7 +83,7 @@ def provenance_rows(runs: Sequence[FinishedRun]) -> list[dict[str, object]]:
     return _differing(facts, [run.label for run in runs], "what", ("time_utc", *made))
 
 
-def measured(runs: Sequence[FinishedRun], metrics: Sequence[str] = METRICS) -> list[Measured]:
+def measured(runs: Sequence[FinishedRun], metrics: Sequence[str] = tuple(METRICS)) -> list[Measured]:
     """Every metric of every task and of their mean, routed, after the last task.
 
     Args:

@@ -1,70 +1,12 @@
-"""Detection metrics, their means over tasks, forgetting, intervals."""
+"""Means over tasks, forgetting, intervals; the metrics themselves stand in `moleflow_lib.metrics`."""
 
 from __future__ import annotations
 
 from moleflow_lib.reporting.definitions.definition import Definition
 
-__all__ = ["METRICS"]
+__all__ = ["SUMMARIES"]
 
-_AUROC = "Hanley & McNeil 1982"
-_AP = (
-    "Sum over thresholds of the rise in recall times the precision there (no trapezoid, no interpolation); "
-    "ties are called together."
-)
-_F1 = (
-    "Highest 2·TP / (2·TP + FP + FN) over all thresholds. The threshold is chosen on the test images "
-    "themselves, so this is what the best threshold could reach, not what one set beforehand does."
-)
-_PIXELS = (
-    "All pixels of all labelled test images of the product count, normal images included, at the "
-    "evaluation size."
-)
-
-METRICS = (
-    Definition(
-        name="image_auroc",
-        title="image AUROC",
-        source=_AUROC,
-        text="Probability that a defective test image scores higher than a normal one, ties counting half: "
-        "the area under the ROC curve, per product. 0.5 is chance.",
-    ),
-    Definition(
-        name="image_ap",
-        title="image AP",
-        text=f"Average precision over images. {_AP}",
-        source="Zhu 2004; as in scikit-learn",
-    ),
-    Definition(
-        name="image_f1max", title="image F1-max", text=_F1, source="as in Jeong et al. 2023 (WinCLIP)"
-    ),
-    Definition(
-        name="pixel_auroc",
-        title="pixel AUROC",
-        source=_AUROC,
-        text="Probability that a defective pixel scores higher than a normal one, ties counting half. "
-        f"{_PIXELS} Large areas of easy background bring it close to 1; read it together with pixel AP.",
-    ),
-    Definition(
-        name="pixel_ap",
-        title="pixel AP",
-        text=f"Average precision over pixels. {_AP} {_PIXELS}",
-        source="Zhu 2004; as in scikit-learn",
-    ),
-    Definition(
-        name="pixel_f1max",
-        title="pixel F1-max",
-        text=f"{_F1} {_PIXELS}",
-        source="as in Jeong et al. 2023 (WinCLIP)",
-    ),
-    Definition(
-        name="aupro",
-        title="AUPRO",
-        source="Bergmann et al. 2021 (MVTec AD), as in MVTec's own evaluation code",
-        text="Area under the per-region overlap: the mean over all defect regions (8-connected, image by "
-        "image) of the share that is found, against the false-positive rate over all normal pixels of "
-        "normal and defective images; every distinct score is a threshold; integrated up to a rate of "
-        "0.3, interpolated there, and divided by 0.3. 0.15 is chance.",
-    ),
+SUMMARIES = (
     Definition(
         name="acc",
         title="ACC",

@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from moleflow_lib.reporting.figures.plotly_parts import traces
-from moleflow_lib.reporting.figures.style import captioned, task_colour
+from moleflow_lib.reporting.figures.style import captioned, share_axis, task_colour
+from moleflow_lib.reporting.text.words import title
 from moleflow_lib.rows import Rows
 from moleflow_lib.studies.ablation.orders import order_runs
 
@@ -42,7 +43,7 @@ def variation_differences(differences: Rows, metric: str, classes: Sequence[str]
         )
     )
     figure.add_vline(x=0, line_color=_OPEN)
-    figure.update_xaxes(title=f"difference in {metric} to the preset (routed, mean over tasks)")
+    figure.update_xaxes(title=f"difference in {title(metric)} to the preset (routed, mean over tasks)")
     seeds = max((row["seeds"] for row in shown), default=0)
     bars = (
         "Bars: Student-t 95 % interval over seeds"
@@ -51,7 +52,7 @@ def variation_differences(differences: Rows, metric: str, classes: Sequence[str]
     )
     return captioned(
         figure,
-        f"One change at a time, {metric}",
+        f"One change at a time, {title(metric)}",
         f"Tasks: {', '.join(classes)}; {seeds} seed(s), paired by seed. Left of zero: worse than the preset. "
         f"{bars}; grey ones hold zero and decide nothing.",
         height=160 + 26 * len(shown),
@@ -78,12 +79,10 @@ def orders_by_class(rows: Rows, metric: str) -> go.Figure:
     figure.update_layout(scattermode="group", legend={"orientation": "h", "y": -0.2})
     figure.update_xaxes(type="category")
     values = [y for trace in traces(figure) for y in trace.y if y is not None]
-    figure.update_yaxes(
-        title=f"routed {metric}", range=[min(values, default=0) - 0.02, max(values, default=1) + 0.02]
-    )
+    figure.update_yaxes(title=f"routed {title(metric)}", **share_axis(values))
     return captioned(
         figure,
-        f"Order of tasks, {metric}",
+        f"Order of tasks, {title(metric)}",
         "The unchanged preset under each order, one point a seed. A star: the class was the "
         "base task. If colours lie further apart than points of one colour, the order matters more than the "
         "seed.",

@@ -10,6 +10,8 @@ import numpy as np
 from moleflow_lib.datasets import Task
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.features.store import Features
+from moleflow_lib.metrics import mean_defined
+from moleflow_lib.studies.features_and_latents import untrained_auroc
 
 __all__ = ["cache_rows", "image_counts", "input_sentences", "inputs_result"]
 
@@ -66,14 +68,18 @@ def inputs_result(
         "megabytes": sum(row["MB"] for row in rows),
         "distances": distances.tolist(),
         "closest": closest,
+        "untrained_auroc": {
+            name: untrained_auroc(*pair) for name, *pair in zip(names, train, test, strict=True)
+        },
     }
 
 
 def input_sentences(result: Mapping[str, Any]) -> list[str]:
-    """Summary of notebook 01."""
-    backbone, counts, closest = result["backbone"], result["classes"].values(), result["closest"]
+    """Summary of notebook 01: the answer to its question first."""
+    backbone, counts = result["backbone"], result["classes"].values()
     rows, columns = backbone["grid"]
     sentences = [
+        _answer(result),
         f"The backbone `{backbone['tag']}` gives {backbone['feature_dim']} features a patch on a "
         f"{rows}×{columns} grid, at {result['images_per_second']:.0f} images a second.",
         f"{sum(c['train'] for c in counts)} training and {sum(c['test'] for c in counts)} test images of "
@@ -85,9 +91,22 @@ def input_sentences(result: Mapping[str, Any]) -> list[str]:
             f"No masks for {', '.join(unmarked)}: pixel metrics are undefined there and left out of every "
             "mean."
         )
-    if closest:
-        sentences.append(
-            f"The closest tasks are {closest['tasks']}, {closest['distance']:.1f} times their own spread "
-            "apart."
-        )
     return sentences
+
+
+def _answer(result: Mapping[str, Any]) -> str:
+    """Whether products, and defects, are seen in features that no training has touched."""
+    closest, seen = result["closest"], mean_defined(list(result["untrained_auroc"].values()))
+    defects = (
+        "no labelled test set says whether defects are seen"
+        if seen is None
+        else f"without any training a patch's distance from its task's mean gives image AUROC {seen:.3f} "
+        "(mean over tasks, chance 0.5)"
+    )
+    if not closest:
+        return f"There is one task, so no products to tell apart; {defects}."
+    apart = "tell" if closest["distance"] > 1 else "do not tell"
+    return (
+        f"The features {apart} the products apart (closest: {closest['tasks']}, "
+        f"{closest['distance']:.1f} times their own spread); {defects}."
+    )

@@ -42,17 +42,33 @@ def misrouted_table(
 
 
 def router_sentences(result: Mapping[str, Any], used: str) -> list[str]:
-    """Summary of notebook 04.
+    """Summary of notebook 04: the answer to its question first.
 
     Args:
         result: contents of `04_router_analysis.result.json`.
         used: the preset's estimate.
     """
     kinds = list(dict.fromkeys((used, result["recommendation"]["covariance"])))
-    sentences = [f"Recommendation. {result['recommendation']['text']}"]
+    sentences = [_answer(result, used), f"Recommendation. {result['recommendation']['text']}"]
     if _row(result["variants"], used)["accuracy"] is None:
         return [*sentences, "No test image is labelled, so nothing else can be said of the router."]
     return [*sentences, _accuracy(result["variants"], used), _unknown(result, kinds), _cost(result, used)]
+
+
+def _answer(result: Mapping[str, Any], used: str) -> str:
+    """How well, at which cost, with which distance, in one sentence."""
+    mine, kind = _row(result["variants"], used), result["recommendation"]["covariance"]
+    advice = (
+        "training images speak for staying with it"
+        if kind == used
+        else f"training images speak for `{kind}` instead"
+    )
+    if mine["accuracy"] is None:
+        return f"Of the preset's `{used}`, {advice}; no test image is labelled, so its errors are unknown."
+    return (
+        f"The preset's `{used}` sends {percent(mine['accuracy'])} of the test images to their task, wrong "
+        f"routes cost {number(mine['image_auroc_lost'])} image AUROC, and {advice}."
+    )
 
 
 def _accuracy(rows: Rows, used: str) -> str:

@@ -50,7 +50,7 @@ def run_key(run: AblationRun, inputs: dict[str, object]) -> str:
         inputs: from `input_keys`.
     """
     device = run.config.run.device.split(":")[0]
-    return digest(METHOD_VERSION, _ROW_VERSION, device, run.config.group(*DECIDING), inputs)
+    return digest(METHOD_VERSION, _ROW_VERSION, device, run.config.group(*DECIDING), list(METRICS), inputs)
 
 
 def measure(run: AblationRun, experiment: Experiment) -> dict[str, object]:

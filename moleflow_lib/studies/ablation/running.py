@@ -16,8 +16,10 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from moleflow_lib.artifacts import digest, write_json
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.errors import RunError, problem_list
+from moleflow_lib.errors import ConfigError, RunError, problem_list
 from moleflow_lib.experiment import Experiment
+from moleflow_lib.features.registered import BACKBONES
+from moleflow_lib.metrics import METRICS
 from moleflow_lib.runtime import progress, resolve_device
 from moleflow_lib.studies.ablation.cluster import Cluster
 from moleflow_lib.studies.ablation.grid import AblationRun, waves
@@ -52,8 +54,10 @@ def run_ablation(
     Raises:
         RunError: some runs failed, each listed with its key; all others were finished and are kept.
         ArtifactError: a kept result is damaged.
-        ConfigError: the scheduler does not answer, or Dask is missing.
+        ConfigError: the scheduler does not answer, or Dask is missing; a metric or the backbone was
+            registered in this process alone, so that workers do not know it.
     """
+    _require_known_elsewhere(runs)
     planned = _planned_jobs(runs, folder)
     finished = {job.key for job in planned if job.path.is_file() and kept(job.path, job.key, job.run)}
     pending = [job for job in planned if job.key not in finished]
@@ -69,6 +73,18 @@ def run_ablation(
             )
         )
     return [kept(job.path, job.key, job.run) for job in planned]
+
+
+def _require_known_elsewhere(runs: Sequence[AblationRun]) -> None:
+    """Runs are carried out by other processes, which know what stands in the library's tables."""
+    used = {run.config.features.backbone for run in runs}
+    alone = [f"metric {name}" for name in METRICS.added]
+    alone += [f"backbone {name}" for name in BACKBONES.added if name in used]
+    if alone:
+        raise ConfigError(
+            f"expected names that worker processes know, found {', '.join(alone)}, registered in this "
+            "process; write the entry into the library's table (docs/extending.md)"
+        )
 
 
 def _planned_jobs(runs: Sequence[AblationRun], folder: Path) -> list[Job]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 import torch
 
+from moleflow_lib.config import BASELINES
 from moleflow_lib.errors import TrainingError
 from moleflow_lib.evaluation.continual import ContinualResult, evaluate_continual, evaluate_states
 from moleflow_lib.evaluation.evaluator import Scorer, TaskEvaluator
@@ -17,10 +17,7 @@ from moleflow_lib.experiment import Experiment
 from moleflow_lib.features.store import Features
 from moleflow_lib.metrics import METRICS
 from moleflow_lib.studies.baselines.base import Baseline, Footprint
-from moleflow_lib.studies.baselines.flows import AdapterOnly, FineTunedFlow, FreshFlows, joined
-from moleflow_lib.studies.baselines.gaussian import FullGaussians
-from moleflow_lib.studies.baselines.memory_bank import MemoryBanks
-from moleflow_lib.studies.baselines.padim import PositionGaussians
+from moleflow_lib.studies.baselines.flows import joined
 
 __all__ = ["Costs", "MethodRun", "run_baseline", "run_method"]
 
@@ -51,28 +48,6 @@ class MethodRun:
     costs: Costs
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Plan:
-    """How a baseline is made and run."""
-
-    make: Callable[..., Baseline]
-    routed: bool = True  # parts for each task, chosen by the router; else a single model in its last state
-    at_once: bool = False  # all tasks are one training set
-
-
-_PLANS: Mapping[str, _Plan] = MappingProxyType(
-    {
-        "memory_bank": _Plan(make=MemoryBanks),
-        "gaussian": _Plan(make=FullGaussians),
-        "padim": _Plan(make=PositionGaussians),
-        "separate": _Plan(make=FreshFlows),
-        "adapter_only": _Plan(make=AdapterOnly),
-        "fine_tune": _Plan(make=FineTunedFlow, routed=False),
-        "joint": _Plan(make=FreshFlows, routed=False, at_once=True),
-    }
-)
-
-
 def run_method(experiment: Experiment) -> MethodRun:
     """The method itself, as its experiment has learned and evaluated it."""
     seconds = sum(history.seconds for history in experiment.learn())
@@ -96,7 +71,7 @@ def run_baseline(experiment: Experiment, name: str) -> MethodRun:
         TrainingError: a loss was not finite, or something learned earlier changed its scores.
         ArtifactError: something stored is damaged.
     """
-    plan = _PLANS[name]
+    plan = BASELINES[name]
     config = experiment.config
     count = len(experiment.tasks)
     # one model of all tasks gets the steps and the stored patches that they have together, and no one
@@ -104,7 +79,7 @@ def run_baseline(experiment: Experiment, name: str) -> MethodRun:
     if plan.at_once:
         steps = config.train.steps * count
         config = config.with_(steps=steps, memory_size=config.score.memory_size * count, prototype_weight=0.0)
-    baseline = plan.make(experiment.detector.dim, config, experiment.store.identity, experiment.folder)
+    baseline = plan.maker()(experiment.detector.dim, config, experiment.store.identity, experiment.folder)
     training_sets = [(task.name, experiment.features(task, "train")) for task in experiment.tasks]
     states: list[int | None] | None = None if plan.routed else list(range(len(training_sets)))
     if plan.at_once:

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.reporting.figures.heat_maps import FalseAlarmScale, heat_map_cases
+from moleflow_lib.reporting.figures.heat_maps import FalseAlarmScale, _LinearScale, _tiles, heat_map_cases
 from moleflow_lib.reporting.figures.inputs import gallery
 from moleflow_lib.reporting.figures.sheets import Case, Sheet, Tile
+
+CONTRAST = 0.5  # luminance of the brightest 0.5 % of a map's tile above its median, of 1; 0.1 is hardly seen
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +75,23 @@ def test_the_gallery_shows_defects_plain_and_outlined(learned: Experiment) -> No
     sheet = gallery(learned.tasks, learned.config.data)
     labels = [[tile.label for tile in case.tiles] for case in sheet.rows[0][1]]
     assert labels[0] == ["image"] and all(label == ["image", "mask"] for label in labels[1:])
+
+
+def _seen(picture: np.ndarray) -> bool:
+    luminance = picture / 255 @ np.array([0.2126, 0.7152, 0.0722])
+    return bool(np.quantile(luminance, 0.995) - np.median(luminance) >= CONTRAST)
+
+
+def test_every_detected_defect_is_seen_on_its_map(learned: Experiment) -> None:
+    """Detected: its peak lies above every pixel of normal training images. A linear scale hides most."""
+    detected = seen = seen_linear = 0
+    for evaluator, task in zip(learned.evaluators, learned.tasks, strict=True):
+        patch_scores = evaluator.patch_scores(task.index)
+        maps = evaluator.maps(patch_scores)
+        scale = FalseAlarmScale.of(evaluator, learned.features(task, "train"), task.index)
+        linear = _LinearScale(float(patch_scores.median()), float(patch_scores.max()))
+        for index in np.flatnonzero((evaluator.labels == 1) & (maps.max(axis=(1, 2)) > scale.normal[-1])):
+            tiles = [_tiles(evaluator, int(index), maps[index], one)[-1] for one in (scale, linear)]
+            detected, seen = detected + 1, seen + _seen(tiles[0].picture)
+            seen_linear += _seen(tiles[1].picture)
+    assert detected >= 4 and seen == detected and seen_linear < detected / 2

@@ -1,0 +1,57 @@
+"""The first sentence of a summary answers the notebook's question with that run's numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from moleflow_lib.experiment import Experiment
+from moleflow_lib.reporting.text.inputs import input_sentences, inputs_result
+from moleflow_lib.reporting.text.router import router_sentences
+from moleflow_lib.reporting.text.router_recommendation import recommendation
+from moleflow_lib.studies import routing as study
+from moleflow_lib.studies.features_and_latents import class_separation
+from moleflow_lib.studies.routing.covariance_choice import covariance_evidence
+
+
+@pytest.fixture(scope="module")
+def inputs(learned: Experiment) -> dict[str, object]:
+    train, test = ([learned.features(task, part) for task in learned.tasks] for part in ("train", "test"))
+    return inputs_result(learned, train, test, class_separation(train))
+
+
+def test_01_says_whether_products_and_defects_are_seen(inputs: dict[str, object]) -> None:
+    answer = input_sentences(inputs)[0]
+    mean = sum(inputs["untrained_auroc"].values()) / 3
+    assert answer.startswith("The features tell the products apart") and f"image AUROC {mean:.3f}" in answer
+    assert inputs["closest"]["tasks"] in answer
+
+
+def test_01_says_so_where_products_overlap_or_nothing_is_known(inputs: dict[str, object]) -> None:
+    near = {**inputs, "closest": {"tasks": "a and b", "distance": 0.4}}
+    assert input_sentences(near)[0].startswith(
+        "The features do not tell the products apart (closest: a and b"
+    )
+    alone = {**inputs, "closest": None, "untrained_auroc": {"a": None}}
+    assert input_sentences(alone)[0] == (
+        "There is one task, so no products to tell apart; no labelled test set says whether defects are seen."
+    )
+
+
+@pytest.mark.parametrize("kind", ["ridge", "tied"])
+def test_04_says_how_well_at_which_cost_and_with_which_distance(learned: Experiment, kind: str) -> None:
+    evaluators, images = learned.evaluators, study.router_images(learned)
+    variants = study.study_routers(evaluators)
+    advice = recommendation(covariance_evidence(images.train, 1e-5, 0), variants, "ridge", 3)
+    result = {
+        "variants": variants,
+        "recommendation": {**advice, "covariance": kind},
+        "unknown": study.unknown_rows(images, 0.95),
+        "router_accept": 0.95,
+        "misrouted": study.misrouted_cost(evaluators, "ridge"),
+        "wrong_route_cost": study.wrong_route_cost(evaluators),
+    }
+    answer, second, *_ = router_sentences(result, "ridge")
+    row = next(row for row in variants if row["variant"] == "ridge")
+    assert f"`ridge` sends {100 * row['accuracy']:.1f} % of the test images" in answer
+    assert answer.endswith("staying with it." if kind == "ridge" else "for `tied` instead.")
+    assert second.startswith("Recommendation. ") and len(answer.split()) <= 35
