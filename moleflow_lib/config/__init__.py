@@ -2,7 +2,7 @@
 strictly.
 """
 
-from moleflow_lib.config.experiment import PRESETS, ExperimentConfig, read_options
+from moleflow_lib.config.experiment import PATHS, PRESETS, ExperimentConfig, read_options
 from moleflow_lib.config.options import (
     BASELINES,
     GROUPS,
@@ -20,6 +20,7 @@ from moleflow_lib.config.options import (
 __all__ = [
     "BASELINES",
     "GROUPS",
+    "PATHS",
     "PRESETS",
     "SCORE_PARTS",
     "DataOptions",
