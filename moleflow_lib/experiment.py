@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.datasets import Product, Task, make_tasks, open_dataset
+from moleflow_lib.datasets import Product, Task, Unused, make_tasks, open_dataset, unused_files
 from moleflow_lib.errors import DataError, TrainingError, problem_list
 from moleflow_lib.evaluation.continual import ContinualResult, evaluate_continual
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
@@ -52,6 +52,13 @@ class Experiment:
         detector = ContinualDetector.untrained(extractor.feature_dim, config)
         self.trainer = MoLEContinualTrainer(detector, self.store.identity, self.folder / "tasks")
         self._learned_scores: dict[int, torch.Tensor] = {}
+
+    @property
+    def unused(self) -> tuple[Unused, ...]:
+        """Files of the dataset that nothing here uses, photos that cannot be read among them."""
+        lying = unused_files(self.config.run.dataset_root, self.config.data.classes)
+        left_out = (one for product in self.products for one in product.unused)
+        return tuple(dict.fromkeys((*lying, *left_out)))
 
     @property
     def detector(self) -> ContinualDetector:

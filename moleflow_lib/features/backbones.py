@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import timm
-import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from moleflow_lib.errors import BackboneError
+from moleflow_lib.features.weights import load_weights
 from moleflow_lib.runtime import seeded
 
 __all__ = ["load_timm"]
@@ -54,28 +53,6 @@ def _load_local(tag: str, path: Path) -> nn.Module:
     """Load a local file strictly: every tensor of the backbone must be there and fit."""
     if not path.is_file():
         raise BackboneError(f"backbone_weights: no file {path}; expected model.safetensors of timm/{tag}")
-    try:
-        state = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except Exception as error:  # the two readers raise a dozen kinds on damaged files
-        raise BackboneError(
-            f"{path} cannot be read as weights ({error}); expected a .safetensors file of {tag}"
-        ) from error
     model = timm.create_model(tag, pretrained=False, num_classes=0)
-    heads = model.pretrained_cfg.get("classifier") or ()
-    heads = (heads,) if isinstance(heads, str) else tuple(heads)
-    state = {
-        name: tensor
-        for name, tensor in state.items()
-        if not name.startswith(tuple(f"{head}." for head in heads))
-    }
-    try:
-        model.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        raise BackboneError(
-            f"{path} holds weights of another model than {tag}: {str(error)[:600]}"
-        ) from error
+    load_weights(model, path, tag)
     return model

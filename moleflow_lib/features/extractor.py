@@ -6,6 +6,7 @@ Three kinds of name are accepted as `backbone`: a timm tag (a vision transformer
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +24,25 @@ from moleflow_lib.features.filterbank import FilterBank
 from moleflow_lib.features.multi_pass import overlapping_features
 from moleflow_lib.runtime import resolve_device
 
-__all__ = ["PatchExtractor", "ViTPatchCoreExtractor", "build_extractor"]
+__all__ = ["PatchExtractor", "beyond_float16", "ViTPatchCoreExtractor", "build_extractor"]
+
+
+def beyond_float16(features: torch.Tensor) -> str:
+    """Why features cannot be kept as float16, and what to do; "" if they can.
+
+    >>> beyond_float16(torch.tensor([1.0, -2.0])), beyond_float16(torch.tensor([1e5]))[:40]
+    ('', 'reach 1e+05, beyond the 65504 of float16')
+    """
+    largest = float(features.abs().max())
+    limits = torch.finfo(torch.float16)
+    todo = "in which features are kept; set block_norm=true, or choose other blocks or another backbone"
+    if not math.isfinite(largest):
+        return "are not finite: its weights or the image are damaged; check both"
+    if largest > limits.max:
+        return f"reach {largest:.3g}, beyond the {limits.max:.0f} of float16, {todo}"
+    if 0 < largest < limits.smallest_normal:
+        return f"are at most {largest:.2g}, below the {limits.smallest_normal:.2g} of float16, {todo}"
+    return ""
 
 
 class PatchExtractor(nn.Module):
@@ -39,7 +58,7 @@ class PatchExtractor(nn.Module):
         overlap: patches are this many times as dense each way, see `overlapping_features`.
 
     Raises:
-        BackboneError: patches cannot be divided as `overlap` asks.
+        BackboneError: patches cannot be divided as `overlap` asks, or features do not fit float16.
     """
 
     def __init__(
@@ -70,8 +89,11 @@ class PatchExtractor(nn.Module):
                 f"overlap {overlap}: {tag} gives {grid}×{grid} patches of {image_size} pixels; "
                 f"expected an image_size that is a multiple of {grid * overlap}"
             )
-        probe = self(np.zeros((1, image_size, image_size, 3), dtype=np.uint8))
+        noise = np.random.default_rng(0).integers(0, 256, (1, image_size, image_size, 3), dtype=np.uint8)
+        probe = self(noise)
         self.grid, self.feature_dim = tuple(probe.shape[1:3]), probe.shape[3]
+        if told := beyond_float16(probe):
+            raise BackboneError(f"{self.tag}: its features of a noisy image {told}")
 
     def train(self, mode: bool = True) -> PatchExtractor:
         """A frozen backbone stays in eval mode."""

@@ -12,11 +12,11 @@ __all__ = ["read_parameters"]
 
 
 def read_parameters(params: Mapping[str, object]) -> ExperimentConfig:
-    """The experiment that parameters describe; a preset asks for its own products where they are.
+    """The experiment that parameters describe; a preset asks for its own products where they all are.
 
     Args:
-        params: as for `ExperimentConfig.from_params`. If they name no products and the dataset has none of
-            those that the preset names, all of the dataset's products count.
+        params: as for `ExperimentConfig.from_params`. If they name no products and the dataset lacks some
+            of those that the preset names, all of the dataset's products count.
 
     Raises:
         ConfigError: unknown names, wrong types or values out of range.
@@ -29,4 +29,4 @@ def read_parameters(params: Mapping[str, object]) -> ExperimentConfig:
     except DataError:  # told when the dataset is opened
         return config
     named = {name for task in config.data.classes for name in task.split("+")}
-    return ExperimentConfig.from_params(params, preset_products=bool(named & set(there)))
+    return ExperimentConfig.from_params(params, preset_products=named <= set(there))

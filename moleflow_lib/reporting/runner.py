@@ -18,7 +18,7 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.datasets import unused_files, unused_line
+from moleflow_lib.datasets import unused_line
 from moleflow_lib.disk import Room, clean_up, make_folder, read_json, room_kept, writing
 from moleflow_lib.errors import DiskError, MoLEFlowError, NotebookError
 from moleflow_lib.reporting.checks import checked_experiment
@@ -82,7 +82,7 @@ def run_notebooks(params: Mapping[str, object], notebooks: Sequence[Path], singl
         experiment.record_order()
         tasks = [task.name for task in experiment.tasks]
         _say(f"{len(tasks)} task(s) in order of arrival: {', '.join(tasks)}")
-        if unused := unused_line(unused_files(config.run.dataset_root, config.data.classes)):
+        if unused := unused_line(experiment.unused):
             _say(unused)
         page = _Page(out, config, tasks, [_entry(book) for book in notebooks], room)
         return _run_all(page, params, single_file)

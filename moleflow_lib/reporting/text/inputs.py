@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from moleflow_lib.datasets import Task
+from moleflow_lib.datasets import Task, unused_line
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.features.store import Features
 
@@ -54,6 +54,7 @@ def inputs_result(
     names, rows = [task.name for task in experiment.tasks], cache_rows(experiment.tasks, train, test)
     counts = {row.pop("task"): row for row in image_counts(experiment.tasks)}
     images = sum(row["images"] for row in rows)
+    unused = experiment.unused
     closest = None
     if len(names) > 1:
         i, j = divmod(int(np.argmin(distances + np.diag(np.full(len(names), np.inf)))), len(names))
@@ -65,6 +66,11 @@ def inputs_result(
         "megabytes": sum(row["MB"] for row in rows),
         "distances": distances.tolist(),
         "closest": closest,
+        "unused": {
+            "images": sum(one.is_image for one in unused),
+            "files": len(unused),
+            "text": unused_line(unused),
+        },
     }
 
 
@@ -78,6 +84,8 @@ def input_sentences(result: Mapping[str, object]) -> list[str]:
         f"{sum(c['train'] for c in counts)} training and {sum(c['test'] for c in counts)} test images of "
         f"{len(counts)} task(s) fill {result['megabytes']:.0f} MB.",
     ]
+    if result["unused"]["text"]:
+        sentences.append(f"The folder holds more than this run used: {result['unused']['text']}.")
     unmarked = [name for name, row in result["classes"].items() if not row["masks"]]
     if unmarked:
         sentences.append(
