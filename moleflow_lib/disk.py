@@ -14,7 +14,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,10 +146,27 @@ class Room:
     """Space that a file holds on a disk, for what must be said when the disk is full."""
 
     path: Path
+    size: int  # bytes
+
+    def take(self) -> None:
+        """Hold the space.
+
+        Raises:
+            DiskError: there is not even that much.
+        """
+        write_bytes(self.path, os.urandom(self.size))  # zeros would be compressed away on some disks
 
     def give_back(self) -> None:
-        """Remove the file, so that what comes next can be written in its place."""
+        """Remove the file, so that something else can be written in its place."""
         _forget(self.path)
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Free the space inside the block and hold what is left of it afterwards, if it is enough."""
+        self.give_back()
+        yield
+        with suppress(DiskError):
+            self.take()
 
 
 @contextmanager
@@ -163,8 +180,8 @@ def room_kept(folder: Path, size: int = 1 << 19) -> Iterator[Room]:
     Raises:
         DiskError: there is not even that much.
     """
-    room = Room(folder / ".room")
-    write_bytes(room.path, os.urandom(size))  # zeros would be compressed away on some disks
+    room = Room(folder / ".room", size)
+    room.take()
     try:
         yield room
     finally:

@@ -112,6 +112,7 @@ def test_no_entry_of_a_manifest_can_be_lost_or_changed(tmp_path: Path) -> None:
 def test_room_is_there_until_it_is_needed(tmp_path: Path) -> None:
     with disk.room_kept(tmp_path, 1000) as room:
         assert room.path.stat().st_size == 1000
-        room.give_back()
-        assert not room.path.exists()
+        with room.lent():
+            assert not room.path.exists()
+        assert room.path.stat().st_size == 1000
     assert list(tmp_path.iterdir()) == []

@@ -98,7 +98,8 @@ def _safe(path: Path, wanted: str) -> dict[str, torch.Tensor]:
 
 def _unpickled(path: Path, wanted: str) -> object:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # of a path, torch believes the suffix
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # its text advises to load whatever the file holds: never do
         raise BackboneError(
             f"{path} holds more than tensors, such as a whole model or its optimiser, and loading that could "

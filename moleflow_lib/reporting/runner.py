@@ -103,8 +103,8 @@ class _Page:
         try:
             write_index(self.out, self.config, self.tasks, self.entries)
         except DiskError:
-            self.room.give_back()
-            write_index(self.out, self.config, self.tasks, self.entries)
+            with self.room.lent():
+                write_index(self.out, self.config, self.tasks, self.entries)
 
 
 def _run_all(page: _Page, params: Mapping[str, object], single_file: bool) -> int:

@@ -74,15 +74,27 @@ WRONG: dict[str, tuple[Callable[[State], object], str]] = {
     "no tensors": (lambda state: {"epoch": 3}, "holds no tensors, but epoch"),
     "object": (lambda state: {"model": Foreign()}, "holds more than tensors"),
     "another model": (lambda state: {"layers.0.weight": torch.zeros(2)}, "of another model than test_vit"),
-    "a part": (lambda state: {k: v for k, v in state.items() if "norm" in k}, "of another model than test_vit"),
-    "another shape": (lambda state: {**state, "pos_embed": torch.ones(1, 3, 64)}, "of another model than test_vit"),
+    "a part": (
+        lambda state: {k: v for k, v in state.items() if "norm" in k},
+        "of another model than test_vit",
+    ),
+    "another shape": (
+        lambda state: {**state, "pos_embed": torch.ones(1, 3, 64)},
+        "of another model than test_vit",
+    ),
     "two models": (
         lambda state: {**_prefixed(state, "student."), **_prefixed(state, "teacher.")},
         "holds 2 models, under student. and teacher.",
     ),
-    "whole numbers": (lambda state: {k: (v * 100).to(torch.int8) for k, v in state.items()}, r"whole numbers \(int8\)"),
+    "whole numbers": (
+        lambda state: {k: (v * 100).to(torch.int8) for k, v in state.items()},
+        r"whole numbers \(int8\)",
+    ),
     "zero": (lambda state: {k: torch.zeros_like(v) for k, v in state.items()}, "weights that are zero"),
-    "not finite": (lambda state: {**state, "norm.weight": state["norm.weight"] / 0}, "not finite, e.g. in norm.weight"),
+    "not finite": (
+        lambda state: {**state, "norm.weight": state["norm.weight"] / 0},
+        "not finite, e.g. in norm.weight",
+    ),
 }
 
 
@@ -116,7 +128,11 @@ def test_files_that_hold_no_weights(tmp_path: Path, content: bytes, told: str) -
 
 @pytest.mark.parametrize(
     ("factor", "told"),
-    [(1e6, "beyond the 65504 of float16"), (1e-7, "below the 6.1e-05 of float16"), (float("nan"), "not finite")],
+    [
+        (1e6, "beyond the 65504 of float16"),
+        (1e-7, "below the 6.1e-05 of float16"),
+        (float("nan"), "not finite"),
+    ],
 )
 def test_features_that_float16_cannot_hold_are_told_before_anything_runs(factor: float, told: str) -> None:
     class Network(torch.nn.Module):
