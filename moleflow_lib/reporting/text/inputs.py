@@ -56,15 +56,16 @@ def inputs_result(
     images = sum(row["images"] for row in rows)
     unused = experiment.unused
     closest = None
-    if len(names) > 1:
-        i, j = divmod(int(np.argmin(distances + np.diag(np.full(len(names), np.inf)))), len(names))
+    others = np.where(np.eye(len(names), dtype=bool), np.nan, distances)
+    if np.isfinite(others).any():
+        i, j = divmod(int(np.nanargmin(others)), len(names))
         closest = {"tasks": f"{names[i]} and {names[j]}", "distance": float(distances[i, j])}
     return {
         "classes": counts,
         "backbone": experiment.store.extractor.identity,
         "images_per_second": images / sum(row["images"] / row["images/s"] for row in rows),
         "megabytes": sum(row["MB"] for row in rows),
-        "distances": distances.tolist(),
+        "distances": [[value if np.isfinite(value) else None for value in row] for row in distances.tolist()],
         "closest": closest,
         "unused": {
             "images": sum(one.is_image for one in unused),
