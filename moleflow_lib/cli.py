@@ -42,12 +42,11 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    notebook = Path(options.notebook)
+    notebook = Path(options.notebook).expanduser()
     if not notebook.is_file():
         example = "reports/executed/02_base_task.ipynb"
         raise NotebookError(f"no file {notebook}; give an executed notebook, e.g. {example}")
-    into = Path(options.into) if options.into else notebook.with_suffix(".html")
-    into.parent.mkdir(parents=True, exist_ok=True)
+    into = Path(options.into).expanduser() if options.into else notebook.with_suffix(".html")
     render_report(notebook, into, single_file=options.single_file)
     print(visible(into))
     return 0
@@ -107,7 +106,7 @@ def _params(options: argparse.Namespace) -> dict[str, object]:
     if options.task_order and options.classes:
         raise ConfigError("--classes and --task-order both name the order of tasks; give one of the two")
     if options.task_order:
-        params["classes"] = list(task_order(Path(options.task_order)))
+        params["classes"] = list(task_order(Path(options.task_order).expanduser()))
     for name in ("dataset_root", "classes", "backbone", "backbone_weights", "scheduler"):
         if value := getattr(options, name):
             params[name] = value

@@ -6,7 +6,6 @@ Three kinds of name are accepted as `backbone`: a timm tag (a vision transformer
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,28 +20,11 @@ from moleflow_lib.config import FeatureOptions
 from moleflow_lib.errors import BackboneError
 from moleflow_lib.features.backbones import load_timm
 from moleflow_lib.features.filterbank import FilterBank
+from moleflow_lib.features.half_precision import beyond_float16
 from moleflow_lib.features.multi_pass import overlapping_features
 from moleflow_lib.runtime import resolve_device
 
-__all__ = ["PatchExtractor", "beyond_float16", "ViTPatchCoreExtractor", "build_extractor"]
-
-
-def beyond_float16(features: torch.Tensor) -> str:
-    """Why features cannot be kept as float16, and what to do; "" if they can.
-
-    >>> beyond_float16(torch.tensor([1.0, -2.0])), beyond_float16(torch.tensor([1e5]))[:40]
-    ('', 'reach 1e+05, beyond the 65504 of float16')
-    """
-    largest = float(features.abs().max())
-    limits = torch.finfo(torch.float16)
-    todo = "in which features are kept; set block_norm=true, or choose other blocks or another backbone"
-    if not math.isfinite(largest):
-        return "are not finite: its weights or the image are damaged; check both"
-    if largest > limits.max:
-        return f"reach {largest:.3g}, beyond the {limits.max:.0f} of float16, {todo}"
-    if 0 < largest < limits.smallest_normal:
-        return f"are at most {largest:.2g}, below the {limits.smallest_normal:.2g} of float16, {todo}"
-    return ""
+__all__ = ["PatchExtractor", "ViTPatchCoreExtractor", "build_extractor"]
 
 
 class PatchExtractor(nn.Module):

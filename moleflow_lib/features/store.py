@@ -25,7 +25,8 @@ from moleflow_lib.artifacts import (
 )
 from moleflow_lib.datasets import READER_VERSION, Record, load_image
 from moleflow_lib.errors import DataError
-from moleflow_lib.features.extractor import PatchExtractor, beyond_float16
+from moleflow_lib.features.extractor import PatchExtractor
+from moleflow_lib.features.half_precision import beyond_float16
 from moleflow_lib.runtime import progress
 
 __all__ = ["FeatureStore", "Features"]

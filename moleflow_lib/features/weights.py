@@ -44,8 +44,8 @@ def load_weights(model: nn.Module, path: Path, tag: str) -> None:
         DiskError: it cannot be read.
     """
     expected = model.state_dict()
-    heads = model.pretrained_cfg.get("classifier") or () if hasattr(model, "pretrained_cfg") else ()
-    heads = tuple(f"{head}." for head in ((heads,) if isinstance(heads, str) else heads))
+    named = dict(getattr(model, "pretrained_cfg", {})).get("classifier") or ()
+    heads = tuple(f"{head}." for head in ((named,) if isinstance(named, str) else named))
     state = _named_alike(_tensors(path, tag), expected, path, tag)
     state = {
         name: tensor
@@ -70,11 +70,10 @@ def _tensors(path: Path, tag: str) -> dict[str, torch.Tensor]:
     for magic, told in _FOREIGN:
         if start.lstrip().startswith(magic):
             raise BackboneError(f"{path} {told}; {wanted}")
-    found = _unpickled(path, wanted) if start.startswith((b"PK", b"\x80")) else _safe(path, wanted)
+    found: object = _unpickled(path, wanted) if start.startswith((b"PK", b"\x80")) else _safe(path, wanted)
     for _ in range(3):
-        inner = next((found[key] for key in _NESTED if _is_table(found) and _is_table(found.get(key))), None)
-        found = found if inner is None else inner
-    if not _is_table(found):
+        found = _inner(found)
+    if not isinstance(found, Mapping):
         raise BackboneError(f"{path} holds a {type(found).__name__}, not tensors by name; {wanted}")
     tensors = {str(name): value for name, value in found.items() if isinstance(value, torch.Tensor)}
     if not tensors:
@@ -83,8 +82,12 @@ def _tensors(path: Path, tag: str) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _is_table(value: object) -> bool:
-    return isinstance(value, Mapping)
+def _inner(value: object) -> object:
+    """What a checkpoint holds under a name that stands for its weights; itself if there is none."""
+    if not isinstance(value, Mapping):
+        return value
+    tables = (value[key] for key in _NESTED if isinstance(value.get(key), Mapping))
+    return next(tables, value)
 
 
 def _safe(path: Path, wanted: str) -> dict[str, torch.Tensor]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TypeGuard
 
 import plotly.io as pio
-from IPython import InteractiveShell, get_ipython
+from IPython import get_ipython
+from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import HTML
 
 from moleflow_lib.artifacts import SCHEMA_VERSION, write_json

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 from moleflow_lib.errors import BackboneError
 from moleflow_lib.features.backbones import load_timm
-from moleflow_lib.features.extractor import PatchExtractor, beyond_float16
+from moleflow_lib.features.extractor import PatchExtractor
+from moleflow_lib.features.half_precision import beyond_float16
 
 TAG = "test_vit"  # timm's own smallest models, for tests
 State = dict[str, torch.Tensor]

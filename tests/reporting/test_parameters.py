@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ PARAMETERS = 'preset = "v5_final"\ndataset_root = "data/mine"\nbackbone = "filte
 
 
 @pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch) -> Session:
+def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     """Cells as a kernel has seen them; those that do not parse never ran."""
     shell = InteractiveShell.instance()
     monkeypatch.setattr(notebook, "get_ipython", lambda: shell)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -85,8 +86,8 @@ def input_sentences(result: Mapping[str, object]) -> list[str]:
         f"{sum(c['train'] for c in counts)} training and {sum(c['test'] for c in counts)} test images of "
         f"{len(counts)} task(s) fill {result['megabytes']:.0f} MB.",
     ]
-    if result["unused"]["text"]:
-        sentences.append(f"The folder holds more than this run used: {result['unused']['text']}.")
+    if told := cast("Mapping[str, object]", result["unused"])["text"]:
+        sentences.append(f"The folder holds more than this run used: {told}.")
     unmarked = [name for name, row in result["classes"].items() if not row["masks"]]
     if unmarked:
         sentences.append(
