@@ -270,3 +270,14 @@ def test_a_finished_run_is_read_where_nothing_can_be_written(
     for name in ("replace", "mkdir", "unlink"):
         monkeypatch.setattr(disk.os, name, refused)
     assert numbers() == first
+
+
+def test_a_report_that_cannot_be_written_is_one_sentence(
+    run: Callable, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    assert run(notebooks="01") == 0
+    notebook = str(tmp_path / "out/executed/01_feature_extraction.ipynb")
+    (tmp_path / "file").touch()
+    assert main(["report", notebook, "--into", str(tmp_path / "file/report.html")]) == 2
+    told = capfd.readouterr().err
+    assert "is a file, not a folder" in told or "a file lies where a folder is needed" in told
