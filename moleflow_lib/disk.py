@@ -55,8 +55,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         DiskError: the disk is full or read-only, a folder lies there, …
     """
-    make_folder(path.parent)
     with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{_DRAFT}{_machine()}-{os.getpid()}-")
         try:
             with os.fdopen(handle, "wb") as file:
