@@ -127,8 +127,8 @@ class TrainOptions(_Group):
         0, "optimiser steps a task, whatever its size; 0: epochs count", low=0, high=100_000_000
     )
     batch_size: int = _option(16, "images a step", low=1, high=65536)
-    lr: float = _option(1e-4, "learning rate of AdamW", low=0, high=10)
-    weight_decay: float = _option(1e-5, "weight decay of AdamW", low=0, high=10)
+    lr: float = _option(1e-4, "learning rate of AdamW", low=0)
+    weight_decay: float = _option(1e-5, "weight decay of AdamW", low=0)
     schedule: str = _option("constant", "course of the learning rate", choices=("constant", "cosine"))
     warmup_steps: int = _option(0, "steps of rising learning rate", low=0)
     clip_norm: float = _option(0.0, "largest gradient norm; 0: not clipped", low=0)
