@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -103,9 +104,9 @@ def _add_get(commands: argparse._SubParsersAction, formatter: type) -> None:
     )
     get.add_argument("name", choices=list(PUBLISHERS), help="which dataset")
     get.add_argument(
-        "--into", type=Path, required=True, metavar="DIR", help="folder to make for the products"
+        "--into", type=_path, required=True, metavar="DIR", help="folder to make for the products"
     )
-    get.add_argument("--archive", type=Path, metavar="FILE", help="the archive, if you already have it")
+    get.add_argument("--archive", type=_path, metavar="FILE", help="the archive, if you already have it")
     get.add_argument(
         "--accept-licence", action="store_true", help="you have read and accept the licence shown"
     )
@@ -130,8 +131,8 @@ def _add_convert(commands: argparse._SubParsersAction, formatter: type) -> None:
         formatter_class=formatter,
     )
     convert.add_argument("name", choices=["visa"], help="which dataset")
-    convert.add_argument("source", type=Path, metavar="DIR", help="raw VisA, with split_csv/1cls.csv")
-    convert.add_argument("--into", type=Path, required=True, metavar="DIR", help="folder to make")
+    convert.add_argument("source", type=_path, metavar="DIR", help="raw VisA, with split_csv/1cls.csv")
+    convert.add_argument("--into", type=_path, required=True, metavar="DIR", help="folder to make")
     convert.add_argument(
         "--mode", choices=["link", "copy"], default="link", help="symbolic links (default) or copies"
     )
@@ -147,9 +148,9 @@ def _add_check(commands: argparse._SubParsersAction, formatter: type) -> None:
         epilog=f"{_LAYOUTS}\nexit codes: 0 no error (notes allowed), 1 errors, 2 no such folder",
         formatter_class=formatter,
     )
-    check.add_argument("root", type=Path, metavar="DIR", help="dataset folder")
-    check.add_argument("--html", type=Path, metavar="FILE", help="write the table as one HTML page too")
-    check.add_argument("--json", type=Path, metavar="FILE", help="write it as JSON too")
+    check.add_argument("root", type=_path, metavar="DIR", help="dataset folder")
+    check.add_argument("--html", type=_path, metavar="FILE", help="write the table as one HTML page too")
+    check.add_argument("--json", type=_path, metavar="FILE", help="write it as JSON too")
     check.add_argument(
         "--image-size", type=_positive, default=224, metavar="PX", help="network input size (224)"
     )
@@ -166,7 +167,7 @@ def _add_draw(commands: argparse._SubParsersAction, formatter: type) -> None:
     )
     draw.add_argument("name", choices=["demo"], help="which set")
     draw.add_argument(
-        "--into", type=Path, default=Path("data/demo"), metavar="DIR", help="folder (data/demo)"
+        "--into", type=_path, default=Path("data/demo"), metavar="DIR", help="folder (data/demo)"
     )
     draw.add_argument("--seed", type=int, default=0, help="random seed (0)")
     draw.add_argument(
@@ -191,9 +192,9 @@ def _add_summary(commands: argparse._SubParsersAction, formatter: type) -> None:
         epilog="example: python -m data_prep summary data/mvtec --html mvtec.html --png mvtec.png",
         formatter_class=formatter,
     )
-    summary.add_argument("root", type=Path, metavar="DIR", help="dataset folder")
-    summary.add_argument("--html", type=Path, metavar="FILE", help="write table and sheet as one HTML page")
-    summary.add_argument("--png", type=Path, metavar="FILE", help="write the contact sheet as a picture")
+    summary.add_argument("root", type=_path, metavar="DIR", help="dataset folder")
+    summary.add_argument("--html", type=_path, metavar="FILE", help="write table and sheet as one HTML page")
+    summary.add_argument("--png", type=_path, metavar="FILE", help="write the contact sheet as a picture")
     summary.set_defaults(run=_summary)
 
 
@@ -312,6 +313,11 @@ def _write_sheet(
         save_png(sheet, options.png)
     if options.html is not None:
         _write(options.html, summary_html(options.root, rows, sheet))
+
+
+def _path(text: str) -> Path:
+    """A path as a shell means it, also where it left the ~ alone, as in --into=~/data."""
+    return Path(os.path.expanduser(text))
 
 
 def _write(path: Path, text: str) -> None:

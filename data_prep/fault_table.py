@@ -39,7 +39,7 @@ def as_json(found: Examination) -> str:
     content = {
         "root": shown(str(found.root)),
         "layout": found.layout,
-        "products": [product.name for product in found.products],
+        "products": [shown(product.name) for product in found.products],
         "errors": len(found.errors),
         "notes": len(found.notes),
         "unused_images": sum(one.is_image for one in found.unused),

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from moleflow_lib.datasets.names import file_stem
+from moleflow_lib.disk import is_alive
 from moleflow_lib.errors import DataError
 
 __all__ = ["clean_up", "write_whole"]
@@ -42,22 +43,12 @@ def clean_up(path: Path) -> None:
     start = _start(path)
     for draft in path.parent.iterdir():
         process = draft.name.removeprefix(start).removesuffix(_SUFFIX)
-        if draft.name == f"{start}{process}{_SUFFIX}" and process.isdigit() and not _is_alive(int(process)):
+        if draft.name == f"{start}{process}{_SUFFIX}" and process.isdigit() and not is_alive(int(process)):
             _forget(draft)
 
 
 def _start(path: Path) -> str:
     return f".{file_stem(path.name)}."
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
 
 
 def _forget(path: Path) -> None:

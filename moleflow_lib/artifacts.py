@@ -1,7 +1,7 @@
 """Stored results: tensors in safetensors, facts in JSON, written whole or not at all, read only if intact.
 
 An artifact is a pair `<name>.safetensors` and `<name>.json`. The manifest is written last, so an
-artifact without one does not exist; it holds the tensors' SHA-256 and everything the caller needs
+artifact without one does not exist; it holds the tensors' SHA-256, its own, and everything the caller needs
 to decide whether the artifact is the one wanted.
 """
 
@@ -10,9 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from moleflow_lib.disk import UNFINISHED, new_file, read_json, reading, write_bytes, write_json
 from moleflow_lib.errors import ArtifactError
 
 __all__ = [
@@ -40,56 +39,6 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
-UNFINISHED = ".writing-"  # how the name of a file begins that was not written to its end
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to be filled under a temporary name; flushed and renamed into place when the block ends well.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with new_file(Path(folder) / "a.csv") as file:
-    ...         _ = file.write(b"x")
-    ...         early = (Path(folder) / "a.csv").exists()
-    ...     early, (Path(folder) / "a.csv").read_bytes()
-    (False, b'x')
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name, flush it to disk, then rename it into place."""
-    with new_file(path) as file:
-        file.write(data)
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write JSON atomically; not-a-number is refused, undefined values are null."""
-    write_bytes(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
-
-
-def read_json(path: Path) -> dict:
-    """Read a JSON file.
-
-    Raises:
-        ArtifactError: the file is not valid JSON.
-    """
-    try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ArtifactError(f"{path} is not valid JSON ({error}); delete it and run again") from error
 
 
 def digest(*parts: object) -> str:
@@ -115,8 +64,12 @@ def file_stem(name: str, longest: int = 120) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes (64 hex digits)."""
-    with open(path, "rb") as file:
+    """SHA-256 of a file's bytes (64 hex digits).
+
+    Raises:
+        DiskError: it cannot be read.
+    """
+    with reading(path), open(path, "rb") as file:
         return _sha256(file)
 
 
@@ -136,12 +89,15 @@ def save_artifact(path: Path, tensors: Mapping[str, torch.Tensor], manifest: Map
     Args:
         path: the artifact's name without suffix.
         tensors: name to tensor, any device; stored as they are.
-        manifest: JSON-able facts; `schema` and `tensors_file_sha256` are added.
+        manifest: JSON-able facts; `schema`, `tensors_file_sha256` and `manifest_sha256` are added.
+
+    Raises:
+        DiskError: it cannot be written.
     """
     data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     write_bytes(_tensor_file(path), data)
     facts = {"schema": SCHEMA_VERSION, "tensors_file_sha256": hashlib.sha256(data).hexdigest(), **manifest}
-    write_json(_manifest_file(path), facts)
+    write_json(_manifest_file(path), {**facts, "manifest_sha256": digest(facts)})
 
 
 def artifact_exists(path: Path) -> bool:
@@ -163,11 +119,18 @@ def load_artifact(
 
     Raises:
         ArtifactError: damaged, of another schema, or made for something else.
+        DiskError: it cannot be read.
     """
     manifest = read_json(_manifest_file(path))
     if manifest.get("schema") != SCHEMA_VERSION:
         raise ArtifactError(
             f"{path} has schema {manifest.get('schema')}, expected {SCHEMA_VERSION}; delete it and run again"
+        )
+    facts = {name: value for name, value in manifest.items() if name != "manifest_sha256"}
+    if manifest.get("manifest_sha256") != digest(facts):
+        raise ArtifactError(
+            f"{_manifest_file(path)} is damaged, or of an earlier version: its entries do not have the "
+            "recorded SHA-256; delete it and run again"
         )
     wrong = [
         f"{key}: expected {value!r}, found {manifest.get(key)!r}"
@@ -183,7 +146,7 @@ def load_artifact(
             f"{_tensor_file(path)} is damaged: its SHA-256 is not the recorded one; delete it and run again"
         )
     try:
-        with safe_open(_tensor_file(path), framework="pt") as file:
+        with reading(_tensor_file(path)), safe_open(_tensor_file(path), framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, manifest
     except SafetensorError as error:
         raise ArtifactError(f"{_tensor_file(path)} is not a safetensors file ({error}); delete it") from error

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import Field, fields
 from pathlib import Path
 
-from moleflow_lib.config import GROUPS, PRESETS, ExperimentConfig
+from moleflow_lib.config import GROUPS, PATHS, PRESETS, ExperimentConfig
 from moleflow_lib.datasets import task_order
 from moleflow_lib.errors import ConfigError, MoLEFlowError, NotebookError
 from moleflow_lib.inference import DECISIONS, export_task, learn_into
@@ -19,18 +19,19 @@ from moleflow_lib.reporting.report import render_report
 from moleflow_lib.reporting.runner import available_notebooks, run_notebooks
 from moleflow_lib.reporting.scores import HEAT_MAPS, ScoreRequest, write_scores
 from moleflow_lib.reporting.text.thresholds import trained_warning
+from moleflow_lib.stopping import STOPPED, exit_status
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 all well, 1 a notebook or image failed, 2 the request cannot be met, 130 interrupted."""
+    """Exit status: 0 well, 1 a notebook or image failed, 2 the request cannot be met, 130 or 143 stopped."""
     options = _parser().parse_args(arguments)
     try:
         return options.act(options)
-    except KeyboardInterrupt:
-        print("moleflow_lib: stopped; the same command continues from what is finished", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stopped:
+        print(STOPPED, file=sys.stderr)
+        return exit_status(stopped)
     except MoLEFlowError as error:
         print("moleflow_lib:", visible(error, keep="\n"), file=sys.stderr)
         return 2
@@ -43,12 +44,11 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    notebook = Path(options.notebook)
+    notebook = Path(options.notebook).expanduser()
     if not notebook.is_file():
         example = "reports/executed/02_base_task.ipynb"
         raise NotebookError(f"no file {notebook}; give an executed notebook, e.g. {example}")
-    into = Path(options.into) if options.into else notebook.with_suffix(".html")
-    into.parent.mkdir(parents=True, exist_ok=True)
+    into = Path(options.into).expanduser() if options.into else notebook.with_suffix(".html")
     render_report(notebook, into, single_file=options.single_file)
     print(visible(into))
     return 0
@@ -145,10 +145,13 @@ def _params(options: argparse.Namespace) -> dict[str, object]:
     if options.task_order and options.classes:
         raise ConfigError("--classes and --task-order both name the order of tasks; give one of the two")
     if options.task_order:
-        params["classes"] = list(task_order(Path(options.task_order)))
+        params["classes"] = list(task_order(Path(options.task_order).expanduser()))
     for name in ("dataset_root", "classes", "backbone", "backbone_weights", "scheduler"):
         if value := getattr(options, name):
             params[name] = value
+    for name, value in (("--out", options.out), ("--dataset-root", options.dataset_root)):
+        if not value.strip():
+            raise ConfigError(f"{name}: expected a folder, got an empty text")
     params["out_dir"] = options.out
     for pair in options.p:
         name, equals, value = pair.partition("=")
@@ -156,9 +159,9 @@ def _params(options: argparse.Namespace) -> dict[str, object]:
             raise ConfigError(f"-p {pair}: expected name=value, e.g. -p lr=1e-3")
         params[name.strip()] = value.strip()
     ExperimentConfig.from_params(params)
-    for name in ("dataset_root", "out_dir", "backbone_weights"):
+    for name in PATHS:
         if params.get(name):
-            params[name] = str(Path(str(params[name])).resolve())
+            params[name] = str(Path(str(params[name])).expanduser().resolve())
     return params
 
 

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 __all__ = [
     "ArtifactError",
     "BackboneError",
+    "BusyError",
     "ConfigError",
     "DataError",
+    "DiskError",
     "MetricError",
     "MoLEFlowError",
     "NotebookError",
@@ -36,6 +38,14 @@ class BackboneError(MoLEFlowError):
 
 class ArtifactError(MoLEFlowError):
     """A stored file is damaged, or belongs to another configuration."""
+
+
+class DiskError(ArtifactError):
+    """The disk refuses to read or write a file: it is full or read-only, something else lies there, …"""
+
+
+class BusyError(MoLEFlowError):
+    """A folder belongs to a run that is going on."""
 
 
 class MetricError(MoLEFlowError, ValueError):

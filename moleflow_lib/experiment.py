@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.datasets import Product, Task, make_tasks, open_dataset
+from moleflow_lib.datasets import Product, Task, Unused, make_tasks, open_dataset, unused_files
 from moleflow_lib.errors import DataError, TrainingError, problem_list
 from moleflow_lib.evaluation.continual import ContinualResult, evaluate_continual
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
@@ -18,9 +18,10 @@ from moleflow_lib.features.store import Features, FeatureStore
 from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.scoring.prototype_distance import FEWEST_IMAGES
 from moleflow_lib.scoring.task_parts import TaskHistory
+from moleflow_lib.training.sequence import record_order, settled_order
 from moleflow_lib.training.trainer import MoLEContinualTrainer
 
-__all__ = ["Experiment", "training_problems"]
+__all__ = ["Experiment", "control_config", "training_problems"]
 
 _PROBED = 16  # training images whose scores must not change
 
@@ -41,13 +42,23 @@ class Experiment:
         self.config = config
         self.folder = Path(run.out_dir) / "store"
         self.products: tuple[Product, ...] = open_dataset(run.dataset_root, data.classes)
-        self.tasks: tuple[Task, ...] = make_tasks(self.products, data.classes)
+        found = [product.name for product in self.products]
+        self.tasks: tuple[Task, ...] = make_tasks(
+            self.products, data.classes or settled_order(self.folder, found)
+        )
         self._check_images()
         extractor = build_extractor(config.features, data.image_size, run.backbone_weights, run.device)
         self.store = FeatureStore(self.folder / "features", extractor, data.resize)
         detector = ContinualDetector.untrained(extractor.feature_dim, config)
         self.trainer = MoLEContinualTrainer(detector, self.store.identity, self.folder / "tasks")
         self._learned_scores: dict[int, torch.Tensor] = {}
+
+    @property
+    def unused(self) -> tuple[Unused, ...]:
+        """Files of the dataset that nothing here uses, photos that cannot be read among them."""
+        lying = unused_files(self.config.run.dataset_root, self.config.data.classes)
+        left_out = (one for product in self.products for one in product.unused)
+        return tuple(dict.fromkeys((*lying, *left_out)))
 
     @property
     def detector(self) -> ContinualDetector:
@@ -60,12 +71,18 @@ class Experiment:
 
     def learn(self, upto: int | None = None) -> list[TaskHistory]:
         """Learn the first `upto` tasks (all if None); those learned already are not learned again."""
+        if not self.config.data.classes:
+            self.record_order()
         for task in self.tasks[:upto]:
             if task.index == len(self.detector.tasks):
                 self.trainer.learn(task.name, self.features(task, "train"))
             if task.index not in self._learned_scores:
                 self._learned_scores[task.index] = self._probe(task)
         return self.trainer.histories
+
+    def record_order(self) -> None:
+        """Note the order of tasks that later runs of this folder keep, unless they name another."""
+        record_order(self.folder, [task.name for task in self.tasks], replace=not self.config.data.classes)
 
     @cached_property
     def evaluators(self) -> tuple[TaskEvaluator[ContinualDetector], ...]:
@@ -98,11 +115,8 @@ class Experiment:
 
     def control(self) -> Experiment | None:
         """The same experiment on the control backbone, or None if the config names none."""
-        name = self.config.study.control_backbone
-        if not name:
-            return None
-        config = self.config.with_(backbone=name, backbone_weights="", control_backbone="")
-        return Experiment(config.with_(overlap=1) if name == "filterbank" else config)
+        config = control_config(self.config)
+        return Experiment(config) if config else None
 
     def training_image_scores(self, task: Task) -> torch.Tensor:
         """Image scores (P,) of at most 64 of a task's training images, a guide to how new ones score.
@@ -113,7 +127,7 @@ class Experiment:
         return self.detector.scorer(task.index).training_image_scores(self.features(task, "train").patches)
 
     def hashes(self) -> dict[str, str]:
-        """What the results rest on: backbone weights, the base, and what each task keeps (SHA-256)."""
+        """What the results rest on: SHA-256 of weights, base and what each task keeps, and other devices."""
         known = self.detector.tasks
         base = {"shared base (SHA-256)": known[0].history.base_sha256} if known else {}
         kept = {
@@ -121,7 +135,18 @@ class Experiment:
             for task in known
             for what, value in task.hashes().items()
         }
-        return {"backbone weights (SHA-256)": self.store.extractor.weights_sha256, **base, **kept}
+        device = self.detector.device.type
+        elsewhere = {
+            f"device that {history.name} was learned on": history.device
+            for history in self.trainer.histories
+            if history.device not in ("", device)
+        }
+        return {
+            "backbone weights (SHA-256)": self.store.extractor.weights_sha256,
+            **base,
+            **kept,
+            **elsewhere,
+        }
 
     def _check_images(self) -> None:
         """Refuse tasks that cannot be learned or tested, all problems at once."""
@@ -141,6 +166,15 @@ class Experiment:
         patches = self.features(task, "train").patches[:_PROBED]
         scores, image_scores = self.detector.scores(patches, patches.float().mean(dim=(1, 2)), task.index)
         return torch.cat([scores.flatten(), image_scores])
+
+
+def control_config(config: ExperimentConfig) -> ExperimentConfig | None:
+    """The configuration on the control backbone, or None if none is named."""
+    name = config.study.control_backbone
+    if not name:
+        return None
+    control = config.with_(backbone=name, backbone_weights="", control_backbone="")
+    return control.with_(overlap=1) if name == "filterbank" else control
 
 
 def training_problems(tasks: Sequence[Task], prototype_weight: float) -> list[str]:

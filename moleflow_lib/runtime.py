@@ -21,8 +21,18 @@ from tqdm.std import tqdm
 
 from moleflow_lib.errors import ConfigError
 
-__all__ = ["derive_seed", "progress", "quiet", "provenance", "resolve_device", "seed_everything", "seeded"]
+__all__ = [
+    "DEVICE_KINDS",
+    "derive_seed",
+    "progress",
+    "provenance",
+    "quiet",
+    "resolve_device",
+    "seed_everything",
+    "seeded",
+]
 
+DEVICE_KINDS = ("cpu", "cuda")
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 _PACKAGES = (
     "torch",
@@ -69,21 +79,29 @@ def derive_seed(seed: int, *names: object) -> int:
 
 
 def resolve_device(name: str) -> torch.device:
-    """Turn `auto`, `cpu` or `cuda` into a device.
+    """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device.
 
     `auto` means the GPU where there is one; the choice is recorded in every report.
 
     Raises:
-        ConfigError: the device is unknown or not there; there is no silent fall-back to the CPU.
+        ConfigError: the device is unknown, of a kind that was never tried, or not there; there is no silent
+            fall-back to the CPU.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(f"device: expected auto, cpu or cuda, got {name!r}") from error
+        raise ConfigError(f"device: expected auto, cpu, cuda or cuda:N, got {name!r}") from error
+    if device.type not in DEVICE_KINDS or (device.type == "cpu" and device.index):
+        raise ConfigError(f"device: expected auto, cpu, cuda or cuda:N, got {name!r}, which is not supported")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device {name!r} was asked for, but torch sees no GPU here; use auto or cpu")
+    count = torch.cuda.device_count() if device.type == "cuda" else 0
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ConfigError(
+            f"device {name!r} was asked for, but torch sees {count} GPU(s), cuda:0 being the first"
+        )
     return device
 
 

@@ -61,6 +61,15 @@ def test_parameters_are_literals_that_the_config_knows(path: Path) -> None:
     assert "preset" in values and ExperimentConfig.from_params(values)
 
 
+def test_no_other_cell_assigns_an_option(path: Path) -> None:
+    """`notebook_config`, run again, would take the value."""
+    options = ExperimentConfig().to_dict()
+    for cell in _cells(path):
+        if "parameters" not in cell.metadata.get("tags", []):
+            names = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Name)]
+            assert not [n.id for n in names if isinstance(n.ctx, ast.Store) and n.id in options]
+
+
 def test_nothing_but_narrative_and_calls(path: Path) -> None:
     for cell in _cells(path):
         for node in ast.walk(ast.parse(cell.source)):

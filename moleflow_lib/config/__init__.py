@@ -3,7 +3,7 @@ strictly.
 """
 
 from moleflow_lib.config.baselines import BASELINES, BaselineEntry, check_baselines
-from moleflow_lib.config.experiment import PRESETS, ExperimentConfig, read_options
+from moleflow_lib.config.experiment import PATHS, PRESETS, ExperimentConfig, read_options
 from moleflow_lib.config.options import (
     GROUPS,
     SCORE_PARTS,
@@ -20,6 +20,7 @@ from moleflow_lib.config.options import (
 __all__ = [
     "BASELINES",
     "GROUPS",
+    "PATHS",
     "PRESETS",
     "SCORE_PARTS",
     "BaselineEntry",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -21,8 +22,9 @@ from moleflow_lib.config.reading import kind_name, read_value, unknown_name
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.presets import PRESETS
 
-__all__ = ["PRESETS", "ExperimentConfig", "read_options"]
+__all__ = ["PATHS", "PRESETS", "ExperimentConfig", "read_options"]
 
+PATHS = ("dataset_root", "out_dir", "backbone_weights")  # options that name a place; ~ is one's home
 _PRODUCTS = ("classes", "ablation_classes")  # where `none` is the name of a product
 _GROUP_OF = {spec.name: group for group, kind in GROUPS.items() for spec in fields(kind)}
 _KINDS = {name: kind for options in GROUPS.values() for name, kind in typing.get_type_hints(options).items()}
@@ -57,7 +59,7 @@ class ExperimentConfig:
             )
 
     @classmethod
-    def from_params(cls, params: Mapping[str, object]) -> ExperimentConfig:
+    def from_params(cls, params: Mapping[str, object], preset_products: bool = True) -> ExperimentConfig:
         """Build a config from loose notebook or command-line values.
 
         Args:
@@ -65,6 +67,7 @@ class ExperimentConfig:
                 string stands for "as the preset says", so that a notebook can list an option without
                 deciding it; `none` empties a text or a list. Comma-separated text is read as a list,
                 text as a number.
+            preset_products: whether a preset's choice among its own products counts; not on other data.
 
         Raises:
             ConfigError: unknown names (with the nearest known one), wrong types, unknown presets,
@@ -74,9 +77,13 @@ class ExperimentConfig:
         if not isinstance(preset, str) or preset not in PRESETS:
             raise ConfigError(f"unknown preset {preset!r}; known presets: {', '.join(sorted(PRESETS))}")
         values: dict[str, object] = dict(PRESETS[preset])
-        if params.get("classes"):  # a preset's choice among its own products does not fit other ones
+        if not preset_products:
+            values.pop("classes", None)
+        if (
+            params.get("classes") or not preset_products
+        ):  # a preset's choice among its own products does not fit other ones
             values.pop("ablation_classes", None)
-        if params.get("classes") or params.get("ablation_classes"):
+        if params.get("classes") or params.get("ablation_classes") or not preset_products:
             values.pop("ablation_orders", None)
         return cls().with_(**{**values, **read_options(params), "preset": preset})
 
@@ -134,7 +141,16 @@ def read_options(params: Mapping[str, object]) -> dict[str, object]:
             try:
                 values[name] = read_value(raw, _KINDS[name])
             except (TypeError, ValueError):
-                problems.append(f"{name}: expected {kind_name(_KINDS[name])}, got {raw!r}")
+                problems.append(f"{name}: expected {kind_name(_KINDS[name])}, got {raw!r}{_hint(name, raw)}")
+            if name in PATHS and name in values:
+                values[name] = os.path.expanduser(str(values[name]))
     if problems:
         raise ConfigError("; ".join(problems))
     return values
+
+
+def _hint(name: str, raw: object) -> str:
+    """What to do about names that papermill or YAML took for something else."""
+    if name not in _PRODUCTS or isinstance(raw, str):
+        return ""
+    return "; put names that look like numbers, dates or truth values in quotes, as in '[\"true\"]'"

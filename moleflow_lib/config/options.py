@@ -74,7 +74,9 @@ class DataOptions(_Group):
     """Which products, in which order, at which size."""
 
     classes: tuple[str, ...] = _option((), "products in order of arrival, a+b: one task of two; empty: all")
-    image_size: int = _option(224, "side of the square images that the backbone sees, pixels", low=32)
+    image_size: int = _option(
+        224, "side of the square images that the backbone sees, pixels", low=32, high=4096
+    )
     resize: str = _option("resize", "how images become square", choices=("resize", "crop", "pad"))
 
 
@@ -93,7 +95,9 @@ class FeatureOptions(_Group):
     overlap: int = _option(
         1, "patches this many times as dense each way, at its square of the time", low=1, high=8
     )
-    feature_dim: int = _option(0, "feature width D of CNNs; 0: 768. Transformers keep their own", low=0)
+    feature_dim: int = _option(
+        0, "feature width D of CNNs; 0: 768. Transformers keep their own", low=0, high=16384
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +107,9 @@ class FlowOptions(_Group):
     coupling_layers: int = _option(
         8, "coupling blocks of the shared flow; 0: invertible adapters alone", low=0, high=64
     )
-    lora_rank: int = _option(64, "rank r of the low-rank updates", low=1)
-    lora_alpha: float = _option(1.0, "α: low-rank updates are scaled by α/r", low=0)
-    dia_blocks: int = _option(2, "coupling steps of each task's invertible adapter; 0: none", low=0)
+    lora_rank: int = _option(64, "rank r of the low-rank updates", low=1, high=4096)
+    lora_alpha: float = _option(1.0, "α: low-rank updates are scaled by α/r", low=0, high=1e6)
+    dia_blocks: int = _option(2, "coupling steps of each task's invertible adapter; 0: none", low=0, high=64)
     use_lora: bool = _option(True, "whether tasks get low-rank updates")
     use_task_bias: bool = _option(True, "whether tasks get biases in the coupling subnets")
     whitening: str = _option(
@@ -123,9 +127,11 @@ class TrainOptions(_Group):
     """How tasks are fitted."""
 
     seed: int = _option(0, "of everything drawn at random", low=0, high=2**31 - 1)
-    epochs: int = _option(40, "passes over a task's images", low=1)
-    steps: int = _option(0, "optimiser steps a task, whatever its size; 0: epochs count", low=0)
-    batch_size: int = _option(16, "images a step", low=1)
+    epochs: int = _option(40, "passes over a task's images", low=1, high=1_000_000)
+    steps: int = _option(
+        0, "optimiser steps a task, whatever its size; 0: epochs count", low=0, high=100_000_000
+    )
+    batch_size: int = _option(16, "images a step", low=1, high=65536)
     lr: float = _option(1e-4, "learning rate of AdamW", low=0)
     weight_decay: float = _option(1e-5, "weight decay of AdamW", low=0)
     schedule: str = _option("constant", "course of the learning rate", choices=("constant", "cosine"))
@@ -153,7 +159,9 @@ class ScoreOptions(_Group):
     image_parts: tuple[str, ...] = _option(
         (), "what an image score is made of; empty: score_parts", choices=SCORE_PARTS
     )
-    memory_size: int = _option(1024, "patch features that a task stores, if memory is a score part", low=1)
+    memory_size: int = _option(
+        1024, "patch features that a task stores, if memory is a score part", low=1, high=10_000_000
+    )
     median_share: float = _option(
         0.0, "share of an image's own median taken off its patch scores", low=0, high=1
     )
@@ -163,8 +171,8 @@ class ScoreOptions(_Group):
         0.0, "share of the distance to the prototype in an image score", low=0, high=1
     )
     top_k: int = _option(3, "highest patches that make an image score; 0: all", low=0)
-    smoothing_sigma: float = _option(4.0, "Gaussian on pixel maps, pixels; 0: none", low=0)
-    eval_size: int = _option(224, "side of pixel maps and masks, pixels", low=14)
+    smoothing_sigma: float = _option(4.0, "Gaussian on pixel maps, pixels; 0: none", low=0, high=256)
+    eval_size: int = _option(224, "side of pixel maps and masks, pixels", low=14, high=4096)
 
     @property
     def used_parts(self) -> tuple[str, ...]:
@@ -224,7 +232,7 @@ class StudyOptions(_Group):
     bank_share: float = _option(
         0.1, "share of training patches in the baseline's memory bank", low=1e-6, high=1
     )
-    bank_limit: int = _option(8000, "most patches in the baseline's memory bank", low=1)
+    bank_limit: int = _option(8000, "most patches in the baseline's memory bank", low=1, high=10_000_000)
     ablations: str = _option(
         "", "variations of notebook 05, as in dia_blocks=0; lora_rank=4|8; use_mixer=false, tail_weight=0"
     )
@@ -232,8 +240,10 @@ class StudyOptions(_Group):
     ablation_orders: tuple[str, ...] = _option(
         (), "further task orders of notebook 05, each as nut>grid>leather"
     )
-    ablation_seeds: tuple[int, ...] = _option((0, 1, 2), "training seeds of notebook 05", low=0)
-    ablation_epochs: int = _option(0, "epochs in notebook 05; 0: as everywhere", low=0)
+    ablation_seeds: tuple[int, ...] = _option(
+        (0, 1, 2), "training seeds of notebook 05", low=0, high=2**31 - 1
+    )
+    ablation_epochs: int = _option(0, "epochs in notebook 05; 0: as everywhere", low=0, high=1_000_000)
 
 
 GROUPS: Mapping[str, type] = MappingProxyType(

@@ -5,6 +5,7 @@ Papermill passes on any name and any type without a word; here both are refused.
 
 from __future__ import annotations
 
+import ast
 import difflib
 import math
 import typing
@@ -33,7 +34,7 @@ def read_value(raw: object, kind: object) -> object:
     """Read one loose value, refusing what only looks alike.
 
     Args:
-        raw: as it came; comma-separated text is read as a list, text as a number.
+        raw: as it came; comma-separated text, JSON and YAML's `[a, b]` are read as lists, text as a number.
         kind: the type that the option declares.
 
     Raises:
@@ -41,6 +42,8 @@ def read_value(raw: object, kind: object) -> object:
 
     >>> read_value("1, 2", tuple[int, ...]), read_value("1e-3", float)
     ((1, 2), 0.001)
+    >>> read_value('["a", "b"]', tuple[str, ...]), read_value("[a, b]", tuple[str, ...])
+    (('a', 'b'), ('a', 'b'))
     """
     if typing.get_origin(kind) is tuple:
         return _list(raw, typing.get_args(kind)[0])
@@ -52,11 +55,27 @@ def read_value(raw: object, kind: object) -> object:
 
 
 def _list(raw: object, item: object) -> tuple:
-    parts = [part.strip() for part in raw.split(",") if part.strip()] if isinstance(raw, str) else raw
+    parts = _parts(raw) if isinstance(raw, str) else raw
     if not isinstance(parts, (list, tuple)):
         parts = [parts]
     joined = ["+".join(part) if item is str and isinstance(part, (list, tuple)) else part for part in parts]
-    return tuple(read_value(part, item) for part in joined)
+    return tuple(read_value(_as_name(part) if item is str else part, item) for part in joined)
+
+
+def _parts(text: str) -> object:
+    """The items of a list given as text: JSON, the same in Python's quotes, or names and commas."""
+    inner = text.strip()
+    if inner.startswith("[") and inner.endswith("]"):
+        try:
+            return ast.literal_eval(inner)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            inner = inner[1:-1]
+    return [part.strip() for part in inner.split(",") if part.strip()]
+
+
+def _as_name(part: object) -> object:
+    """A whole number as the name that it was before papermill or YAML read it."""
+    return str(part) if isinstance(part, int) and not isinstance(part, bool) else part
 
 
 def _truth(raw: object) -> bool:

@@ -52,12 +52,13 @@ def open_dataset(root: str | Path, classes: Sequence[str] = ()) -> tuple[Product
             in alphabetical order. Names that look alike are equal, however accents are composed.
 
     Returns:
-        One `Product` a class, records sorted by path (raw VisA: in the order of its split file).
+        One `Product` a class, records sorted by path (raw VisA: in the order of its split file). Photos
+        without a label that cannot be read are among `unused`.
 
     Raises:
         DataError: the folder is missing or a product is unusable; all problems in one message.
     """
     found = survey(root, [name for entry in classes for name in entry.split("+")])
-    seen = [fault for one in found.products for fault in first_look(one, found.tree.log(one.name))]
-    raise_errors(Path(root), [*found.faults, *seen])
-    return found.products
+    looks = [first_look(product, found.tree.log(product.name)) for product in found.products]
+    raise_errors(Path(root), [*found.faults, *(fault for _, faults in looks for fault in faults)])
+    return tuple(product for product, _ in looks)

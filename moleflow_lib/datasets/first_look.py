@@ -2,21 +2,24 @@
 
 Decoded at once, so that no run learns of it late: files that end before their format does, images
 and masks with transparency, masks that are lossy or have a palette of their own, and a few masks of
-each product, which tell whether black and white were mistaken for each other.
+each product, which tell whether black and white were mistaken for each other. Photos without a label are all
+decoded: they come in while a product is in use, so a bad one is left out and listed, and stops nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from moleflow_lib.datasets.cut_off import looks_cut
-from moleflow_lib.datasets.faults import Fault, FaultLog
+from moleflow_lib.datasets.faults import ERROR, Fault, FaultLog
 from moleflow_lib.datasets.files import ImageFault
 from moleflow_lib.datasets.headers import Header
 from moleflow_lib.datasets.images import read_header, read_image, read_mask, require_same_size
 from moleflow_lib.datasets.records import Product, Record
+from moleflow_lib.datasets.unused import DAMAGED, Unused
 
 __all__ = ["first_look", "inverted"]
 
@@ -25,13 +28,38 @@ _SAMPLED = 4  # masks of a product that are looked at
 _MOST = 0.5  # share of an image that no mask marks on most images, unless it is inverted
 
 
-def first_look(product: Product, log: FaultLog) -> list[Fault]:
-    """Faults of a product's files that would stop a run later, or make it lie."""
+def first_look(product: Product, log: FaultLog) -> tuple[Product, list[Fault]]:
+    """The product without photos to be scored that cannot be read, and faults that would stop a run or make
+    it lie.
+    """
+    new = [record for record in product.test if record.label is None]
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        bad = {record: fault for record, fault in zip(new, pool.map(_damage, new), strict=True) if fault}
+    for record, fault in bad.items():
+        log.note(fault.kind, record.image, f"{fault.what}, and is left out", fault.todo)
+    lost = (Unused(path=record.image, why=DAMAGED) for record in bad)
+    product = replace(
+        product,
+        test=tuple(record for record in product.test if record not in bad),
+        unused=(*product.unused, *lost),
+    )
+    return product, _faults(product, log)
+
+
+def _damage(record: Record) -> ImageFault | None:
+    try:
+        read_image(record.image)
+    except ImageFault as fault:
+        return None if fault.kind == "not-a-file" else fault  # no photo; whoever put it there must know
+    return None
+
+
+def _faults(product: Product, log: FaultLog) -> list[Fault]:
     records = (*product.train, *product.test)
     with ThreadPoolExecutor(_WORKERS) as pool:
         for faults in pool.map(lambda record: _record_faults(record, log.fresh()), records):
             log.faults += faults
-        if not log.faults:
+        if not any(fault.severity == ERROR for fault in log.faults):
             _look_at_masks([record.mask for record in records if record.mask], log, pool)
     return log.faults
 

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moleflow_lib.datasets.files import IMAGE_SUFFIXES
+from moleflow_lib.datasets.names import shown
 
 __all__ = ["Unused", "left_out", "reason_text", "unused_line"]
 
 FORMAT = "format"  # an image in a format that is not read
 PLACE = "place"  # an image where no image belongs
 NESTED = "nested"  # an image in a folder inside a folder
+DAMAGED = "damaged"  # a photo to be scored that cannot be read
 OTHER = "other"  # no image
+_LISTED = 4  # names of damaged photos that one line holds, after the first
 _FOREIGN_IMAGES = frozenset(
     ".heic .heif .avif .gif .svg .jp2 .jxl .dng .nef .cr2 .cr3 .arw .raw .exr .hdr .dcm .npy .psd "
     ".pgm .ppm .pbm .pnm .tga .eps .ico .mp4 .mov .avi .apng .jpg_large".split()
@@ -27,7 +30,7 @@ class Unused:
     """One file that nothing uses."""
 
     path: Path
-    why: str  # "format", "place", "nested" or "other"
+    why: str  # "format", "place", "nested", "damaged" or "other"
 
     @property
     def is_image(self) -> bool:
@@ -79,11 +82,18 @@ def unused_line(unused: Iterable[Unused]) -> str:
         FORMAT: f"in a format that is not read ({suffixes})",
         NESTED: "in folders inside folders",
         PLACE: "where none belongs",
+        DAMAGED: f"that cannot be read ({_names(one for one in images if one.why == DAMAGED)})",
     }
     told = ", ".join(f"{counts[why]} {text}" for why, text in words.items() if counts[why])
     others = len(found) - len(images)
     rest = f"; {others} other file(s) ignored" if others else ""
     return f"{len(images)} image(s) not used: {told}{rest}"
+
+
+def _names(unused: Iterable[Unused]) -> str:
+    """The first few names of files, as they are shown."""
+    first, *more = [shown(one.path.name) for one in unused] or [""]
+    return ", ".join([first, *more[:_LISTED]]) + (", …" if len(more) > _LISTED else "")
 
 
 def _why(path: Path, place: str) -> str:

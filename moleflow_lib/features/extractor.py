@@ -20,6 +20,7 @@ from moleflow_lib.artifacts import tensors_sha256
 from moleflow_lib.config import FeatureOptions
 from moleflow_lib.errors import BackboneError
 from moleflow_lib.features.backbones import TimmModel, load_timm
+from moleflow_lib.features.half_precision import beyond_float16
 from moleflow_lib.features.multi_pass import overlapping_features
 from moleflow_lib.features.registered import BACKBONES
 from moleflow_lib.runtime import resolve_device
@@ -40,7 +41,7 @@ class PatchExtractor(nn.Module):
         overlap: patches are this many times as dense each way, see `overlapping_features`.
 
     Raises:
-        BackboneError: patches cannot be divided as `overlap` asks.
+        BackboneError: patches cannot be divided as `overlap` asks, or features do not fit float16.
     """
 
     mean: torch.Tensor
@@ -74,8 +75,11 @@ class PatchExtractor(nn.Module):
                 f"overlap {overlap}: {tag} gives {grid}×{grid} patches of {image_size} pixels; "
                 f"expected an image_size that is a multiple of {grid * overlap}"
             )
-        probe = self(np.zeros((1, image_size, image_size, 3), dtype=np.uint8))
+        noise = np.random.default_rng(0).integers(0, 256, (1, image_size, image_size, 3), dtype=np.uint8)
+        probe = self(noise)
         self.grid, self.feature_dim = tuple(probe.shape[1:3]), probe.shape[3]
+        if told := beyond_float16(probe):
+            raise BackboneError(f"{self.tag}: its features of a noisy image {told}")
 
     def train(self, mode: bool = True) -> PatchExtractor:
         """A frozen backbone stays in eval mode."""

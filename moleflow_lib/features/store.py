@@ -26,6 +26,7 @@ from moleflow_lib.artifacts import (
 from moleflow_lib.datasets import READER_VERSION, Record, load_image
 from moleflow_lib.errors import DataError
 from moleflow_lib.features.extractor import PatchExtractor
+from moleflow_lib.features.half_precision import beyond_float16
 from moleflow_lib.runtime import progress
 
 __all__ = ["FeatureStore", "Features"]
@@ -102,14 +103,16 @@ class FeatureStore:
 
     def _extract(self, records: Sequence[Record], name: str, path: Path, key: str) -> None:
         start = time.perf_counter()
-        parts = [self.extractor(batch).half().cpu() for batch in self._batches(records, name)]
+        parts: list[torch.Tensor] = []
+        for batch in self._batches(records, name):
+            features = self.extractor(batch)
+            parts.append(features.half().cpu())
+            if not parts[-1].isfinite().all():
+                bad = int((~parts[-1].isfinite()).flatten(1).any(dim=1).nonzero()[0])
+                told = beyond_float16(features[bad])
+                image = records[sum(map(len, parts[:-1])) + bad].image
+                raise DataError(f"{image}: its features {told}")
         patches = torch.cat(parts)
-        if not patches.isfinite().all():
-            bad = int((~patches.isfinite()).flatten(1).any(dim=1).nonzero()[0])
-            raise DataError(
-                f"{records[bad].image}: its features are not finite in float16; check the image and the "
-                "backbone"
-            )
         speed = len(records) / (time.perf_counter() - start)
         save_artifact(
             path,

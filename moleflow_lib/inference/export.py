@@ -18,8 +18,9 @@ from torch import nn
 
 import moleflow_lib
 from moleflow_lib.artifacts import file_sha256, file_stem, write_bytes, write_json
+from moleflow_lib.disk import writing
 from moleflow_lib.errors import BackboneError, ConfigError
-from moleflow_lib.inference.folder import MANIFEST, detector_folder, writing
+from moleflow_lib.inference.folder import MANIFEST, detector_folder
 from moleflow_lib.inference.learned import LearnedDetector
 from moleflow_lib.inference.saved import load_detector
 from moleflow_lib.runtime import provenance

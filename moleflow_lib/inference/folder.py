@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -18,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from moleflow_lib.artifacts import read_json, write_bytes, write_json
+from moleflow_lib.disk import writing
 from moleflow_lib.errors import ArtifactError
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "read_tensors",
     "write_manifest",
     "write_tensors",
-    "writing",
 ]
 
 DETECTOR = "detector"  # the folder's name within a run
@@ -160,21 +159,6 @@ def read_tensors(folder: Path, entry: Mapping[str, str]) -> dict[str, torch.Tens
     except SafetensorError as error:
         raise ArtifactError(
             f"{path} is not a safetensors file ({error}); copy it again or learn again"
-        ) from error
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses inside the block into an error that names the path.
-
-    Raises:
-        ArtifactError: the path cannot be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise ArtifactError(
-            f"{path} cannot be written ({error.strerror}); free space, or choose another folder"
         ) from error
 
 

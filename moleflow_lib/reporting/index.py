@@ -26,7 +26,7 @@ class Entry:
     source: Path
     title: str
     question: str
-    state: str = "waiting"  # waiting, running, done, failed
+    state: str = "waiting"  # waiting, running, done, failed, stopped
     seconds: float = 0.0
     error: str = ""
     summary: list[str] = field(default_factory=list)
@@ -47,7 +47,6 @@ def write_index(out: Path, config: ExperimentConfig, tasks: Sequence[str], entri
         entries: one a notebook, in order.
     """
     failed = [entry.name for entry in entries if entry.state == "failed"]
-    finished = all(entry.state in ("done", "failed") for entry in entries)
     own = {f"{entry.name}.html" for entry in entries}
     page = (
         page_environment()
@@ -57,7 +56,7 @@ def write_index(out: Path, config: ExperimentConfig, tasks: Sequence[str], entri
             tasks=tasks,
             failed=failed,
             entries=[_row(entry, out) for entry in entries],
-            state="failed" if failed else "done" if finished else "running",
+            state=_state(entries),
             css=Markup(page_css()),
             earlier=sorted(path.name for path in out.glob("[0-9][0-9]_*.html") if path.name not in own),
             device=str(resolve_device(config.run.device)),
@@ -65,6 +64,13 @@ def write_index(out: Path, config: ExperimentConfig, tasks: Sequence[str], entri
         )
     )
     write_bytes(out / "index.html", page.encode(errors="backslashreplace"))
+
+
+def _state(entries: Sequence[Entry]) -> str:
+    """Of the whole run: what most needs to be known of its notebooks."""
+    states = {entry.state for entry in entries}
+    urgent = (state for state in ("failed", "stopped") if state in states)
+    return next(urgent, "done" if states <= {"done"} else "running")
 
 
 def page_environment() -> jinja2.Environment:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import plotly.io as pio
 from IPython import get_ipython
+from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import HTML
 
 from moleflow_lib.artifacts import SCHEMA_VERSION, write_json
-from moleflow_lib.config import ExperimentConfig, check_baselines
+from moleflow_lib.config import PATHS, ExperimentConfig, RunOptions, check_baselines
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.reporting.escaping import sentence_html
-from moleflow_lib.reporting.parameters import parameter_names
+from moleflow_lib.reporting.parameters import injected_names, parameter_names, read_parameters
 from moleflow_lib.reporting.tables import Table
 from moleflow_lib.runtime import provenance
+from moleflow_lib.stopping import leave_with_parent
 
 __all__ = ["notebook_config", "provenance_table", "repository_root", "show_summary", "write_result"]
 
-_PATHS = ("dataset_root", "out_dir", "backbone_weights")
 _ANCHOR = Path("notebooks") / "01_feature_extraction.ipynb"
 pio.renderers.default = "plotly_mimetype"  # figures as data: JupyterLab draws them, reports embed them
 
@@ -28,8 +30,9 @@ def notebook_config(namespace: Mapping[str, object]) -> ExperimentConfig:
     """The experiment that the parameters cell describes, papermill's injected values included.
 
     Papermill injects any name it is given, and a researcher may set an option in a cell of its own. What is
-    set acts or is refused, see `parameter_names`. Relative paths are meant from the repository's root,
-    wherever the kernel was started.
+    set acts or is refused, see `parameter_names`. Relative paths of the notebook are meant from the
+    repository's root, wherever the kernel was started; those that papermill injects from where its command
+    was given.
 
     Args:
         namespace: the notebook's `globals()`.
@@ -42,11 +45,12 @@ def notebook_config(namespace: Mapping[str, object]) -> ExperimentConfig:
         raise ConfigError(
             "notebook_config reads a notebook's cells; in a script use ExperimentConfig.from_params"
         )
-    params = {name: namespace[name] for name in parameter_names(shell.user_ns["In"]) if name in namespace}
-    config = ExperimentConfig.from_params(params)
+    leave_with_parent(_kernel_parent())
+    cells = [_plain(shell, source) for source in shell.user_ns["In"]]
+    params = {name: namespace[name] for name in parameter_names(cells) if name in namespace}
+    config = read_parameters(_placed(params, injected_names(cells)))
     check_baselines(config.study.baselines)
-    root = repository_root()
-    return config.with_(**{name: str(root / str(path)) for name in _PATHS if (path := config[name])})
+    return config
 
 
 def repository_root() -> Path:
@@ -101,7 +105,30 @@ def provenance_table(config: ExperimentConfig, hashes: Mapping[str, str] | None 
     facts = {**provenance(config.run.device), **(hashes or {})}
     rows = [{"what": name, "value": str(value)} for name, value in facts.items()]
     options = config.to_dict().items()
-    rows += [
-        {"what": f"config: {name}", "value": str(value)} for name, value in options if name not in _PATHS
-    ]
+    rows += [{"what": f"config: {name}", "value": str(value)} for name, value in options if name not in PATHS]
     return Table(rows, "Where and with what this was made, and every option in force.")
+
+
+def _placed(params: Mapping[str, object], injected: Sequence[str]) -> dict[str, object]:
+    """Parameters whose paths hold wherever the kernel was started."""
+    here, root = Path.cwd(), repository_root()
+    placed = dict(params)
+    for name in PATHS:
+        path = placed.get(name) or getattr(RunOptions(), name)
+        if isinstance(path, str) and path and path != "none":
+            placed[name] = str((here if name in injected else root) / os.path.expanduser(path))
+    return placed
+
+
+def _kernel_parent() -> int:
+    """The process that started this kernel and is still there; 0 where that is not known."""
+    told = os.environ.get("JPY_PARENT_PID", "")
+    return int(told) if told.isdigit() and int(told) == os.getppid() else 0
+
+
+def _plain(shell: InteractiveShell, source: str) -> str:
+    """A cell as Python, magics and shell lines made calls; as it is if it does not parse and never ran."""
+    try:
+        return shell.transform_cell(source)
+    except SyntaxError:
+        return source

@@ -1,15 +1,20 @@
-"""Which names of a notebook's cells are parameters: every way of setting an option acts, or is refused."""
+"""Parameters of a notebook or a command: which names they are, and the experiment that they mean.
+
+Every way of setting an option in a notebook acts, or is refused.
+"""
 
 from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from moleflow_lib.config import GROUPS
+from moleflow_lib.config import GROUPS, ExperimentConfig
+from moleflow_lib.datasets.layouts import find_tree
+from moleflow_lib.errors import DataError
 
-__all__ = ["OPTIONS", "parameter_names"]
+__all__ = ["OPTIONS", "injected_names", "parameter_names", "read_parameters"]
 
 OPTIONS = frozenset(spec.name for group in GROUPS.values() for spec in fields(group))
 _NEAR = 0.85  # how alike a lone name must be to an option to be taken for a slip of the pen
@@ -35,7 +40,7 @@ def parameter_names(cells: Sequence[str]) -> list[str]:
     Earlier versions of a cell that sets `preset` no longer count.
 
     Args:
-        cells: sources as IPython keeps them (`In`); those that are no plain Python are passed over.
+        cells: sources in the order they ran, magics made calls; those that do not parse never ran.
 
     >>> parameter_names(['preset = "demo"', "epochs: int = 3", "x = 1", "epoch = 4"])
     ['preset', 'epochs', 'epoch']
@@ -51,6 +56,32 @@ def parameter_names(cells: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def injected_names(cells: Sequence[str]) -> list[str]:
+    """The names that papermill set."""
+    return [name for source in cells if (cell := _read(source)) and cell.injected for name in cell.names]
+
+
+def read_parameters(params: Mapping[str, object]) -> ExperimentConfig:
+    """The experiment that parameters describe; a preset asks for its own products where they all are.
+
+    Args:
+        params: as for `ExperimentConfig.from_params`. If they name no products and the dataset lacks some
+            of those that the preset names, all of the dataset's products count.
+
+    Raises:
+        ConfigError: unknown names, wrong types or values out of range.
+    """
+    config = ExperimentConfig.from_params(params)
+    if params.get("classes") or not config.data.classes:
+        return config
+    try:
+        there = find_tree(config.run.dataset_root).folders
+    except DataError:  # told when the dataset is opened
+        return config
+    named = {name for task in config.data.classes for name in task.split("+")}
+    return ExperimentConfig.from_params(params, preset_products=named <= set(there))
+
+
 def _counted(cell: _Cell, whole: bool) -> Iterator[str]:
     if whole or cell.injected or (cell.literal and OPTIONS & set(cell.names)):
         yield from cell.names
@@ -61,8 +92,6 @@ def _counted(cell: _Cell, whole: bool) -> Iterator[str]:
 
 
 def _read(source: str) -> _Cell | None:
-    if not source or source.startswith(("%", "!")):
-        return None
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -73,13 +102,13 @@ def _read(source: str) -> _Cell | None:
 
 
 def _targets(node: ast.stmt) -> Iterator[str]:
-    """Names that a statement assigns, annotated or not, alone or side by side."""
+    """Names that a statement assigns: annotated, chained, unpacked ones included."""
     targets = node.targets if isinstance(node, ast.Assign) else []
     if isinstance(node, (ast.AnnAssign, ast.AugAssign)) and node.value is not None:
         targets = [node.target]
     for target in targets:
-        parts = target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
-        yield from (part.id for part in parts if isinstance(part, ast.Name))
+        parts = (part for part in ast.walk(target) if isinstance(part, ast.Name))
+        yield from (part.id for part in parts if isinstance(part.ctx, ast.Store))
 
 
 def _is_literal(node: ast.stmt) -> bool:

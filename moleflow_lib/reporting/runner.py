@@ -10,24 +10,24 @@ import logging
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
-from moleflow_lib.artifacts import read_json
-from moleflow_lib.config import ExperimentConfig, check_baselines
-from moleflow_lib.datasets import open_dataset
-from moleflow_lib.errors import NotebookError
-from moleflow_lib.experiment import Experiment
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.datasets import unused_line
+from moleflow_lib.disk import Room, clean_up, make_folder, read_json, room_kept, writing
+from moleflow_lib.errors import DiskError, MoLEFlowError, NotebookError
+from moleflow_lib.reporting.checks import checked_experiment
 from moleflow_lib.reporting.escaping import visible
 from moleflow_lib.reporting.index import Entry, write_index
+from moleflow_lib.reporting.parameters import read_parameters
 from moleflow_lib.reporting.report import notebook_title, render_report
 from moleflow_lib.reporting.skeleton import require_skeletons
-from moleflow_lib.runtime import resolve_device
-from moleflow_lib.studies.ablation import planned_runs
-from moleflow_lib.studies.ablation.cluster import Cluster
+from moleflow_lib.run_lock import run_lock
 
 __all__ = ["NOTEBOOKS", "available_notebooks", "run_notebooks"]
 
@@ -68,63 +68,79 @@ def run_notebooks(params: Mapping[str, object], notebooks: Sequence[Path], singl
         How many notebooks failed.
 
     Raises:
-        MoLEFlowError: a notebook, parameters, dataset or backbone are unusable; then nothing was run or
-            removed.
+        MoLEFlowError: a notebook, parameters, dataset or backbone are unusable, or another run is going on
+            in the folder; then nothing was run or removed.
     """
     require_skeletons(notebooks)
-    config = ExperimentConfig.from_params(params)
-    tasks = _checked_inputs(config)
+    config = read_parameters(params)
+    experiment = checked_experiment(config, notebooks)
     out = Path(config.run.out_dir)
-    (out / "executed").mkdir(parents=True, exist_ok=True)
     logging.getLogger("papermill").setLevel(
         logging.ERROR
     )  # it warns of every option that a parameters cell does not list
-    entries = [_entry(book) for book in notebooks]
-    for entry in entries:
-        for stale in (f"{entry.name}.html", f"{entry.name}.result.json", f"{entry.name}.images.json"):
-            (out / stale).unlink(missing_ok=True)
-    for entry in entries:
+    with run_lock(out), room_kept(out) as room:
+        clean_up(out)
+        make_folder(out / "executed")
+        experiment.record_order()
+        tasks = [task.name for task in experiment.tasks]
+        _say(f"{len(tasks)} task(s) in order of arrival: {', '.join(tasks)}")
+        if unused := unused_line(experiment.unused):
+            _say(unused)
+        page = _Page(out, config, tasks, [_entry(book) for book in notebooks], room)
+        return _run_all(page, params, single_file)
+
+
+@dataclass
+class _Page:
+    """A run as its index shows it."""
+
+    out: Path
+    config: ExperimentConfig
+    tasks: list[str]
+    entries: list[Entry]
+    room: Room
+
+    def write(self) -> None:
+        """Write the index as things stand; on a full disk, into the room kept for it."""
+        try:
+            write_index(self.out, self.config, self.tasks, self.entries)
+        except DiskError:
+            with self.room.lent():
+                write_index(self.out, self.config, self.tasks, self.entries)
+
+
+def _run_all(page: _Page, params: Mapping[str, object], single_file: bool) -> int:
+    """Run every notebook, whatever becomes of the others; returns how many failed."""
+    for entry in page.entries:
+        for ending in (".html", ".result.json", ".images.json"):
+            stale = page.out / f"{entry.name}{ending}"
+            with writing(stale, "removed"):
+                stale.unlink(missing_ok=True)
+    for entry in page.entries:
         entry.state = "running"
-        write_index(out, config, tasks, entries)
+        page.write()
         _say(f"{entry.name}: {entry.question}")
-        _run(entry, params, out, single_file)
-        _say(
-            f"{entry.name}: {entry.state} after {entry.seconds:.0f} s"
-            + (f": {entry.error}" if entry.error else "")
-        )
-    write_index(out, config, tasks, entries)
-    _say(f"report: {out / 'index.html'}")
-    return sum(entry.state == "failed" for entry in entries)
-
-
-def _checked_inputs(config: ExperimentConfig) -> list[str]:
-    """Fail before anything runs if the data or the backbone cannot be used; returns the task names."""
-    resolve_device(config.run.device)
-    planned_runs(config)
-    check_baselines(config.study.baselines)
-    if config.run.scheduler:
-        Cluster(config.run.scheduler).close()
-    if config.study.ablation_classes:
-        open_dataset(config.run.dataset_root, config.study.ablation_classes)
-    return [task.name for task in Experiment(config.with_(device="cpu")).tasks]
+        try:
+            _run(entry, params, page.out, single_file)
+        except KeyboardInterrupt:
+            entry.state = "stopped"
+            page.write()
+            raise
+        told = f": {entry.error}" if entry.error else ""
+        _say(f"{entry.name}: {entry.state} after {entry.seconds:.0f} s{told}")
+    page.write()
+    _say(f"report: {page.out / 'index.html'}")
+    return sum(entry.state == "failed" for entry in page.entries)
 
 
 def _run(entry: Entry, params: Mapping[str, object], out: Path, single_file: bool) -> None:
     """Execute and render one notebook; whatever goes wrong ends up in its entry."""
-    executed, report, start = (
-        out / "executed" / entry.source.name,
-        out / f"{entry.name}.html",
-        time.perf_counter(),
-    )
+    executed, report = out / "executed" / entry.source.name, out / f"{entry.name}.html"
+    start = time.perf_counter()
     try:
-        papermill.execute_notebook(
-            entry.source,
-            executed,
-            dict(params),
-            kernel_name="python3",
-            progress_bar=False,
-            stderr_file=sys.stderr,
-        )
+        with writing(executed):
+            executed.unlink(missing_ok=True)
+            _execute(entry.source, executed, params)
         summary = read_json(out / f"{entry.name}.result.json")["summary_text"]
         render_report(executed, report, single_file=single_file)
         entry.state, entry.summary = "done", summary
@@ -132,9 +148,26 @@ def _run(entry: Entry, params: Mapping[str, object], out: Path, single_file: boo
         entry.state, entry.error = "failed", f"{error.ename}: {error.evalue}"
     except Exception as error:  # a kernel that died, a full disk, a missing result: the index must say so
         entry.state, entry.error = "failed", f"{type(error).__name__}: {error}"
-    if entry.state == "failed" and executed.is_file():
-        render_report(executed, report, failure=entry.error, single_file=single_file)
+    if entry.state == "failed":
+        _render_failure(entry, executed, report, single_file)
     entry.seconds = time.perf_counter() - start
+
+
+def _execute(source: Path, into: Path, params: Mapping[str, object]) -> None:
+    papermill.execute_notebook(
+        source, into, dict(params), kernel_name="python3", progress_bar=False, stderr_file=sys.stderr
+    )
+
+
+def _render_failure(entry: Entry, executed: Path, report: Path, single_file: bool) -> None:
+    """Leave the report of a notebook that failed, where there is enough of it."""
+    report.unlink(missing_ok=True)
+    if not executed.is_file():
+        return
+    try:
+        render_report(executed, report, failure=entry.error, single_file=single_file)
+    except MoLEFlowError as error:  # a full disk leaves half a notebook, and no room for a report
+        entry.error += f" (and no report of it: {error})"
 
 
 def _entry(book: Path) -> Entry:

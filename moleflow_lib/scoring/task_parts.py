@@ -26,6 +26,7 @@ class TaskHistory:
     state_sha256: str  # of the task's flow parts when it was finished
     base_sha256: str  # of the shared flow at that moment
     resumed: bool  # read from disk, not trained now
+    device: str = ""  # kind of device that trained it: cpu or cuda; "" where that was not recorded
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,7 +45,8 @@ def class_separation(features: Sequence[Features]) -> np.ndarray:
         features: training features, one entry a task.
 
     Returns:
-        (T, T) ‖μᵢ − μⱼ‖ / √((tr Σᵢ + tr Σⱼ)/2) of the mean patch features; zero on the diagonal.
+        (T, T) ‖μᵢ − μⱼ‖ / √((tr Σᵢ + tr Σⱼ)/2) of the mean patch features; zero on the diagonal, nan where
+        neither has any spread.
     """
     return mean_separation([f.image_means().double().numpy() for f in features])
 
@@ -55,7 +56,10 @@ def mean_separation(means: Sequence[np.ndarray]) -> np.ndarray:
     centres = np.stack([m.mean(axis=0) for m in means])
     spread = np.array([m.var(axis=0, ddof=1).sum() for m in means])
     gaps = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
-    return gaps / np.sqrt((spread[:, None] + spread[None]) / 2)
+    scale = np.sqrt((spread[:, None] + spread[None]) / 2)
+    distances = np.divide(gaps, scale, out=np.full_like(gaps, np.nan), where=scale > 0)
+    np.fill_diagonal(distances, 0)
+    return distances
 
 
 def patch_pca(

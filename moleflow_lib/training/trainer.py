@@ -23,6 +23,7 @@ from moleflow_lib.features.store import Features
 from moleflow_lib.model.flow import MoLESpatialAwareNF, load_exactly
 from moleflow_lib.routing.moments import RunningMoments
 from moleflow_lib.routing.router import TaskPrototype
+from moleflow_lib.runtime import DEVICE_KINDS
 from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.scoring.task_parts import TaskHistory, TaskParts
 from moleflow_lib.training.fit import fit
@@ -57,6 +58,9 @@ class _Learned:
 
 class MoLEContinualTrainer:
     """Trains the base with the first task, then only small parts for each later one.
+
+    A task that another kind of device has learned is read back as well: numbers of devices differ in the last
+    digits, so the key names the device, and the history says which it was.
 
     A task's random numbers come from the seed and its name alone, and it depends on nothing but the
     base and its own images. So it can be stored under a key of just these, found again after an
@@ -106,18 +110,17 @@ class MoLEContinualTrainer:
         )
 
     def _lesson(self, name: str, train: Features) -> _Lesson:
+        """The task under the key of this device, or of another that has learned it already."""
         known = self.detector.tasks
-        made_by = [METHOD_VERSION, self.detector.device.type]
         base_key = known[0].key if known else ""
         options = self.detector.config.group("flow", "train")
-        key = digest(made_by, self.identity, options, base_key, name, train.key)
-        return _Lesson(
-            name=name,
-            train=train,
-            first=not known,
-            key=key,
-            path=self.folder / f"{file_stem(name)}-{key[:16]}",
-        )
+        here = self.detector.device.type
+        lessons = []
+        for device in (here, *(kind for kind in DEVICE_KINDS if kind != here)):
+            key = digest([METHOD_VERSION, device], self.identity, options, base_key, name, train.key)
+            path = self.folder / f"{file_stem(name)}-{key[:16]}"
+            lessons.append(_Lesson(name=name, train=train, first=not known, key=key, path=path))
+        return next((lesson for lesson in lessons if artifact_exists(lesson.path)), lessons[0])
 
     def _fresh_flow(self, lesson: _Lesson) -> MoLESpatialAwareNF:
         """The flow that a lesson may change: a copy for the base task, which trains it."""
@@ -143,6 +146,7 @@ class MoLEContinualTrainer:
             state_sha256=tensors_sha256(parts.state_dict()),
             base_sha256=tensors_sha256(flow.state_dict()),
             resumed=False,
+            device=self.detector.device.type,
         )
         task = TaskParts(name=lesson.name, key=lesson.key, flow=parts, prototype=prototype, history=history)
         learned = _Learned(task=task, flow=flow, reference=reference)

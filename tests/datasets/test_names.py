@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep.check import examine
+from data_prep.fault_table import as_json
 from moleflow_lib.datasets import (
     UNLABELLED,
     Product,
@@ -63,6 +64,7 @@ def test_folder_names_that_are_no_text_are_refused(tmp_path, deeper):
     source = tmp_path / "nut" / deeper / ("crack" if deeper else "")
     os.rename(os.fsencode(source), bytes_name(source.parent, b"Schl\xfcssel"))
     text = refused(tmp_path)
+    as_json(examine(tmp_path)).encode("utf-8")
     assert "Schl\\xfcssel" in text and "no UTF-8 text" in text and is_unicode(text)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from moleflow_lib.artifacts import tensors_sha256
+from moleflow_lib.artifacts import digest, tensors_sha256
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ArtifactError, TrainingError
 from moleflow_lib.experiment import Experiment
@@ -186,7 +186,8 @@ def test_a_stored_task_that_rests_on_another_base_is_refused(tiny_config: Config
     path = next(Path(config.run.out_dir).glob("store/tasks/nut-*.json"))
     facts = json.loads(path.read_text())
     facts["history"]["base_sha256"] = "0" * 64
-    path.write_text(json.dumps(facts))
+    del facts["manifest_sha256"]
+    path.write_text(json.dumps({**facts, "manifest_sha256": digest(facts)}))
     with pytest.raises(ArtifactError, match="does not rest on the base"):
         Experiment(config).learn()
 

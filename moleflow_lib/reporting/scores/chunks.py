@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from moleflow_lib.artifacts import read_json, write_bytes, write_json
+from moleflow_lib.disk import writing
 from moleflow_lib.errors import ArtifactError, MoLEFlowError
 from moleflow_lib.inference import LearnedDetector, ScoredImage
-from moleflow_lib.inference.folder import writing
 from moleflow_lib.inference.images import NamedImage
 from moleflow_lib.reporting.escaping import visible
 from moleflow_lib.reporting.figures.heat_maps import photo_and_map

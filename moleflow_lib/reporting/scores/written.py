@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from moleflow_lib.artifacts import write_bytes
+from moleflow_lib.disk import writing
 from moleflow_lib.errors import RunError, problem_list
-from moleflow_lib.inference.folder import writing
 from moleflow_lib.inference.images import named_images
 from moleflow_lib.reporting.scores.chunks import score_elsewhere, score_here
 from moleflow_lib.reporting.scores.page import scores_page

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from moleflow_lib.datasets import Task
+from moleflow_lib.datasets import Task, unused_line
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.features.store import Features
 from moleflow_lib.metrics import mean_defined
@@ -57,19 +57,26 @@ def inputs_result(
     names, rows = [task.name for task in experiment.tasks], cache_rows(experiment.tasks, train, test)
     counts = {row.pop("task"): row for row in image_counts(experiment.tasks)}
     images = sum(row["images"] for row in rows)
+    unused = experiment.unused
     closest = None
-    if len(names) > 1:
-        i, j = divmod(int(np.argmin(distances + np.diag(np.full(len(names), np.inf)))), len(names))
+    others = np.where(np.eye(len(names), dtype=bool), np.nan, distances)
+    if np.isfinite(others).any():
+        i, j = divmod(int(np.nanargmin(others)), len(names))
         closest = {"tasks": f"{names[i]} and {names[j]}", "distance": float(distances[i, j])}
     return {
         "classes": counts,
         "backbone": experiment.store.extractor.identity,
         "images_per_second": images / sum(row["images"] / row["images/s"] for row in rows),
         "megabytes": sum(row["MB"] for row in rows),
-        "distances": distances.tolist(),
+        "distances": [[value if np.isfinite(value) else None for value in row] for row in distances.tolist()],
         "closest": closest,
         "untrained_auroc": {
             name: untrained_auroc(*pair) for name, *pair in zip(names, train, test, strict=True)
+        },
+        "unused": {
+            "images": sum(one.is_image for one in unused),
+            "files": len(unused),
+            "text": unused_line(unused),
         },
     }
 
@@ -85,6 +92,8 @@ def input_sentences(result: Mapping[str, Any]) -> list[str]:
         f"{sum(c['train'] for c in counts)} training and {sum(c['test'] for c in counts)} test images of "
         f"{len(counts)} task(s) fill {result['megabytes']:.0f} MB.",
     ]
+    if told := cast("Mapping[str, object]", result["unused"])["text"]:
+        sentences.append(f"The folder holds more than this run used: {told}.")
     unmarked = [name for name, row in result["classes"].items() if not row["masks"]]
     if unmarked:
         sentences.append(

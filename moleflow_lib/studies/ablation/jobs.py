@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from moleflow_lib.errors import ArtifactError, MoLEFlowError
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.runtime import quiet
+from moleflow_lib.stopping import leave_with_parent
 from moleflow_lib.studies.ablation.grid import AblationRun
 from moleflow_lib.studies.ablation.measuring import input_keys, keep, measure, run_key
 
@@ -49,7 +50,7 @@ class Job:
         return self.run.name
 
 
-def carry_out(job: Job, gpus: Sequence[str] = ()) -> tuple[str, str]:
+def carry_out(job: Job, gpus: Sequence[str] = (), parent: int = 0) -> tuple[str, str]:
     """Do one run and keep its result; a run kept already is not done again.
 
     A run takes one CPU thread wherever it is, so that its numbers do not depend on the machine's
@@ -58,11 +59,13 @@ def carry_out(job: Job, gpus: Sequence[str] = ()) -> tuple[str, str]:
     Args:
         job: the run.
         gpus: GPUs shared out among the processes of this machine, by the processes' numbers.
+        parent: number of the process that this one must not outlive; 0: none.
 
     Returns:
         The key, and what went wrong, empty if nothing: no error is raised, so one run's failure
         leaves the others alone.
     """
+    leave_with_parent(parent)
     try:
         with _ONE_AT_A_TIME, quiet(), _one_thread(gpus):
             if not job.path.is_file():

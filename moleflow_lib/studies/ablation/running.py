@@ -15,7 +15,7 @@ import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from moleflow_lib.artifacts import digest, write_json
-from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.config import PATHS, ExperimentConfig
 from moleflow_lib.errors import ConfigError, RunError, problem_list
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.features.registered import BACKBONES
@@ -101,17 +101,14 @@ def _planned_jobs(runs: Sequence[AblationRun], folder: Path) -> list[Job]:
     ]
     folder = folder.resolve()
     plan = folder / "plans" / f"{digest(grid)[:24]}.json"
-    write_json(plan, {"runs": grid})
+    if not plan.is_file():  # a finished run is read from a disk that cannot be written
+        write_json(plan, {"runs": grid})
     return [Job(run=run, key=key, path=folder / f"{key[:24]}.json", plan=plan) for key, run in keyed]
 
 
 def _placed(config: ExperimentConfig) -> ExperimentConfig:
     """The configuration with absolute paths and the device named, so that it means the same elsewhere."""
-    paths = {
-        name: str(Path(str(value)).resolve())
-        for name in ("dataset_root", "out_dir", "backbone_weights")
-        if (value := config[name])
-    }
+    paths = {name: str(Path(str(value)).resolve()) for name in PATHS if (value := config[name])}
     return config.with_(**paths, device=str(resolve_device(config.run.device)), scheduler="", ablation_jobs=0)
 
 
@@ -140,7 +137,7 @@ def _local(planned: Sequence[Job], jobs: int) -> Iterator[tuple[str, str]]:
     missing = {job.key for job in planned}
     pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
     try:
-        outcomes = pool(joblib.delayed(carry_out)(job, gpus) for job in planned)
+        outcomes = pool(joblib.delayed(carry_out)(job, gpus, os.getpid()) for job in planned)
         for key, problem in cast("Iterator[tuple[str, str]]", outcomes):
             missing.discard(key)
             yield key, problem

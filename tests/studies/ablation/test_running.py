@@ -4,6 +4,10 @@ alone.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +130,51 @@ def _learned(config: ExperimentConfig) -> dict[str, str]:
     experiment = Experiment(config)
     experiment.learn()
     return experiment.hashes()
+
+
+ABLATION = """
+import ast, pathlib, sys
+from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.studies.ablation import planned_runs, run_ablation
+
+config = ExperimentConfig.from_params(ast.literal_eval(sys.argv[1]))
+run_ablation(planned_runs(config), pathlib.Path(sys.argv[2]), jobs=2)
+"""
+
+
+def test_workers_leave_when_the_process_that_started_them_is_killed(
+    tiny_config: Make, tmp_path: Path
+) -> None:
+    config = tiny_config(ablation_seeds=(0, 1), ablation_epochs=100_000)
+    params = {name: value for name, value in config.to_dict().items() if value != ""}
+    words = [sys.executable, "-c", ABLATION, repr(params), str(tmp_path / "kept")]
+    parent = subprocess.Popen(words, stderr=subprocess.DEVNULL, env={**os.environ, "MARK": str(tmp_path)})
+    own = Path(config.run.out_dir) / "store/features"
+    _until(lambda: len(list(own.rglob("*.json"))) == 4 and len(_marked(tmp_path)) >= 3)
+    time.sleep(2)  # so that they are at work
+    parent.kill()
+    parent.wait()
+    _until(lambda: not _marked(tmp_path), seconds=90)  # a worker that still imports looks afterwards
+    assert _marked(tmp_path) == []
+
+
+def _until(holds: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
+def _marked(folder: Path) -> list[str]:
+    """Living processes that were started with a mark in their environment (Linux)."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            marked = f"MARK={folder}".encode() in (process / "environ").read_bytes()
+            if marked and ") Z " not in (process / "stat").read_text():
+                found.append(process.name)
+        except OSError:
+            continue
+    return found
 
 
 def test_gpus_are_shared_out_by_process(monkeypatch: pytest.MonkeyPatch) -> None:

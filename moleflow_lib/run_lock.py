@@ -1,0 +1,174 @@
+"""One run a folder: a lock that names its holder, and that a dead holder does not keep.
+
+The system holds a lock on the file `.lock` for as long as the process lives, so nothing is left of a killed
+one. Where another machine or a disk without such locks is involved, a holder shows that it lives by touching
+the file; one that has not done so for two minutes is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TextIO
+
+from moleflow_lib.disk import is_alive, kernel_id, make_folder, writing
+from moleflow_lib.errors import BusyError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+__all__ = ["LOCK", "run_lock"]
+
+LOCK = ".lock"
+_BEAT = 20.0  # seconds between signs of life
+_SILENCE = 120.0  # seconds without one, after which a holder on another machine is gone
+_SOON = 0.2  # seconds in which a holder that has just taken the lock writes its name
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold a run's folder inside the block; processes started inside it are not asked.
+
+    Args:
+        folder: made if it is not there.
+
+    Raises:
+        BusyError: another process holds it; says which, since when, and what to do.
+        DiskError: the folder cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as name, run_lock(Path(name)):
+    ...     (Path(name) / LOCK).is_file()
+    True
+    """
+    make_folder(folder)
+    path = folder / LOCK
+    with writing(path):
+        file = _taken(path)
+    ended = threading.Event()
+    threading.Thread(target=_show_life, args=(path, ended), daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+        _removed(path)
+        file.close()
+
+
+def _taken(path: Path) -> TextIO:
+    """The open lock file, ours as long as it is open."""
+    while True:
+        file = path.open("a+", encoding="utf-8")
+        try:
+            locked = _locked(file)
+            if locked is False or not _is_gone(path, holder := _holder(file), certain=bool(locked)):
+                raise BusyError(_told(path, _holder(file) if locked is False else holder))
+            if _is_at(file, path):
+                _sign(file)
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # its holder removed it meanwhile
+
+
+def _locked(file: TextIO) -> bool | None:
+    """Whether the system gives us the lock; None where the disk knows none."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _is_gone(path: Path, holder: Mapping[str, object], certain: bool) -> bool:
+    """Whether nobody holds the lock any more, by what the file says.
+
+    Args:
+        path: of the lock.
+        holder: what it says; empty if nothing.
+        certain: whether the system gave us the lock, which settles it for a holder on this machine.
+    """
+    process = holder.get("pid")
+    if not isinstance(process, int):
+        return True
+    here = holder.get("kernel") == kernel_id()
+    if here and (certain or not is_alive(process)):
+        return True
+    return time.time() - path.stat().st_mtime > _SILENCE
+
+
+def _holder(file: TextIO) -> dict[str, object]:
+    """What the lock says; empty if that is nothing that can be read."""
+    for wait in (_SOON, 0.0):
+        file.seek(0)
+        try:
+            value = json.loads(file.read())
+        except ValueError:
+            time.sleep(wait)
+            continue
+        return value if isinstance(value, dict) else {}
+    return {}
+
+
+def _sign(file: TextIO) -> None:
+    started = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+    command = " ".join(map(os.path.basename, sys.argv[:1])) or "python"
+    facts = {"pid": os.getpid(), "host": socket.gethostname(), "started": started, "command": command}
+    file.seek(0)
+    file.truncate()
+    file.write(json.dumps({**facts, "kernel": kernel_id()}) + "\n")
+    file.flush()
+
+
+def _is_at(file: TextIO, path: Path) -> bool:
+    """Whether the open file still is the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _told(path: Path, holder: Mapping[str, object]) -> str:
+    process = holder.get("pid", "unknown")
+    host = holder.get("host", "an unknown machine")
+    since = f" since {holder['started']}" if "started" in holder else ""
+    stop = f"stop it (kill {process})" if holder.get("kernel") == kernel_id() else f"stop it on {host}"
+    sure = f"if it is gone, {path} is taken over after {_SILENCE / 60:.0f} minutes, or delete it"
+    return (
+        f"{path.parent} is in use: process {process} on {host} has been running there{since}. "
+        f"Wait until it ends, give another --out, or {stop}; {sure}"
+    )
+
+
+def _show_life(path: Path, ended: threading.Event) -> None:
+    while not ended.wait(_BEAT):
+        _touched(path)
+
+
+def _touched(path: Path) -> None:
+    try:
+        os.utime(path)
+    except OSError:
+        return  # a disk that refuses it; the lock of the system still holds
+
+
+def _removed(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return  # it names a process that is gone, and is taken over
