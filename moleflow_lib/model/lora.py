@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from moleflow_lib.model.kept import Kept
+
 __all__ = ["LoRALinear", "LoRAUpdate", "MoLESubnet"]
 
 
@@ -61,6 +63,7 @@ class LoRALinear(nn.Module):
         self.use_task_bias = use_task_bias
         self._active: tuple[LoRAUpdate, ...] = ()  # in a tuple, so that a task's values stay the task's
         self._merged: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._kept: Kept[tuple[torch.Tensor, torch.Tensor]] = Kept()
 
     def new_update(self) -> LoRAUpdate:
         """A (Xavier uniform), B (zero) and bias (zero) of a new task: at first they change nothing."""
@@ -74,12 +77,12 @@ class LoRALinear(nn.Module):
         return LoRAUpdate(down, up, bias)
 
     def activate(self, update: LoRAUpdate | None, merge: bool = False) -> None:
-        """Choose whose update acts, None for no task's; `merge` computes the sum once, for inference."""
+        """Choose whose update acts, None for no task's; `merge` computes the sum once, for inference, and
+        keeps it for the tasks used last.
+        """
         self._active = () if update is None else (update,)
-        self._merged = None
-        if merge:
-            with torch.no_grad():
-                self._merged = self.effective()
+        sources = [tensor for module in (self.base, *self._active) for tensor in module.parameters()]
+        self._merged = self._kept(sources, self.effective) if merge else None
 
     def effective(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Weight (out, in) and bias (out,) of the plain linear layer that the active task amounts to."""
