@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,6 +33,7 @@ __all__ = [
     "load_artifact",
     "read_json",
     "save_artifact",
+    "stream_artifact",
     "tensors_sha256",
     "write_bytes",
     "write_json",
@@ -39,13 +42,15 @@ __all__ = [
 SCHEMA_VERSION = 1
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name, flush it to disk, then rename it into place."""
+def write_bytes(path: Path, data: bytes | Iterable[bytes]) -> None:
+    """Write a file, whole or piece by piece, under a temporary name, flush it to disk, then rename it into
+    place.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o644)
@@ -128,6 +133,47 @@ def save_artifact(path: Path, tensors: Mapping[str, torch.Tensor], manifest: Map
     write_json(_manifest_file(path), facts)
 
 
+def stream_artifact(
+    path: Path,
+    name: str,
+    shape: tuple[int, ...],
+    chunks: Iterable[torch.Tensor],
+    manifest: Callable[[], Mapping[str, object]],
+) -> None:
+    """Store one float16 tensor as its rows are made: the file `save_artifact` writes, without holding it all.
+
+    Args:
+        path: the artifact's name without suffix.
+        name: of the tensor.
+        shape: of the whole.
+        chunks: its rows in order; nothing is left on disk if they end with an error.
+        manifest: gives the facts once all rows are written.
+
+    Raises:
+        ArtifactError: the rows are more or fewer than the shape says.
+    """
+    total = hashlib.sha256()
+
+    def pieces() -> Iterator[bytes]:
+        size = 2 * math.prod(shape)
+        facts = {name: {"dtype": "F16", "shape": list(shape), "data_offsets": [0, size]}}
+        header = json.dumps(facts, separators=(",", ":")).encode()
+        header += b" " * (-len(header) % 8)
+        written = 0
+        for piece in chain([len(header).to_bytes(8, "little"), header], map(_raw, chunks)):
+            total.update(piece)
+            written += len(piece)
+            yield piece
+        if written != 8 + len(header) + size:
+            raise ArtifactError(f"{path}: expected {size} bytes of {name}, got {written - 8 - len(header)}")
+
+    write_bytes(_tensor_file(path), pieces())
+    write_json(
+        _manifest_file(path),
+        {"schema": SCHEMA_VERSION, "tensors_file_sha256": total.hexdigest(), **manifest()},
+    )
+
+
 def artifact_exists(path: Path) -> bool:
     """Whether an artifact was stored whole under this name."""
     return _manifest_file(path).is_file() and _tensor_file(path).is_file()
@@ -207,6 +253,11 @@ def _tensor_file(path: Path) -> Path:
 
 def _manifest_file(path: Path) -> Path:
     return path.with_name(path.name + ".json")
+
+
+def _raw(chunk: torch.Tensor) -> bytes:
+    """The bytes of a float16 tensor."""
+    return chunk.detach().to("cpu", torch.float16).contiguous().numpy().tobytes()
 
 
 def _sha256(file: BinaryIO) -> str:
