@@ -71,19 +71,23 @@ def derive_seed(seed: int, *names: object) -> int:
 def resolve_device(name: str) -> torch.device:
     """Turn `auto`, `cpu` or `cuda` into a device.
 
-    `auto` means the GPU where there is one; the choice is recorded in every report.
+    `auto` means the GPU where there is one; the choice is recorded in every report. On a GPU, products and
+    convolutions of float32 numbers stay float32: TF32, which torch lets convolutions use, is switched off.
 
     Raises:
         ConfigError: the device is unknown or not there; there is no silent fall-back to the CPU.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"device: expected auto, cpu or cuda, got {name!r}") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device {name!r} was asked for, but torch sees no GPU here; use auto or cpu")
+    if device.type == "cuda":
+        for operations in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):
+            operations.fp32_precision = "ieee"
     return device
 
 
