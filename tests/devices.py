@@ -12,7 +12,15 @@ __all__ = ["DEVICE", "SimulatedDevice"]
 
 DEVICE = torch.device("meta")
 _aten = torch.ops.aten
-_WAITING = (_aten._local_scalar_dense, _aten.nonzero, _aten.masked_select, _aten._unique2, _aten.equal)
+_WAITING = (
+    _aten._local_scalar_dense,
+    _aten.item,
+    _aten.is_nonzero,
+    _aten.nonzero,
+    _aten.masked_select,
+    _aten._unique2,
+    _aten.equal,
+)
 _INDEXING = (_aten.index, _aten.index_put_, _aten.index_put, _aten._unsafe_index)  # take indices from the CPU
 
 
@@ -75,11 +83,13 @@ class SimulatedDevice(TorchDispatchMode):
         return tree_map(lambda x: _wrapped(x, same) if isinstance(x, torch.Tensor) else x, result)
 
     def _refuse_mixtures(self, func: Any, flat: list[Any], any_remote: bool) -> None:
+        plain = [x for x in flat if isinstance(x, torch.Tensor) and not isinstance(x, Remote)]
+        if any(x.device == DEVICE for x in plain):
+            raise RuntimeError(f"{func}: a list as index is sent to the device at once, which waits for it")
         copies = (_aten.copy_, _aten._to_copy, _aten.to, *_INDEXING)
         if not any_remote or func.overloadpacket in copies:
             return
-        strangers = [x for x in flat if isinstance(x, torch.Tensor) and not isinstance(x, Remote) and x.dim()]
-        if strangers:
+        if any(x.dim() for x in plain):
             raise RuntimeError(f"{func}: expected all tensors on one device, got {DEVICE} and cpu")
 
     def _is_masking(self, func: Any, flat: list[Any]) -> bool:

@@ -19,7 +19,8 @@ from tests.devices import DEVICE, SimulatedDevice
 CLASSES = ("leather", "nut")
 SMALL = {
     "classes": CLASSES,
-    "backbone": "random:vit_tiny_patch16_224",
+    "backbone": "random:test_vit",
+    "blocks": (1, 3, 5),
     "image_size": 64,
     "eval_size": 56,
     "coupling_layers": 1,
@@ -36,6 +37,7 @@ def _finished(config: ExperimentConfig) -> Experiment:
     return experiment
 
 
+@pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")  # torch takes the device for meta
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_whole_path_gives_what_the_cpu_gives(
     preset: str, tiny_config: Callable[..., ExperimentConfig], tmp_path: object
@@ -78,6 +80,27 @@ def test_a_training_step_does_not_wait(held: int, options: dict, monkeypatch: py
     assert few == many > 0  # what is read at the end of an epoch
 
 
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_patches_sent_batch_by_batch_train_to_the_same_bits(
+    precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patches, trained = torch.randn(7, 3, 3, 8).half(), []
+    for held in (0, 1 << 30):
+        monkeypatch.setattr(module, "_ON_DEVICE", held)
+        with SimulatedDevice():
+            options = FlowOptions(coupling_layers=2, lora_rank=2, flow_precision=precision)
+            flow = MoLESpatialAwareNF(8, options).to(DEVICE)
+            parts = flow.new_parts("a", first=True)
+            fitted = fit(flow, parts, patches, TrainOptions(batch_size=2, epochs=2), "a", base=True)
+            state = {
+                name: tensor.cpu()
+                for name, tensor in [*flow.state_dict().items(), *parts.state_dict().items()]
+            }
+        trained.append((fitted.curves, state))
+    (curves, state), (others, again) = trained
+    assert curves == others and all(torch.equal(state[name], again[name]) for name in state)
+
+
 def test_a_coreset_pick_and_a_distance_do_not_wait() -> None:
     points = torch.randn(40, 6)
     with SimulatedDevice() as device:
@@ -100,6 +123,8 @@ def test_the_simulation_refuses_what_a_second_device_refuses() -> None:
         there = torch.ones(3).to(DEVICE)
         with pytest.raises(RuntimeError, match="expected all tensors on one device"):
             there + torch.ones(3)
+        with pytest.raises(RuntimeError, match="a list as index"):
+            there[[0]]
         with pytest.raises(RuntimeError, match="expected all tensors on one device"):
             there.index_select(0, torch.tensor([0]))
         assert device.waits == 0

@@ -31,6 +31,7 @@ __all__ = [
 
 BASELINES = ("memory_bank", "gaussian", "fine_tune", "separate", "joint", "padim", "adapter_only")
 SCORE_PARTS = ("flow", "gaussian", "memory")
+_PRECISIONS = ("float32", "bf16")
 _COVARIANCES = ("ridge", "ledoit_wolf", "oas", "tied", "diagonal", "euclidean")
 
 
@@ -89,6 +90,9 @@ class FeatureOptions(_Group):
         1, "patches this many times as dense each way, at its square of the time", low=1, high=8
     )
     feature_dim: int = _option(0, "feature width D of CNNs; 0: 768. Transformers keep their own", low=0)
+    backbone_precision: str = _option(
+        "float32", "numbers that a timm backbone's products are made of", choices=_PRECISIONS
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +114,11 @@ class FlowOptions(_Group):
     use_position: bool = _option(True, "sinusoidal position code added to patches")
     count_adapter_volume: bool = _option(
         False, "log γ in the log-determinant; full whitening always counts its volume"
+    )
+    flow_precision: str = _option(
+        "float32",
+        "numbers that products in coupling subnets and invertible adapters are made of; all else is float32",
+        choices=_PRECISIONS,
     )
 
 

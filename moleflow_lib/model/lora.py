@@ -38,6 +38,7 @@ class LoRALinear(nn.Module):
         alpha: α; the update is scaled by α/r.
         use_lora: whether tasks get A and B.
         use_task_bias: whether tasks get b_t.
+        compute: what the product with the data is made in, and h(x) comes in; None: in whatever W and x are.
 
     >>> layer = LoRALinear(3, 2, rank=1, alpha=1.0)
     >>> layer.activate(layer.new_update())
@@ -54,6 +55,7 @@ class LoRALinear(nn.Module):
         alpha: float,
         use_lora: bool = True,
         use_task_bias: bool = True,
+        compute: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.base = nn.Linear(in_features, out_features)
@@ -61,6 +63,7 @@ class LoRALinear(nn.Module):
         self.scaling = alpha / rank
         self.use_lora = use_lora
         self.use_task_bias = use_task_bias
+        self.compute = compute
         self._active: tuple[LoRAUpdate, ...] = ()  # in a tuple, so that a task's values stay the task's
         self._merged: tuple[torch.Tensor, torch.Tensor] | None = None
         self._kept: Kept[tuple[torch.Tensor, torch.Tensor]] = Kept()
@@ -82,7 +85,7 @@ class LoRALinear(nn.Module):
         """
         self._active = () if update is None else (update,)
         sources = [tensor for module in (self.base, *self._active) for tensor in module.parameters()]
-        self._merged = self._kept(sources, self.effective) if merge else None
+        self._merged = self._kept(sources, self._at_work) if merge else None
 
     def effective(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Weight (out, in) and bias (out,) of the plain linear layer that the active task amounts to."""
@@ -97,7 +100,12 @@ class LoRALinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in) → (N, out)."""
-        return F.linear(x, *(self._merged or self.effective()))
+        weight, bias = self._merged or self._at_work()
+        return F.linear(x.to(self.compute or x.dtype), weight, bias)
+
+    def _at_work(self) -> tuple[torch.Tensor, torch.Tensor]:
+        weight, bias = self.effective()
+        return weight.to(self.compute or weight.dtype), bias.to(self.compute or bias.dtype)
 
 
 class MoLESubnet(nn.Module):
@@ -110,4 +118,4 @@ class MoLESubnet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in) → (N, out)."""
-        return self.layer2(F.relu(self.layer1(x)))
+        return self.layer2(F.relu(self.layer1(x))).to(x.dtype)
