@@ -89,9 +89,11 @@ class DeepInvertibleAdapter(nn.Module):
 
 
 class _Linear(nn.Linear):
-    """A linear layer whose product may be made in another precision than its weights are kept in."""
+    """A square linear layer; its product may be made in another precision than its weights are kept in."""
 
-    compute: torch.dtype | None = None
+    def __init__(self, dim: int, compute: torch.dtype | None) -> None:
+        super().__init__(dim, dim)
+        self.compute = compute
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         operands = x, self.weight, self.bias
@@ -99,9 +101,7 @@ class _Linear(nn.Linear):
 
 
 def _zero_ended_mlp(dim: int, compute: torch.dtype | None) -> nn.Sequential:
-    net = nn.Sequential(_Linear(dim, dim), nn.ReLU(), _Linear(dim, dim), nn.ReLU(), _Linear(dim, dim))
-    for layer in net[::2]:
-        layer.compute = compute
-    nn.init.zeros_(net[-1].weight)
-    nn.init.zeros_(net[-1].bias)
-    return net
+    first, second, last = (_Linear(dim, compute) for _ in range(3))
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last)

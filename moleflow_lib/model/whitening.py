@@ -75,7 +75,7 @@ class WhiteningAdapter(nn.Module):
     @property
     def matrix(self) -> torch.Tensor:
         """W of `full` whitening, (D, D)."""
-        return _MATRICES([self.packed], self._unpacked)
+        return _MATRICES([self.get_buffer("packed")], self._unpacked)
 
     def _unpacked(self) -> torch.Tensor:
         dim = len(self.mean)

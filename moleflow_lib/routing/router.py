@@ -121,13 +121,13 @@ class PrototypeRouter:
             (N, T) float64.
         """
         queries = features.detach().cpu()
-        prototypes = self.prototypes[:known]
+        count = len(self.prototypes[:known])
         if self.kind == "euclidean":
-            return squared_gaps(queries.double(), _means(prototypes)).sqrt()
+            return squared_gaps(queries.double(), self._means[:known]).sqrt()
         if self.kind == "tied":
-            factor, centres = self._tied(len(prototypes))
+            factor, centres = self._tied(count)
             return squared_gaps(whitened(factor, queries), centres).sqrt()
-        return self._stacked(len(prototypes)).squared(queries, self.kind, self.ridge).sqrt()
+        return self._stacked(count).squared(queries, self.kind, self.ridge).sqrt()
 
     def route(self, features: torch.Tensor, known: int | None = None) -> torch.Tensor:
         """The nearest task of each image, (N,) int64; the first one on a tie."""
@@ -142,16 +142,16 @@ class PrototypeRouter:
         values = torch.linalg.svdvals(self._tied(len(self.prototypes))[0]).square()
         return [float(values[0] / values[-1])] * len(self.prototypes)
 
+    @cached_property
+    def _means(self) -> torch.Tensor:
+        return torch.stack([prototype.moments.mean for prototype in self.prototypes])
+
     def _tied_of(self, known: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Factor (D, D) of the covariance that the first tasks share, and their means in its coordinates."""
         prototypes = self.prototypes[:known]
         scatters = (prototype.moments.scatter for prototype in prototypes)
         factor = tied_factor(scatters, [prototype.moments.count for prototype in prototypes], self.ridge)
-        return factor, whitened(factor, _means(prototypes))
+        return factor, whitened(factor, self._means[:known])
 
     def _stacked_of(self, known: int) -> StackedSpectra:
         return StackedSpectra([prototype.spectrum for prototype in self.prototypes[:known]])
-
-
-def _means(prototypes: Sequence[TaskPrototype]) -> torch.Tensor:
-    return torch.stack([prototype.moments.mean for prototype in prototypes])

@@ -159,8 +159,8 @@ class TaskScorer:
 
         def joined(names: Sequence[str], share: float) -> torch.Tensor:
             rows = [options.used_parts.index(name) for name in names]
-            chosen = (torch.stack([values[row] for row in rows]) for values in (parts, scale))
-            return joined_patch_scores(*chosen, share, options.compress_scores)
+            own, scales = (torch.stack([values[row] for row in rows]) for values in (parts, scale))
+            return joined_patch_scores(own, scales, share, options.compress_scores)
 
         of_patches = joined(options.score_parts, options.median_share)
         if not options.image_parts:
