@@ -111,10 +111,7 @@ def _features(folder: Path, images: int) -> object:
             noise = np.random.default_rng(number).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
             Image.fromarray(noise).save(path)
     extractor = PatchExtractor(StandIn(), "stand-in", SIZE)
-    records = [
-        Record(product="noise", split="train", defect="good", image=path, mask=None, label=0)
-        for path in paths
-    ]
+    records = [Record(product="noise", split="train", defect="good", image=path) for path in paths]
     return FeatureStore(folder / "store", extractor, batch_size=BATCH).features(records, "noise")
 
 
