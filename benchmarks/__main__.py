@@ -1,58 +1,32 @@
-"""`python -m benchmarks`: print each ratio's median over paired runs; above 1 means ours is faster."""
+"""`python -m benchmarks`: each ratio's median over interleaved pairs, CPU seconds of one thread.
+
+Above 1 means that ours is faster. `python -m benchmarks.memory` and `python -m benchmarks.gpu` stand apart.
+"""
 
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from FrEIA.framework import SequenceINN
-from FrEIA.modules import AllInOneBlock
 from scipy.ndimage import gaussian_filter, label
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from benchmarks.inference import report_overheads
+from benchmarks.routing import report_router
+from benchmarks.training import PAIRS, paired, report_training
 from moleflow_lib.metrics import pixel_metrics
-from moleflow_lib.model.coupling import build_coupling_flow
-from moleflow_lib.model.lora import LoRALinear, MoLESubnet
-from moleflow_lib.runtime import seed_everything
+from moleflow_lib.runtime import quiet
 from moleflow_lib.scoring.aggregation import pixel_maps
-
-DIM, PATCHES, PAIRS = 192, 16 * 196, 7
-
-
-class LiteralLoRALinear(LoRALinear):
-    """The published order of operations: A and B applied to every patch."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        (task,) = self._active
-        update = F.linear(F.linear(x, task.lora_A), task.lora_B)
-        return F.linear(x, self.base.weight) + self.scaling * update + self.base.bias + task.task_bias
-
-
-class LiteralSubnet(MoLESubnet):
-    """MoLESubnet with the published order of operations."""
-
-    def __init__(self, dims_in: int, dims_out: int, **lora: object) -> None:
-        super().__init__(dims_in, dims_out, **lora)
-        self.layer1 = LiteralLoRALinear(dims_in, 2 * dims_in, **lora)
-        self.layer2 = LiteralLoRALinear(2 * dims_in, dims_out, **lora)
+from moleflow_lib.scoring.coreset import greedy_coreset
 
 
 def main() -> None:
     """Run every comparison."""
-    ours, literal = _flows()
-    x = torch.randn(PATCHES, DIM)
-    _report(
-        f"training step of the coupling flow, D={DIM}, {PATCHES} patches",
-        lambda: _step(ours, x),
-        lambda: _step(literal, x),
-    )
-    with torch.inference_mode():
-        _report("forward pass of the coupling flow", lambda: ours(x), lambda: literal(x))
+    torch.set_num_threads(1)
+    report_training()
     scores = torch.rand(83, 14, 14)
     _report("pixel maps, 83 images at 224", lambda: pixel_maps(scores, 224), lambda: _literal_maps(scores))
     maps, masks = _marked_maps(20)
@@ -66,6 +40,9 @@ def main() -> None:
     )
     few = maps[:1].round(3), masks[:1]
     _report("AUPRO, 1 image, 1000 thresholds", lambda: pixel_metrics([few]), lambda: _literal_aupro(*few))
+    _report_many_maps()
+    _report_coreset()
+    report_router()
     report_overheads()
 
 
@@ -92,31 +69,29 @@ def _literal_aupro(maps: np.ndarray, masks: np.ndarray) -> float:
     return np.trapezoid([*overlaps[:end], last], [*rates[:end], 0.3]) / 0.3
 
 
-def _flows() -> tuple[SequenceINN, SequenceINN]:
-    """Ours, and FrEIA's own blocks with dense permutations and literal LoRA."""
-    lora = {"rank": 64, "alpha": 1.0}
-    seed_everything(0)
-    ours = build_coupling_flow(DIM, 8, **lora)
-    literal = SequenceINN(DIM)
-    for _ in range(8):
-        literal.append(
-            AllInOneBlock,
-            subnet_constructor=lambda i, o: LiteralSubnet(i, o, **lora),
-            affine_clamping=1.9,
-            global_affine_type="SOFTPLUS",
-            permute_soft=False,
-        )
-    for flow in (ours, literal):
-        for layer in flow.modules():
-            if isinstance(layer, LoRALinear):
-                layer.activate(layer.new_update())
-    return ours, literal
+def _report_many_maps() -> None:
+    """All pixel metrics of 201 maps, and anomalib's AUPRO alone where it is installed."""
+    maps, masks = _marked_maps(201)
+    ((*ours,),) = paired(lambda: pixel_metrics([(maps, masks)]), pairs=3)
+    print(f"all pixel metrics, 201 maps of 224²: {statistics.median(ours):.2f} s", flush=True)
+    try:
+        from anomalib.metrics.aupro import _AUPRO
+    except ImportError:
+        print("anomalib is not installed: its AUPRO is left out")
+        return
+    theirs = _AUPRO()
+    theirs.update(torch.from_numpy(maps), torch.from_numpy(masks).int())
+    ((*other,),) = paired(theirs.compute, pairs=1)
+    print(f"anomalib's AUPRO of the same: {other[0] / statistics.median(ours):.1f} times as long", flush=True)
 
 
-def _step(flow: SequenceINN, x: torch.Tensor) -> None:
-    flow.zero_grad(set_to_none=True)
-    z, log_det = flow(x)
-    (0.5 * z.square().sum(dim=1) - log_det).mean().backward()
+def _report_coreset() -> None:
+    """Seconds for 100 picks among the patches of 100 images; time grows with the product of both."""
+    points = torch.randn(100 * 196, 128)
+    with quiet():
+        ((*times,),) = paired(lambda: greedy_coreset(points, 100, 0), pairs=3)
+    whole = statistics.median(times) * 80 * 9
+    print(f"coreset of 8,000 from 900 images, extrapolated: {whole:.0f} s", flush=True)
 
 
 def _literal_maps(scores: torch.Tensor) -> np.ndarray:
@@ -125,22 +100,10 @@ def _literal_maps(scores: torch.Tensor) -> np.ndarray:
 
 
 def _report(what: str, ours: Callable[[], object], literal: Callable[[], object]) -> None:
-    ratios = []
-    for round_ in range(PAIRS + 1):
-        times = [_seconds(call) for call in (ours, literal)]
-        if round_:  # the first pair warms up
-            ratios.append(times[1] / times[0])
-    print(
-        f"{what}: {statistics.median(ratios):.2f}x (min {min(ratios):.2f}, max {max(ratios):.2f}, {PAIRS} "
-        "pairs)",
-        flush=True,
-    )
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+    own, other = paired(ours, literal)
+    ratios = [b / a for a, b in zip(own, other, strict=True)]
+    spread = f"min {min(ratios):.2f}, max {max(ratios):.2f}, {PAIRS} pairs"
+    print(f"{what}: {statistics.median(ratios):.2f}x ({spread})", flush=True)
 
 
 if __name__ == "__main__":

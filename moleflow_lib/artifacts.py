@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,6 +35,7 @@ __all__ = [
     "new_file",
     "read_json",
     "save_artifact",
+    "stream_artifact",
     "tensors_sha256",
     "write_bytes",
     "write_json",
@@ -96,7 +99,49 @@ def save_artifact(path: Path, tensors: Mapping[str, torch.Tensor], manifest: Map
     """
     data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     write_bytes(_tensor_file(path), data)
-    facts = {"schema": SCHEMA_VERSION, "tensors_file_sha256": hashlib.sha256(data).hexdigest(), **manifest}
+    _write_manifest(path, hashlib.sha256(data).hexdigest(), manifest)
+
+
+def stream_artifact(
+    path: Path,
+    name: str,
+    shape: tuple[int, ...],
+    chunks: Iterable[torch.Tensor],
+    manifest: Callable[[], Mapping[str, object]],
+) -> None:
+    """Store one float16 tensor as its rows are made: the file `save_artifact` writes, without holding it all.
+
+    Args:
+        path: the artifact's name without suffix.
+        name: of the tensor.
+        shape: of the whole.
+        chunks: its rows in order; nothing is left on disk if they end with an error.
+        manifest: gives the facts once all rows are written.
+
+    Raises:
+        ArtifactError: the rows are more or fewer than the shape says.
+    """
+    total = hashlib.sha256()
+
+    def pieces() -> Iterator[bytes]:
+        size = 2 * math.prod(shape)
+        facts = {name: {"dtype": "F16", "shape": list(shape), "data_offsets": [0, size]}}
+        header = json.dumps(facts, separators=(",", ":")).encode()
+        header += b" " * (-len(header) % 8)
+        written = 0
+        for piece in chain([len(header).to_bytes(8, "little"), header], map(_raw, chunks)):
+            total.update(piece)
+            written += len(piece)
+            yield piece
+        if written != 8 + len(header) + size:
+            raise ArtifactError(f"{path}: expected {size} bytes of {name}, got {written - 8 - len(header)}")
+
+    write_bytes(_tensor_file(path), pieces())
+    _write_manifest(path, total.hexdigest(), manifest())
+
+
+def _write_manifest(path: Path, tensors_file_sha256: str, manifest: Mapping[str, object]) -> None:
+    facts = {"schema": SCHEMA_VERSION, "tensors_file_sha256": tensors_file_sha256, **manifest}
     write_json(_manifest_file(path), {**facts, "manifest_sha256": digest(facts)})
 
 
@@ -186,6 +231,11 @@ def _tensor_file(path: Path) -> Path:
 
 def _manifest_file(path: Path) -> Path:
     return path.with_name(path.name + ".json")
+
+
+def _raw(chunk: torch.Tensor) -> bytes:
+    """The bytes of a float16 tensor."""
+    return chunk.detach().to("cpu", torch.float16).contiguous().numpy().tobytes()
 
 
 def _sha256(file: BinaryIO) -> str:

@@ -13,7 +13,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,14 +81,14 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
             raise
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name, flush it to disk, then rename it into place.
+def write_bytes(path: Path, data: bytes | Iterable[bytes]) -> None:
+    """Write a file, whole or piece by piece, under a temporary name, flush it, then rename it into place.
 
     Raises:
         DiskError: as `new_file`.
     """
     with new_file(path) as file:
-        file.write(data)
+        file.writelines([data] if isinstance(data, bytes) else data)
 
 
 def write_json(path: Path, value: object) -> None:

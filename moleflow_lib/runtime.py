@@ -81,14 +81,15 @@ def derive_seed(seed: int, *names: object) -> int:
 def resolve_device(name: str) -> torch.device:
     """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device.
 
-    `auto` means the GPU where there is one; the choice is recorded in every report.
+    `auto` means the GPU where there is one; the choice is recorded in every report. On a GPU, products and
+    convolutions of float32 numbers stay float32: TF32, which torch lets convolutions use, is switched off.
 
     Raises:
         ConfigError: the device is unknown, of a kind that was never tried, or not there; there is no silent
             fall-back to the CPU.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -102,6 +103,9 @@ def resolve_device(name: str) -> torch.device:
         raise ConfigError(
             f"device {name!r} was asked for, but torch sees {count} GPU(s), cuda:0 being the first"
         )
+    if device.type == "cuda":
+        for backend in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):  # pyright: ignore
+            backend.fp32_precision = "ieee"  # pyright: ignore
     return device
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -96,3 +98,35 @@ def test_kept_results_are_made_once_and_anew_when_what_they_rest_on_changes(tmp_
         (1, "x"),
         (2, "x"),
     ]
+
+
+def test_a_streamed_artifact_is_the_one_that_is_saved_whole(tmp_path: Path) -> None:
+    whole = torch.randn(7, 2, 3).half()
+    artifacts.save_artifact(tmp_path / "saved", {"patches": whole}, {"key": "k"})
+    alive = []
+
+    def chunks() -> Iterator[torch.Tensor]:
+        for chunk in whole.split(3):
+            assert [ref for ref in alive if ref() is not None] == []  # a written chunk is let go
+            made = chunk.clone()
+            alive.append(weakref.ref(made))
+            yield made
+            del made
+
+    artifacts.stream_artifact(tmp_path / "streamed", "patches", (7, 2, 3), chunks(), lambda: {"key": "k"})
+    for suffix in (".safetensors", ".json"):
+        saved, streamed = ((tmp_path / f"{name}{suffix}").read_bytes() for name in ("saved", "streamed"))
+        assert saved == streamed
+
+
+@pytest.mark.parametrize("rows", [2, 4])
+def test_a_stream_of_another_length_or_with_an_error_leaves_nothing(tmp_path: Path, rows: int) -> None:
+    def failing() -> Iterator[torch.Tensor]:
+        yield torch.zeros(1, 2)
+        raise KeyboardInterrupt
+
+    with pytest.raises(ArtifactError, match="expected 12 bytes of a"):
+        artifacts.stream_artifact(tmp_path / "x", "a", (3, 2), [torch.zeros(rows, 2)], dict)
+    with pytest.raises(KeyboardInterrupt):
+        artifacts.stream_artifact(tmp_path / "x", "a", (3, 2), failing(), dict)
+    assert list(tmp_path.iterdir()) == []

@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 SCORE_PARTS = ("flow", "gaussian", "memory")
+_PRECISIONS = ("float32", "bf16")
 _COVARIANCES = ("ridge", "ledoit_wolf", "oas", "tied", "diagonal", "euclidean")
 
 
@@ -98,6 +99,9 @@ class FeatureOptions(_Group):
     feature_dim: int = _option(
         0, "feature width D of CNNs; 0: 768. Transformers keep their own", low=0, high=16384
     )
+    backbone_precision: str = _option(
+        "float32", "numbers that a timm backbone's products are made of", choices=_PRECISIONS
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +123,11 @@ class FlowOptions(_Group):
     use_position: bool = _option(True, "sinusoidal position code added to patches")
     count_adapter_volume: bool = _option(
         False, "log γ in the log-determinant; full whitening always counts its volume"
+    )
+    flow_precision: str = _option(
+        "float32",
+        "numbers that products in coupling subnets and invertible adapters are made of; all else is float32",
+        choices=_PRECISIONS,
     )
 
 

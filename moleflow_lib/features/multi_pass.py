@@ -5,14 +5,17 @@ Every pass costs a whole run of the network, so `overlap` 2 takes four times as 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 __all__ = ["overlapping_features"]
 
 
-def overlapping_features(network: nn.Module, images: torch.Tensor, patch: int, overlap: int) -> torch.Tensor:
+def overlapping_features(
+    network: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, patch: int, overlap: int
+) -> torch.Tensor:
     """Features on a grid that is `overlap` times as fine, from crops shifted by parts of a patch.
 
     Args:

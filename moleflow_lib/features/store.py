@@ -21,7 +21,7 @@ from moleflow_lib.artifacts import (
     file_sha256,
     file_stem,
     load_artifact,
-    save_artifact,
+    stream_artifact,
 )
 from moleflow_lib.datasets import READER_VERSION, Record, load_image
 from moleflow_lib.errors import DataError
@@ -103,28 +103,30 @@ class FeatureStore:
 
     def _extract(self, records: Sequence[Record], name: str, path: Path, key: str) -> None:
         start = time.perf_counter()
-        parts: list[torch.Tensor] = []
-        for batch in self._batches(records, name):
-            features = self.extractor(batch)
-            parts.append(features.half().cpu())
-            if not parts[-1].isfinite().all():
-                bad = int((~parts[-1].isfinite()).flatten(1).any(dim=1).nonzero()[0])
-                told = beyond_float16(features[bad])
-                image = records[sum(map(len, parts[:-1])) + bad].image
-                raise DataError(f"{image}: its features {told}")
-        patches = torch.cat(parts)
-        speed = len(records) / (time.perf_counter() - start)
-        save_artifact(
-            path,
-            {"patches": patches},
-            {
+
+        def manifest() -> dict[str, object]:
+            return {
                 "kind": "features",
                 "key": key,
                 "identity": self.identity,
-                "images_per_second": speed,
+                "images_per_second": len(records) / (time.perf_counter() - start),
                 "images": [f"{r.product}/{r.split}/{r.defect}/{r.image.name}" for r in records],
-            },
-        )
+            }
+
+        shape = (len(records), *self.extractor.grid, self.extractor.feature_dim)
+        stream_artifact(path, "patches", shape, self._extracted(records, name), manifest)
+
+    def _extracted(self, records: Sequence[Record], name: str) -> Iterator[torch.Tensor]:
+        """Features (B, H, W, D) float16 of one batch of images after another."""
+        starts = range(0, len(records), self.batch_size)
+        for start, batch in zip(starts, self._batches(records, name), strict=True):
+            features = self.extractor(batch)
+            patches = features.half().cpu()
+            finite = patches.isfinite().flatten(1).all(dim=1)
+            if not finite.all():
+                bad = int((~finite).nonzero()[0])
+                raise DataError(f"{records[start + bad].image}: its features {beyond_float16(features[bad])}")
+            yield patches
 
     def _batches(self, records: Sequence[Record], name: str) -> Iterator[np.ndarray]:
         """Decode images on a few threads, a batch ahead of the network."""

@@ -38,19 +38,22 @@ class AffineCoupling(nn.Module):
         dim: D, even.
         swapped: whether the second half conditions the first.
         clamp: c.
+        compute: what the MLPs' products are made in; None: in whatever their weights are.
     """
 
-    def __init__(self, dim: int, swapped: bool, clamp: float = 1.9) -> None:
+    def __init__(
+        self, dim: int, swapped: bool, clamp: float = 1.9, compute: torch.dtype | None = None
+    ) -> None:
         super().__init__()
         self.swapped, self.clamp = swapped, clamp
-        self.scale, self.shift = _zero_ended_mlp(dim // 2), _zero_ended_mlp(dim // 2)
+        self.scale, self.shift = (_zero_ended_mlp(dim // 2, compute) for _ in range(2))
 
     def forward(self, x: torch.Tensor, reverse: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         """(..., D) → (..., D) and the log-determinant (...), nats; `reverse` inverts both."""
         first, second = x.chunk(2, dim=-1)
         passive, active = (second, first) if self.swapped else (first, second)
-        s = self.clamp * torch.tanh(self.scale(passive) / self.clamp)
-        t = self.shift(passive)
+        s = self.clamp * torch.tanh(self.scale(passive).to(x.dtype) / self.clamp)
+        t = self.shift(passive).to(x.dtype)
         active = (active - t) * torch.exp(-s) if reverse else active * torch.exp(s) + t
         halves = (active, passive) if self.swapped else (passive, active)
         log_det = s.sum(dim=-1)
@@ -63,15 +66,18 @@ class DeepInvertibleAdapter(nn.Module):
     Args:
         dim: D, even.
         blocks: number of coupling steps.
+        compute: see `AffineCoupling`.
 
     >>> adapter, z = DeepInvertibleAdapter(4, blocks=2), torch.ones(1, 4)
     >>> bool(torch.equal(adapter(z)[0], z))
     True
     """
 
-    def __init__(self, dim: int, blocks: int = 2) -> None:
+    def __init__(self, dim: int, blocks: int = 2, compute: torch.dtype | None = None) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(AffineCoupling(dim, swapped=i % 2 == 1) for i in range(blocks))
+        self.blocks = nn.ModuleList(
+            AffineCoupling(dim, swapped=i % 2 == 1, compute=compute) for i in range(blocks)
+        )
 
     def forward(self, x: torch.Tensor, reverse: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         """(..., D) → (..., D) and the log-determinant (...), nats; `reverse` inverts both."""
@@ -82,8 +88,20 @@ class DeepInvertibleAdapter(nn.Module):
         return x, total
 
 
-def _zero_ended_mlp(dim: int) -> nn.Sequential:
-    first, second, last = (nn.Linear(dim, dim) for _ in range(3))
+class _Linear(nn.Linear):
+    """A square linear layer; its product may be made in another precision than its weights are kept in."""
+
+    def __init__(self, dim: int, compute: torch.dtype | None) -> None:
+        super().__init__(dim, dim)
+        self.compute = compute
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        operands = x, self.weight, self.bias
+        return F.linear(*(operand.to(self.compute or operand.dtype) for operand in operands))
+
+
+def _zero_ended_mlp(dim: int, compute: torch.dtype | None) -> nn.Sequential:
+    first, second, last = (_Linear(dim, compute) for _ in range(3))
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
     return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last)

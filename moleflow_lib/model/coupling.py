@@ -64,7 +64,14 @@ class IndexPermutedBlock(AllInOneBlock):
 
 
 def build_coupling_flow(
-    dim: int, layers: int, *, rank: int, alpha: float, use_lora: bool = True, use_task_bias: bool = True
+    dim: int,
+    layers: int,
+    *,
+    rank: int,
+    alpha: float,
+    use_lora: bool = True,
+    use_task_bias: bool = True,
+    compute: torch.dtype | None = None,
 ) -> SequenceINN:
     """Stack coupling blocks whose subnets are `MoLESubnet`.
 
@@ -75,6 +82,7 @@ def build_coupling_flow(
         alpha: scales them.
         use_lora: whether tasks get low-rank updates.
         use_task_bias: whether tasks get biases.
+        compute: what products are made in, see `LoRALinear`.
 
     Returns:
         A flow that maps (N, D) to (N, D) and log-det (N,), nats. Permutations come from NumPy's
@@ -83,7 +91,13 @@ def build_coupling_flow(
 
     def subnet(dims_in: int, dims_out: int) -> MoLESubnet:
         return MoLESubnet(
-            dims_in, dims_out, rank=rank, alpha=alpha, use_lora=use_lora, use_task_bias=use_task_bias
+            dims_in,
+            dims_out,
+            rank=rank,
+            alpha=alpha,
+            use_lora=use_lora,
+            use_task_bias=use_task_bias,
+            compute=compute,
         )
 
     flow = SequenceINN(dim)

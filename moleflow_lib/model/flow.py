@@ -19,6 +19,8 @@ from moleflow_lib.runtime import derive_seed, seeded
 
 __all__ = ["FlowParts", "MoLESpatialAwareNF", "load_exactly", "shared_values"]
 
+_COMPUTE = {"float32": None, "bf16": torch.bfloat16}
+
 
 class FlowParts(nn.Module):
     """What one task adds to the flow: whitening, low-rank updates and biases, invertible adapter."""
@@ -84,6 +86,7 @@ class MoLESpatialAwareNF(nn.Module):
                 alpha=options.lora_alpha,
                 use_lora=options.use_lora,
                 use_task_bias=options.use_task_bias,
+                compute=_COMPUTE[options.flow_precision],
             )
             self.mixer = SpatialContextMixer(dim) if options.use_mixer else None
         self.register_buffer("_like", torch.empty(0), persistent=False)
@@ -102,9 +105,9 @@ class MoLESpatialAwareNF(nn.Module):
         """
         with seeded(derive_seed(self.seed, "task", name)):
             updates = [layer.new_update() for layer in self._lora_layers()]
-            dia = (
-                DeepInvertibleAdapter(self.dim, self.options.dia_blocks) if self.options.dia_blocks else None
-            )
+            compute = _COMPUTE[self.options.flow_precision]
+            blocks = self.options.dia_blocks
+            dia = DeepInvertibleAdapter(self.dim, blocks, compute) if blocks else None
         kind = self.options.whitening
         whitening = None if kind == "off" else WhiteningAdapter(self.dim, first, kind)
         parts = FlowParts(whitening, updates, dia).to(self._like)

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from moleflow_lib.model.kept import Kept
+
 __all__ = ["LoRALinear", "LoRAUpdate", "MoLESubnet"]
 
 
@@ -42,6 +44,7 @@ class LoRALinear(nn.Module):
         alpha: α; the update is scaled by α/r.
         use_lora: whether tasks get A and B.
         use_task_bias: whether tasks get b_t.
+        compute: what the product with the data is made in, and h(x) comes in; None: in whatever W and x are.
 
     >>> layer = LoRALinear(3, 2, rank=1, alpha=1.0)
     >>> layer.activate(layer.new_update())
@@ -58,6 +61,7 @@ class LoRALinear(nn.Module):
         alpha: float,
         use_lora: bool = True,
         use_task_bias: bool = True,
+        compute: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.base = nn.Linear(in_features, out_features)
@@ -65,8 +69,10 @@ class LoRALinear(nn.Module):
         self.scaling = alpha / rank
         self.use_lora = use_lora
         self.use_task_bias = use_task_bias
+        self.compute = compute
         self._active: tuple[LoRAUpdate, ...] = ()  # in a tuple, so that a task's values stay the task's
         self._merged: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._kept: Kept[tuple[torch.Tensor, torch.Tensor]] = Kept()
 
     def new_update(self) -> LoRAUpdate:
         """A (Xavier uniform), B (zero) and bias (zero) of a new task: at first they change nothing."""
@@ -80,12 +86,12 @@ class LoRALinear(nn.Module):
         return LoRAUpdate(down, up, bias)
 
     def activate(self, update: LoRAUpdate | None, merge: bool = False) -> None:
-        """Choose whose update acts, None for no task's; `merge` computes the sum once, for inference."""
+        """Choose whose update acts, None for no task's; `merge` computes the sum once, for inference, and
+        keeps it for the tasks used last.
+        """
         self._active = () if update is None else (update,)
-        self._merged = None
-        if merge:
-            with torch.no_grad():
-                self._merged = self.effective()
+        sources = [tensor for module in (self.base, *self._active) for tensor in module.parameters()]
+        self._merged = self._kept(sources, self._at_work) if merge else None
 
     def effective(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Weight (out, in) and bias (out,) of the plain linear layer that the active task amounts to."""
@@ -100,7 +106,12 @@ class LoRALinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in) → (N, out)."""
-        return F.linear(x, *(self._merged or self.effective()))
+        weight, bias = self._merged or self._at_work()
+        return F.linear(x.to(self.compute or x.dtype), weight, bias)
+
+    def _at_work(self) -> tuple[torch.Tensor, torch.Tensor]:
+        weight, bias = self.effective()
+        return weight.to(self.compute or weight.dtype), bias.to(self.compute or bias.dtype)
 
 
 class MoLESubnet(nn.Module):
@@ -115,12 +126,20 @@ class MoLESubnet(nn.Module):
         alpha: float,
         use_lora: bool = True,
         use_task_bias: bool = True,
+        compute: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        linear = partial(LoRALinear, rank=rank, alpha=alpha, use_lora=use_lora, use_task_bias=use_task_bias)
+        linear = partial(
+            LoRALinear,
+            rank=rank,
+            alpha=alpha,
+            use_lora=use_lora,
+            use_task_bias=use_task_bias,
+            compute=compute,
+        )
         self.layer1 = linear(dims_in, 2 * dims_in)
         self.layer2 = linear(2 * dims_in, dims_out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in) → (N, out)."""
-        return self.layer2(F.relu(self.layer1(x)))
+        return self.layer2(F.relu(self.layer1(x))).to(x.dtype)

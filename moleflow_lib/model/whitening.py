@@ -8,11 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from moleflow_lib.model.kept import Kept
+
 __all__ = ["WhiteningAdapter", "whitening_matrix"]
 
 _RIDGE = 0.1  # share of the mean variance added to every variance; .01 to .3 measured alike
 _GAMMA = (0.5, 2.0)
 _BETA = 2.0
+_MATRICES: Kept[torch.Tensor] = Kept()
 
 
 def whitening_matrix(covariance: torch.Tensor) -> tuple[torch.Tensor, float]:
@@ -76,6 +79,9 @@ class WhiteningAdapter(nn.Module):
     @property
     def matrix(self) -> torch.Tensor:
         """W of `full` whitening, (D, D)."""
+        return _MATRICES([self.get_buffer("packed")], self._unpacked)
+
+    def _unpacked(self) -> torch.Tensor:
         dim = len(self.mean)
         lower = self.packed.new_zeros(dim, dim)
         rows, columns = torch.tril_indices(dim, dim, device=lower.device)

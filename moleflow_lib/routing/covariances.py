@@ -11,7 +11,7 @@ only the tied estimate needs a Cholesky factor, one for all tasks. Everything in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,10 +22,14 @@ from moleflow_lib.routing.moments import RunningMoments
 __all__ = [
     "COVARIANCES",
     "Spectrum",
+    "StackedSpectra",
     "pooled_factor",
     "shrinkage_weights",
     "spectra_distances",
+    "squared_gaps",
     "tied_distances",
+    "tied_factor",
+    "whitened",
 ]
 
 COVARIANCES = ("ridge", "ledoit_wolf", "oas", "tied", "diagonal", "euclidean")
@@ -76,7 +80,7 @@ class Spectrum:
         return cls(
             count=moments.count,
             mean=moments.mean,
-            axes=axes.T.flip(0)[:rank].clone(),  # without the rest of them behind it
+            axes=axes[:, len(values) - rank :].T.flip(0),  # a copy: all D axes would be kept otherwise
             scatter=values.flip(0)[:rank].clamp_min(0),
             variances=moments.scatter.diagonal() / (moments.count - 1),
             weights=dict(weights),
@@ -92,7 +96,6 @@ class Spectrum:
         least = self.scatter.min() if len(self.axes) == len(self.mean) else 0.0
         return float((scale * self.scatter.max() + floor) / (scale * least + floor))
 
-    @cached_property
     def scatter_matrix(self) -> torch.Tensor:
         """(D, D) sum of outer products about the mean."""
         return (self.axes.T * self.scatter) @ self.axes
@@ -156,26 +159,77 @@ def shrinkage_weights(centred: torch.Tensor, scatter: torch.Tensor | None = None
     return {"ledoit_wolf": ledoit_wolf, "oas": min(above / below, 1.0) if below > 0 else 1.0}
 
 
+class StackedSpectra:
+    """The spectra of all tasks in one, so that a few products serve them all, however many there are.
+
+    Equal to `Spectrum.squared` of each up to float64 rounding: differences are taken behind the projection
+    here, about the mean of all means.
+
+    >>> tasks = [Spectrum.of(torch.tensor([[-1.0, 0.0], [1.0, 0.0]]) + shift) for shift in (0.0, 5.0)]
+    >>> StackedSpectra(tasks).squared(torch.tensor([[5.0, 5.0]]), "oas", 1e-5).argmin().item()
+    1
+    """
+
+    def __init__(self, spectra: Sequence[Spectrum]) -> None:
+        means = torch.stack([spectrum.mean for spectrum in spectra])
+        self.spectra = tuple(spectra)
+        self.centre = means.mean(dim=0)
+        self.means = means - self.centre
+        self.variances = torch.stack([spectrum.variances for spectrum in spectra])
+        self.axes = torch.cat([spectrum.axes for spectrum in spectra])  # (ΣR, D)
+        ranks = torch.tensor([len(spectrum.axes) for spectrum in spectra])
+        self.owner = torch.arange(len(ranks)).repeat_interleave(ranks)  # (ΣR,) task of each axis
+        self.along = (self.axes * self.means[self.owner]).sum(dim=1)  # (ΣR,) of each mean along its own axes
+        self.whole = ranks == means.shape[1]
+
+    def squared(self, queries: torch.Tensor, kind: str, ridge: float) -> torch.Tensor:
+        """Squared distances (M, T) of queries (M, D) under an estimate of a single task's covariance."""
+        x = queries.double() - self.centre
+        if kind == "diagonal":
+            weights = 1 / (self.variances + ridge)
+            return torch.stack([((row - self.means).square() * weights).sum(dim=1) for row in x])
+        length = squared_gaps(x, self.means)
+        if kind == "euclidean":
+            return length
+        estimates = [spectrum._scale_and_floor(kind, ridge) for spectrum in self.spectra]
+        scale, floor = torch.tensor(estimates, dtype=torch.float64).T
+        values = torch.cat([spectrum.scatter for spectrum in self.spectra])
+        along = (x @ self.axes.T - self.along).square()
+        zeros = torch.zeros_like(length)
+        rest = (length - zeros.index_add(1, self.owner, along)).clamp_min(0).masked_fill(self.whole, 0)
+        weighted = along / (scale[self.owner] * values + floor[self.owner])
+        return zeros.index_add(1, self.owner, weighted) + rest / floor
+
+
 def pooled_factor(spectra: Sequence[Spectrum], ridge: float) -> torch.Tensor:
-    """Cholesky factor (D, D) of the tied estimate.
+    """Cholesky factor (D, D) of the tied estimate, from what is known of each task.
 
     The estimate is the scatter of all tasks about their own means over its degrees of freedom, plus ridge·I.
     """
-    nothing = torch.zeros((), dtype=torch.float64)
-    pooled = sum((spectrum.scatter_matrix for spectrum in spectra), nothing) / sum(
-        spectrum.count - 1 for spectrum in spectra
-    )
+    return tied_factor((spectrum.scatter_matrix() for spectrum in spectra), [s.count for s in spectra], ridge)
+
+
+def tied_factor(scatters: Iterable[torch.Tensor], counts: Sequence[int], ridge: float) -> torch.Tensor:
+    """The same from scatter matrices (D, D), taken one by one, and numbers of images."""
+    pooled = sum(scatters, torch.zeros((), dtype=torch.float64)) / sum(count - 1 for count in counts)
     return torch.linalg.cholesky(pooled + ridge * torch.eye(len(pooled), dtype=torch.float64))
+
+
+def whitened(factor: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Vectors (M, D) in the coordinates in which the covariance of a Cholesky factor (D, D) is I, float64."""
+    return torch.linalg.solve_triangular(factor, x.double().T, upper=False).T
 
 
 def tied_distances(means: torch.Tensor, factor: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
     """Squared distances (M, T) of queries (M, D) to means (T, D) under one covariance, by its Cholesky factor
     (D, D).
     """
-    white, centres = (
-        torch.linalg.solve_triangular(factor, x.double().T, upper=False).T for x in (queries, means)
-    )
-    return torch.cdist(white, centres, compute_mode="donot_use_mm_for_euclid_dist").square()
+    return squared_gaps(whitened(factor, queries), whitened(factor, means))
+
+
+def squared_gaps(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Squared Euclidean distances (M, T) of x (M, D) to y (T, D), both float64."""
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
 def spectra_distances(

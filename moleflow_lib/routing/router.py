@@ -7,7 +7,7 @@ float64.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 
@@ -15,9 +15,11 @@ from moleflow_lib.errors import ConfigError
 from moleflow_lib.routing.covariances import (
     COVARIANCES,
     Spectrum,
-    pooled_factor,
+    StackedSpectra,
     shrinkage_weights,
-    tied_distances,
+    squared_gaps,
+    tied_factor,
+    whitened,
 )
 from moleflow_lib.routing.moments import RunningMoments
 
@@ -99,7 +101,10 @@ class PrototypeRouter:
         self.kind = covariance
         self.ridge = ridge
         self.prototypes = tuple(prototypes)
-        self._factors: dict[int, torch.Tensor] = {}  # of the tied estimate, by how many tasks are pooled
+        self._tied = lru_cache(1)(
+            self._tied_of
+        )  # of the last number of tasks asked for: one factor at a time
+        self._stacked = lru_cache(1)(self._stacked_of)
 
     def variant(self, covariance: str, ridge: float | None = None) -> PrototypeRouter:
         """The same prototypes under another covariance estimate."""
@@ -115,13 +120,14 @@ class PrototypeRouter:
         Returns:
             (N, T) float64.
         """
-        prototypes = self.prototypes[:known]
-        if self.kind != "tied":
-            return torch.stack(
-                [prototype.distances(features, self.kind, self.ridge) for prototype in prototypes], dim=1
-            )
-        means = torch.stack([prototype.moments.mean for prototype in prototypes])
-        return tied_distances(means, self._factor(len(prototypes)), features.detach().cpu()).sqrt()
+        queries = features.detach().cpu()
+        count = len(self.prototypes[:known])
+        if self.kind == "euclidean":
+            return squared_gaps(queries.double(), self._means[:known]).sqrt()
+        if self.kind == "tied":
+            factor, centres = self._tied(count)
+            return squared_gaps(whitened(factor, queries), centres).sqrt()
+        return self._stacked(count).squared(queries, self.kind, self.ridge).sqrt()
 
     def route(self, features: torch.Tensor, known: int | None = None) -> torch.Tensor:
         """The nearest task of each image, (N,) int64; the first one on a tie."""
@@ -133,11 +139,19 @@ class PrototypeRouter:
             return [
                 prototype.spectrum.condition_number(self.kind, self.ridge) for prototype in self.prototypes
             ]
-        values = torch.linalg.svdvals(self._factor(len(self.prototypes))).square()
+        values = torch.linalg.svdvals(self._tied(len(self.prototypes))[0]).square()
         return [float(values[0] / values[-1])] * len(self.prototypes)
 
-    def _factor(self, known: int) -> torch.Tensor:
-        if known not in self._factors:
-            spectra = [prototype.spectrum for prototype in self.prototypes[:known]]
-            self._factors[known] = pooled_factor(spectra, self.ridge)
-        return self._factors[known]
+    @cached_property
+    def _means(self) -> torch.Tensor:
+        return torch.stack([prototype.moments.mean for prototype in self.prototypes])
+
+    def _tied_of(self, known: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Factor (D, D) of the covariance that the first tasks share, and their means in its coordinates."""
+        prototypes = self.prototypes[:known]
+        scatters = (prototype.moments.scatter for prototype in prototypes)
+        factor = tied_factor(scatters, [prototype.moments.count for prototype in prototypes], self.ridge)
+        return factor, whitened(factor, self._means[:known])
+
+    def _stacked_of(self, known: int) -> StackedSpectra:
+        return StackedSpectra([prototype.spectrum for prototype in self.prototypes[:known]])

@@ -11,6 +11,7 @@ from moleflow_lib.runtime import progress
 __all__ = ["greedy_coreset", "nearest_distances", "projected"]
 
 _PROJECTED = 128  # channels the coreset is chosen in, as in PatchCore's own code
+_CHUNK = 1 << 14  # patches projected at once
 _PRODUCTS = 1 << 24  # distances held at once, 64 MB
 
 
@@ -23,7 +24,10 @@ def projected(patches: torch.Tensor, seed: int, device: torch.device | str = "cp
         _PROJECTED
     )
     matrix = (draw if width > _PROJECTED else torch.eye(width)).to(device)
-    return torch.cat([chunk.to(device).float() @ matrix for chunk in patches.split(1 << 14)])
+    points = torch.empty(len(patches), matrix.shape[1], device=device)
+    for rows, chunk in zip(points.split(_CHUNK), patches.split(_CHUNK), strict=True):
+        rows.copy_(chunk.to(device).float() @ matrix)
+    return points
 
 
 def greedy_coreset(points: torch.Tensor, size: int, seed: int, name: str = "points") -> torch.Tensor:
@@ -33,7 +37,7 @@ def greedy_coreset(points: torch.Tensor, size: int, seed: int, name: str = "poin
     possible (Gonzalez 1985).
 
     Args:
-        points: (M, d) float32.
+        points: (M, d) float32; moved in place so that their mean is zero.
         size: K ≤ M, how many to pick.
         seed: decides the first point.
         name: what the progress bar says.
@@ -44,18 +48,19 @@ def greedy_coreset(points: torch.Tensor, size: int, seed: int, name: str = "poin
     >>> greedy_coreset(torch.tensor([[0.0], [0.1], [5.0], [9.0]]), 3, seed=0).sort().values.tolist()
     [0, 2, 3]
     """
-    points = points - points.mean(
-        dim=0
-    )  # only differences count; near zero their float32 squares are exact enough
+    points -= points.mean(dim=0)  # only differences count; near zero their float32 squares are exact enough
     squares = points.square().sum(dim=1)
     nearest = torch.full_like(squares, math.inf)
-    index, picked = int(torch.randint(len(points), (), generator=torch.Generator().manual_seed(seed))), []
-    for _ in progress(range(size), f"coreset {name}"):
-        picked.append(index)
-        torch.minimum(nearest, squares + squares[index] - 2 * (points @ points[index]), out=nearest)
-        nearest[index] = -math.inf
-        index = int(nearest.argmax())
-    return torch.tensor(picked)
+    first = torch.randint(len(points), (1,), generator=torch.Generator().manual_seed(seed))
+    picked = torch.empty(size, dtype=torch.long, device=points.device)
+    index = first.to(points.device)  # stays there: no pick waits for the device
+    for number in progress(range(size), f"coreset {name}"):
+        picked[number : number + 1] = index
+        point = points.index_select(0, index)[0]
+        torch.minimum(nearest, squares + squares[index] - 2 * (points @ point), out=nearest)
+        nearest.index_fill_(0, index, -math.inf)
+        index = nearest.argmax(dim=0, keepdim=True)
+    return picked.cpu()
 
 
 def nearest_distances(queries: torch.Tensor, bank: torch.Tensor, neighbours: int = 1) -> torch.Tensor:

@@ -67,7 +67,7 @@ def build_memory_bank(
     """
     flat = patches.flatten(0, -2)
     per_image = patches[0].numel() // patches.shape[-1]
-    picked = greedy_coreset(projected(flat, seed, device), min(size, len(flat)), seed, name).cpu()
+    picked = greedy_coreset(projected(flat, seed, device), min(size, len(flat)), seed, name)
     return MemoryBank(flat[picked].to(device).half(), (picked // per_image).to(device))
 
 

@@ -170,13 +170,14 @@ class TaskScorer:
         scale = self.task.patch_scale
         if scale is None:
             return parts[0], image_scores(parts[0], options.top_k)
-        rows, image_rows = (
-            [options.used_parts.index(name) for name in names]
-            for names in (options.score_parts, options.image_parts or options.score_parts)
-        )
-        share = options.median_share
-        of_patches = joined_patch_scores(parts[rows], scale[rows], share, options.compress_scores)
+
+        def joined(names: Sequence[str], share: float) -> torch.Tensor:
+            rows = [options.used_parts.index(name) for name in names]
+            own, scales = (torch.stack([values[row] for row in rows]) for values in (parts, scale))
+            return joined_patch_scores(own, scales, share, options.compress_scores)
+
+        of_patches = joined(options.score_parts, options.median_share)
         if not options.image_parts:
             return of_patches, image_scores(of_patches, options.top_k)
-        of_image = joined_patch_scores(parts[image_rows], scale[image_rows], 0.0, options.compress_scores)
+        of_image = joined(options.image_parts, 0.0)
         return of_patches, image_scores(of_image, options.top_k)

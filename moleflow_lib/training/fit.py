@@ -17,6 +17,7 @@ from moleflow_lib.runtime import derive_seed, progress, seeded
 
 __all__ = ["Fitted", "fit", "learning_rate"]
 
+_ON_DEVICE = 2 << 30  # bytes of patches that an accelerator takes as a whole; more come batch by batch
 _CURVES = ("loss", "nll", "log_det", "energy")
 
 
@@ -44,7 +45,8 @@ def fit(
     Args:
         flow: the shared flow.
         parts: of the task.
-        patches: (N, H, W, D) features of normal images.
+        patches: (N, H, W, D) features of normal images; memory-mapped ones are read batch by batch, unless
+            all of them fit into 2 GiB on a GPU.
         options: of the training.
         name: what is learned, for random numbers and messages.
         base: whether the flow itself is trained, and its whitening held near the identity by
@@ -57,7 +59,8 @@ def fit(
     parts.requires_grad_(True)
     flow.activate(parts)
     try:
-        return _fit(flow, parts, patches.to(flow.device), options, name, base)
+        fits = patches.nbytes <= _ON_DEVICE
+        return _fit(flow, parts, patches.to(flow.device) if fits else patches, options, name, base)
     finally:
         flow.requires_grad_(False)
         parts.requires_grad_(False)
@@ -82,7 +85,10 @@ def _fit(
     base: bool,
 ) -> Fitted:
     trainable = list(flow.trained_with(parts, base))
-    optimiser = torch.optim.AdamW(trainable, lr=options.lr, weight_decay=options.weight_decay)
+    fused = flow.device.type == "cuda"  # on the CPU a fused step rounds otherwise than the published loop's
+    optimiser = torch.optim.AdamW(
+        trainable, lr=options.lr, weight_decay=options.weight_decay, fused=fused or None
+    )
     per_epoch = math.ceil(len(patches) / options.batch_size)
     total = options.steps or options.epochs * per_epoch
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate(step, total, options))
@@ -91,11 +97,9 @@ def _fit(
     with seeded(derive_seed(options.seed, "draws", name)):
         for epoch in progress(range(math.ceil(total / per_epoch)), f"training {name}"):
             rows = []
-            order = _batches(
-                len(patches), options.batch_size, derive_seed(options.seed, "order", name, epoch)
-            )
+            order = _batches(patches, options.batch_size, derive_seed(options.seed, "order", name, epoch))
             for batch in islice(order, total - epoch * per_epoch):
-                loss, row = _loss(flow, patches[batch], options)
+                loss, row = _loss(flow, _sent(batch, flow.device), options)
                 if held is not None:
                     loss = loss + options.identity_weight * identity_regulariser(held.gamma, held.beta)
                 optimiser.zero_grad(set_to_none=True)
@@ -144,5 +148,12 @@ def _record(curves: dict[str, list[float]], rows: torch.Tensor, name: str, epoch
         curves[curve].append(value)
 
 
-def _batches(count: int, size: int, seed: int) -> Iterator[torch.Tensor]:
-    return iter(torch.randperm(count, generator=torch.Generator().manual_seed(seed)).split(size))
+def _batches(patches: torch.Tensor, size: int, seed: int) -> Iterator[torch.Tensor]:
+    order = torch.randperm(len(patches), generator=torch.Generator().manual_seed(seed)).to(patches.device)
+    return (patches[rows] for rows in order.split(size))
+
+
+def _sent(batch: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A batch on the flow's device; from pinned memory it travels while the device works."""
+    waiting = device.type == "cuda" and batch.device.type == "cpu"
+    return (batch.pin_memory() if waiting else batch).to(device, non_blocking=True)

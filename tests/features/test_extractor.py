@@ -119,3 +119,19 @@ def test_unknown_tags_and_blocks_are_refused() -> None:
         ViTPatchCoreExtractor("vit_huge_nonsense")
     with pytest.raises(BackboneError, match="layers 0 … 11; blocks asked for: .3, 12."):
         ViTPatchCoreExtractor(TINY, blocks=(3, 12), random_seed=0)
+
+
+def test_bf16_features_are_near_named_and_float32() -> None:
+    plain, reduced = (
+        ViTPatchCoreExtractor(
+            "test_vit", blocks=(1, 3), image_size=64, random_seed=0, block_norm=True, precision=precision
+        )
+        for precision in ("float32", "bf16")
+    )
+    exact, found = plain(IMAGES), reduced(IMAGES)
+    assert found.dtype == torch.float32 and not torch.equal(exact, found)
+    assert (exact - found).abs().max() < 0.05 * exact.abs().max()
+    assert reduced.identity["tag"] == plain.identity["tag"] + "+bf16"
+    assert reduced.identity["weights_sha256"] == plain.identity["weights_sha256"]
+    with pytest.raises(BackboneError, match="backbone_precision is for timm backbones"):
+        build_extractor(FeatureOptions(backbone="filterbank", backbone_precision="bf16"), device="cpu")

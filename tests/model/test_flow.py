@@ -159,6 +159,33 @@ def test_merged_equals_unmerged() -> None:
     assert all(torch.equal(a, b) for a, b in zip(plain, flow(x), strict=True))
 
 
+def test_bf16_products_change_little_and_leave_volume_and_state_in_float32() -> None:
+    flow, parts = _model()
+    reduced, own = _model(replace(SMALL, flow_precision="bf16"))
+    x = torch.randn(2, 3, 3, 8)
+    flow.activate(parts[1])
+    reduced.activate(own[1])
+    pairs = list(zip(flow(x), reduced(x), strict=True))
+    for exact, found in pairs:
+        assert found.dtype == torch.float32 and not torch.equal(exact, found)
+        assert (exact - found).abs().max() < 0.05 * exact.abs().max()
+    assert tensors_sha256(reduced.state_dict()) == tensors_sha256(flow.state_dict())
+    plain = reduced(x)
+    reduced.activate(own[1], merge=True)
+    assert all(torch.equal(a, b) for a, b in zip(plain, reduced(x), strict=True))
+
+
+def test_a_bf16_flow_is_undone_and_its_gradients_are_float32() -> None:
+    flow, parts = _model(replace(SMALL, flow_precision="bf16"))
+    flow.activate(parts[0])
+    x = torch.randn(2, 3, 3, 8)
+    z, log_det = flow(x)
+    assert torch.allclose(flow.inverse(z), flow.flow_input(x), atol=0.1)
+    patch_nll(z, log_det).mean().backward()
+    trained = list(flow.trained_with(parts[0], base=True))
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in trained)
+
+
 def test_initial_values_depend_on_seed_and_name_only() -> None:
     np.random.seed(99)
     first = MoLESpatialAwareNF(8, SMALL)

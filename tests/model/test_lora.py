@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import weakref
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+from moleflow_lib.model.kept import TASKS_KEPT
 from moleflow_lib.model.lora import LoRALinear, LoRAUpdate, MoLESubnet
 
 
@@ -69,3 +73,41 @@ def test_subnet_is_two_layers_of_twice_the_width() -> None:
     assert subnet.layer1.base.weight.shape == (8, 4) and subnet.layer2.base.weight.shape == (10, 8)
     hidden = F.relu(subnet.layer1.base(x := torch.randn(3, 4)))
     assert torch.allclose(subnet(x), subnet.layer2.base(hidden))
+
+
+def test_merged_weights_are_made_once_and_anew_after_any_change(
+    layer: LoRALinear, updates: list[LoRAUpdate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    literal = LoRALinear.effective
+    monkeypatch.setattr(LoRALinear, "effective", lambda own: calls.append(own) or literal(own))
+    x = torch.randn(7, 6)
+
+    def merged(update: LoRAUpdate) -> torch.Tensor:
+        layer.activate(update, merge=True)
+        return layer(x)
+
+    first = merged(updates[0])
+    merged(updates[1])
+    assert torch.equal(merged(updates[0]), first) and len(calls) == 2
+    optimiser = torch.optim.AdamW(updates[0].parameters(), lr=0.1)
+    F.linear(x, *literal(layer)).sum().backward()
+    optimiser.step()
+    after_step = merged(updates[0])
+    layer.load_state_dict({"base.weight": torch.zeros(5, 6), "base.bias": torch.zeros(5)})
+    after_base = merged(updates[0])
+    assert len(calls) == 4
+    assert not torch.allclose(after_step, first) and not torch.allclose(after_base, after_step)
+    copied = copy.deepcopy(layer)
+    copied.load_state_dict({"base.weight": torch.ones(5, 6), "base.bias": torch.zeros(5)})
+    copied.activate(updates[0], merge=True)
+    assert not torch.allclose(copied(x), after_base)
+
+
+def test_merged_weights_are_kept_for_the_tasks_used_last_alone(layer: LoRALinear) -> None:
+    many = [layer.new_update() for _ in range(TASKS_KEPT + 1)]
+    layer.activate(many[0], merge=True)
+    gone = weakref.ref(layer._merged[0])
+    for update in many[1:]:
+        layer.activate(update, merge=True)
+    assert gone() is None

@@ -101,3 +101,22 @@ def test_state_round_trip(router: PrototypeRouter) -> None:
 def test_one_image_is_too_few() -> None:
     with pytest.raises(ConfigError, match="at least 2 training images, got 1"):
         TaskPrototype.of(torch.ones(1, 2))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in COVARIANCES if kind != "tied"])
+def test_all_tasks_at_once_are_each_task_by_itself(kind: str) -> None:
+    prototypes = [TaskPrototype.of(_features(seed, count)) for seed, count in enumerate((40, 4, 2, 6))]
+    router, x = PrototypeRouter(kind, prototypes=prototypes), _features(9)
+    each = torch.stack([prototype.distances(x, kind) for prototype in prototypes], dim=1)
+    assert torch.allclose(router.distances(x), each, rtol=1e-9)
+    assert torch.equal(router.route(x), each.argmin(dim=1))
+    assert torch.allclose(router.distances(x, known=2), each[:, :2], rtol=1e-9)
+    assert torch.allclose(router.distances(prototypes[0].moments.mean[None])[:, 0], torch.zeros(1).double())
+
+
+@pytest.mark.parametrize("kind", ["tied", "euclidean"])
+def test_one_covariance_for_all_tasks_needs_no_decomposition_of_each(
+    router: PrototypeRouter, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("moleflow_lib.routing.router.Spectrum", None)
+    assert router.variant(kind).route(_features(2)).shape == (40,)
