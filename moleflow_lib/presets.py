@@ -45,31 +45,36 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
                 "ablations": _RECOMMENDED_ABLATIONS,
             }
         ),
-        # Small enough for two cores and a few minutes; the backbone needs no weights. Learning rate, depth
-        # and epochs were chosen on sets drawn with seeds 1 to 3, never on seed 0, which the demo is scored
-        # on.
+        # Small enough for two cores and a few minutes; the backbone needs no weights. Chosen on sets drawn
+        # with seeds 1 to 3, never on seed 0, which the demo is scored on. Features of the filter bank are far
+        # from Gaussian: there a flow that learns fast adds much to the whitening, and joins the image score.
         "demo": MappingProxyType(
             {
                 "classes": ("leather", "grid", "nut", "board"),
                 "backbone": "filterbank",
                 "control_backbone": "random:vit_tiny_patch16_224",
-                "coupling_layers": 4,
+                "whitening": "full",
+                "coupling_layers": 2,
+                "use_mixer": False,
                 "lora_rank": 16,
                 "lora_alpha": 16.0,
-                "dia_blocks": 4,
-                "epochs": 36,
-                "batch_size": 8,
-                "lr": 3e-3,
+                "steps": 60,
+                "patch_share": 0.25,
+                "lr": 1e-2,
                 "schedule": "cosine",
                 "clip_norm": 0.5,
                 "tail_scope": "image",
-                "calibration_folds": 2,
-                "ablations": "whitening=off; use_mixer=false; use_lora=false; dia_blocks=0; tail_weight=0; "
+                "score_parts": ("flow", "memory"),
+                "median_share": 0.5,
+                "compress_scores": True,
+                "prototype_weight": 0.3,
+                "router_covariance": "tied",
+                "baselines": ("memory_bank", "gaussian", "padim", "fine_tune"),
+                "ablations": "whitening=layer_norm; use_lora=false; dia_blocks=0; coupling_layers=0; "
+                "tail_weight=0; score_parts=flow; score_parts=memory; score_parts=gaussian,memory; "
                 "top_k=1|10",
                 "ablation_classes": ("grid", "nut"),
                 "ablation_orders": ("nut>grid",),
-                "ablation_seeds": (0, 1, 2),
-                "ablation_epochs": 8,
             }
         ),
     }

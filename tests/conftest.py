@@ -16,8 +16,21 @@ TINY = {
     "image_size": 56,
     "eval_size": 56,
     "epochs": 2,
+    "steps": 0,
+    "batch_size": 8,
+    "lr": 3e-3,
+    "patch_share": 1.0,
+    "whitening": "layer_norm",
     "coupling_layers": 2,
+    "dia_blocks": 4,
+    "use_mixer": True,
     "lora_rank": 4,
+    "score_parts": ("flow",),
+    "median_share": 0.0,
+    "compress_scores": False,
+    "prototype_weight": 0.0,
+    "router_covariance": "ridge",
+    "baselines": ("memory_bank", "gaussian", "fine_tune", "separate", "joint", "padim", "adapter_only"),
     "control_backbone": "",
     "calibration_folds": 0,  # as many trainings more, where a test does not ask for them
     "device": "cpu",
@@ -25,7 +38,6 @@ TINY = {
     "ablation_classes": ("leather", "nut"),
     "ablations": "dia_blocks=0; top_k=1",
     "ablation_seeds": (0, 1),
-    "ablation_epochs": 1,
 }
 
 

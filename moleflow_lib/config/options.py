@@ -189,6 +189,11 @@ class ScoreOptions(_Group):
         return tuple(dict.fromkeys((*self.score_parts, *self.image_parts)))
 
     @property
+    def image_score_is_fitted(self) -> bool:
+        """Whether flow or whitening have a part in image scores; they know the images they were fitted to."""
+        return not {"flow", "gaussian"}.isdisjoint(self.image_parts or self.score_parts)
+
+    @property
     def scaled(self) -> bool:
         """Whether patch scores are put on the scale of the task's training patches."""
         return self.used_parts != ("flow",) or self.compress_scores
@@ -226,9 +231,9 @@ class StudyOptions(_Group):
     """How much the notebooks compare."""
 
     calibration_folds: int = _option(
-        5,
+        2,
         "parts of a task's training images, each left out in turn to set thresholds, at as many trainings "
-        "more; 0: thresholds from images that the flow was trained on, which are too low",
+        "more, where flow or whitening score images; 0: from images that they were fitted to, too low",
         low=0,
     )
     control_backbone: str = _option("", "untrained backbone for the control; empty: no control")
@@ -252,7 +257,6 @@ class StudyOptions(_Group):
     ablation_seeds: tuple[int, ...] = _option(
         (0, 1, 2), "training seeds of notebook 05", low=0, high=2**31 - 1
     )
-    ablation_epochs: int = _option(0, "epochs in notebook 05; 0: as everywhere", low=0, high=1_000_000)
 
 
 GROUPS: Mapping[str, type] = MappingProxyType(

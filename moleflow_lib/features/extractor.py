@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from timm.data.config import resolve_model_data_config
 from torch import nn
 
 from moleflow_lib.artifacts import tensors_sha256
@@ -166,6 +165,8 @@ class ViTPatchCoreExtractor(PatchExtractor):
         random_seed: int | None = None,
         packaged: bool = False,
     ) -> None:
+        from timm.data.config import resolve_model_data_config  # see `load_timm`
+
         model = load_timm(tag, weights, random_seed, packaged)
         depth = len(model.feature_info)
         if not blocks or max(blocks) >= depth:

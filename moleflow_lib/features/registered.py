@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import timm
 import torch
 from torch import nn
 
@@ -63,6 +62,8 @@ class _Backbones(Registry[Backbone]):
         Raises:
             ConfigError: the name is malformed, taken, or a timm tag.
         """
+        import timm  # see `load_timm`
+
         if timm.is_model(name):
             raise ConfigError(f"backbone {name}: timm has a model of this name; give another")
         return super().add(name, entry)

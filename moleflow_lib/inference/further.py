@@ -110,6 +110,7 @@ def _learned(
     trainer = MoLEContinualTrainer(known.detector, store.identity, folder / "tasks")
     calibrations = list(known.calibration.tasks)
     asked = max(known.config.study.calibration_folds, *(calibration.folds for calibration in calibrations))
+    asked *= known.config.score.image_score_is_fitted
     for task in tasks:
         train = store.features(task.train, f"{task.name}-train")
         trainer.learn(task.name, train)

@@ -145,7 +145,9 @@ class LearnedDetector:
         }
 
     def trained_thresholds(self) -> tuple[str, ...]:
-        """Tasks whose thresholds rest on images that the flow was trained on, so that they are too low."""
+        """Tasks whose thresholds rest on images that flow or whitening were fitted to: too low."""
+        if not self.config.score.image_score_is_fitted:
+            return ()
         calibrations = zip(self.tasks, self.calibration.tasks, strict=True)
         return tuple(name for name, calibration in calibrations if not calibration.folds)
 
@@ -230,7 +232,8 @@ def learned_detector(experiment: Experiment, calibration_folds: int | None = Non
         calibration_folds: 0: thresholds from images that the flow has seen, at no cost and too low; 2 or
             more: from images that nothing has seen, at the cost of as many further trainings, see
             `cross_fit`; None: as the option of this name says, more folds where a task is too small for
-            that few, and 0 where it is too small for any, which `TaskCalibration.folds` says.
+            that few, and 0 where it is too small for any, which `TaskCalibration.folds` says, or where
+            neither flow nor whitening scores images.
 
     Raises:
         ConfigError: a task has too few images for the number of folds given.
@@ -238,7 +241,7 @@ def learned_detector(experiment: Experiment, calibration_folds: int | None = Non
     experiment.learn()
     detector = experiment.detector
     identity = experiment.store.identity
-    asked = experiment.config.study.calibration_folds
+    asked = experiment.config.study.calibration_folds * experiment.config.score.image_score_is_fitted
     tasks = []
     for task in experiment.tasks:
         train = experiment.features(task, "train")

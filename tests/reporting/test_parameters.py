@@ -126,7 +126,7 @@ def test_a_presets_own_products_are_not_asked_of_other_data(tmp_path: Path) -> N
     trees.mvtec(tmp_path / "own", "bolt", "nut")
     own = read_parameters({"preset": "demo", "dataset_root": str(tmp_path / "own")})
     assert own.data.classes == own.study.ablation_classes == own.study.ablation_orders == ()
-    assert own.flow.coupling_layers == 4, "the rest of the preset holds"
+    assert own.flow.coupling_layers == 2, "the rest of the preset holds"
     trees.mvtec(tmp_path / "drawn", "leather", "grid", "nut", "board", "more")
     drawn = read_parameters({"preset": "demo", "dataset_root": str(tmp_path / "drawn")})
     assert drawn.data.classes == ("leather", "grid", "nut", "board")
@@ -172,7 +172,7 @@ def test_values_beyond_reason_are_refused(
 def test_it_acts(session: Session, cells: tuple[str, ...]) -> None:
     config = session(*cells)
     assert config.train.epochs == 7 and config.run.preset == "demo"
-    assert config.train.batch_size == 8, "an earlier version of the parameters cell no longer counts"
+    assert config.train.batch_size == 16, "an earlier version of the parameters cell no longer counts"
 
 
 def test_a_parameters_cell_without_its_preset_acts(session: Session) -> None:

@@ -23,12 +23,14 @@ def threshold_rows(experiment: Experiment) -> list[dict[str, object]]:
     """`calibration_rows` of the experiment's own detector, for each of two false-alarm rates.
 
     Returns:
-        One row a rate and task, and one for all tasks: `task`, `folds`, `asked`, `promised`, `normal`, `over
+        One row a rate and task, and one for all tasks: `task`, `folds` (none needed where
+        neither flow nor whitening scores images), `asked`, `promised`, `normal`, `over
         threshold`, `refused normal`, `defective`, `caught`; shares with their 95 % Wilson intervals.
     """
     learned = learned_detector(experiment)
     rows = [row for rate in _RATES for row in calibration_rows(experiment.evaluators, learned, rate)]
-    return [{name: row.get(name) for name in _SHOWN} for row in rows]
+    needed = {} if experiment.config.score.image_score_is_fitted else {"folds": "none needed"}
+    return [{name: {**row, **needed}.get(name) for name in _SHOWN} for row in rows]
 
 
 def threshold_caption(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -64,6 +66,6 @@ def trained_warning(tasks: Sequence[str]) -> str:
         return ""
     return (
         f"The thresholds of {', '.join(tasks)} rest on images that the flow was trained on, so they are too "
-        "low, and more normal images than asked for are flagged; learn with calibration_folds=5, or with "
-        "more images where none could be held out."
+        "low, and more normal images than asked for are flagged; learn with calibration_folds=2 or more, or "
+        "with more images where none could be held out."
     )

@@ -106,8 +106,7 @@ def _run(base: ExperimentConfig, name: str, changes: Mapping[str, object], seed:
 def _base(config: ExperimentConfig) -> ExperimentConfig:
     """The configuration that every variation is set against."""
     study = config.study
-    length = {"epochs": study.ablation_epochs, "steps": 0} if study.ablation_epochs else {}
-    return config.with_(classes=study.ablation_classes or config.data.classes, **length)
+    return config.with_(classes=study.ablation_classes or config.data.classes)
 
 
 def _refuse_fixed(variations: Sequence[Mapping[str, object]]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.reporting.figures.heat_maps import FalseAlarmScale, _LinearScale, _tiles, heat_map_cases
+from moleflow_lib.reporting.figures.heat_maps import FalseAlarmScale, _LinearScale, heat_map_cases, map_tile
 from moleflow_lib.reporting.figures.inputs import gallery
 from moleflow_lib.reporting.figures.sheets import Case, Sheet, Tile
 
@@ -91,7 +91,7 @@ def test_every_detected_defect_is_seen_on_its_map(learned: Experiment) -> None:
         scale = FalseAlarmScale.of(evaluator, learned.features(task, "train"), task.index)
         linear = _LinearScale(float(patch_scores.median()), float(patch_scores.max()))
         for index in np.flatnonzero((evaluator.labels == 1) & (maps.max(axis=(1, 2)) > scale.normal[-1])):
-            tiles = [_tiles(evaluator, int(index), maps[index], one)[-1] for one in (scale, linear)]
+            tiles = [map_tile(maps[index], one) for one in (scale, linear)]
             detected, seen = detected + 1, seen + _seen(tiles[0].picture)
             seen_linear += _seen(tiles[1].picture)
     assert detected >= 4 and seen == detected and seen_linear < detected / 2

@@ -26,7 +26,7 @@ def test_every_variation_runs_with_every_seed_beside_the_preset() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_planned_run_changes_its_preset(preset: str) -> None:
-    base = ExperimentConfig.from_params({"preset": preset}).with_(ablation_epochs=0, ablation_orders=())
+    base = ExperimentConfig.from_params({"preset": preset}).with_(ablation_orders=())
     runs = planned_runs(base)
     assert len({run.name for run in runs}) == len(runs) > 10
     assert all(

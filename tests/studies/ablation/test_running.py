@@ -145,7 +145,7 @@ run_ablation(planned_runs(config), pathlib.Path(sys.argv[2]), jobs=2)
 def test_workers_leave_when_the_process_that_started_them_is_killed(
     tiny_config: Make, tmp_path: Path
 ) -> None:
-    config = tiny_config(ablation_seeds=(0, 1), ablation_epochs=100_000)
+    config = tiny_config(ablation_seeds=(0, 1), epochs=100_000)
     params = {name: value for name, value in config.to_dict().items() if value != ""}
     words = [sys.executable, "-c", ABLATION, repr(params), str(tmp_path / "kept")]
     parent = subprocess.Popen(words, stderr=subprocess.DEVNULL, env={**os.environ, "MARK": str(tmp_path)})
