@@ -119,7 +119,7 @@ def test_tasks_in_another_order_are_paired_by_name(finished: Callable[..., Path]
 
 
 def test_without_masks_pixel_metrics_are_undefined_not_zero(pair: list[FinishedRun]) -> None:
-    column = METRICS.index("aupro")
+    column = list(METRICS).index("aupro")
     blind = []
     for run in pair:
         values, rounds = run.values.copy(), run.rounds.copy()
