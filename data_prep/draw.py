@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import joblib
 import numpy as np
 from PIL import Image
 from tqdm.std import tqdm
@@ -26,6 +27,7 @@ __all__ = ["GENERATOR_VERSION", "MANIFEST", "draw_demo"]
 
 GENERATOR_VERSION = 3  # raise it whenever a pixel changes
 MANIFEST = "dataset.json"
+_FEW = 100  # pictures that are drawn sooner than further processes start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +89,14 @@ def draw_demo(
         return into
     draft = into.absolute().with_name(f".{into.absolute().name}.drawing")
     _prepare(draft, manifest)
-    for item in tqdm(plan, desc="drawing the demo products", unit="picture", mininterval=0.5):
-        if not (draft / item.image).exists():
-            _draw_item(item, draft, seed, size)
+    missing = [item for item in plan if not (draft / item.image).exists()]
+    drawn = joblib.Parallel(n_jobs=1 if len(missing) < _FEW else -1, return_as="generator_unordered")(
+        joblib.delayed(_draw_item)(item, draft, seed, size) for item in missing
+    )
+    done = len(plan) - len(missing)
+    with tqdm(total=len(plan), initial=done, desc="drawing the demo products", unit="picture") as shown:
+        for _ in drawn:
+            shown.update()
     if into.exists():
         into.rmdir()
     draft.rename(into)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+
+from moleflow_lib.runtime import DEVICE_KINDS
 
 __all__ = ["DEVICE", "SimulatedDevice"]
 
@@ -66,6 +69,15 @@ class SimulatedDevice(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.waits = 0
+        self._known = patch("moleflow_lib.runtime.DEVICE_KINDS", (*DEVICE_KINDS, DEVICE.type))
+
+    def __enter__(self) -> SimulatedDevice:
+        self._known.start()
+        return super().__enter__()
+
+    def __exit__(self, *raised: object) -> None:
+        self._known.stop()
+        super().__exit__(*raised)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         flat, spec = tree_flatten((args, kwargs or {}))

@@ -181,7 +181,7 @@ def test_what_cannot_be_written_whole_is_not_written(
     monkeypatch.setattr(export, "write_json", full)
     monkeypatch.setattr(export, "_exported", lambda learned, task: None)
     monkeypatch.setattr(export, "_saved", lambda program: b"program")
-    with pytest.raises(ArtifactError, match=r"nut\.json cannot be written \(No space left on device\)"):
+    with pytest.raises(ArtifactError, match=r"nut\.json cannot be written: the disk is full"):
         export_task(saved, "nut", tmp_path)
     assert not list(tmp_path.iterdir())
     (tmp_path / "file").write_text("")
