@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -14,6 +15,7 @@ from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.reporting.escaping import html_text, sentence_html
 from moleflow_lib.reporting.notebook import provenance_table
 from moleflow_lib.reporting.report import TEMPLATES, page_css
+from moleflow_lib.reporting.tables import Table
 from moleflow_lib.runtime import resolve_device
 
 __all__ = ["Entry", "page_environment", "write_index"]
@@ -95,18 +97,35 @@ def _row(entry: Entry, out: Path) -> dict[str, object]:
         "answer": answer,
         "rest": rest,
         "tiles": _tiles(out, entry),
+        "matrix": _matrix(out, entry),
         "report": report if (out / report).is_file() else "",
         "result": f"{entry.name}.result.json",
         "notebook": f"executed/{entry.name}.ipynb",
     }
 
 
+def _result(out: Path, entry: Entry) -> dict[str, Any]:
+    path = out / f"{entry.name}.result.json"
+    return read_json(path) if entry.state == "done" and path.is_file() else {}
+
+
+def _matrix(out: Path, entry: Entry) -> Markup:
+    """R of image AUROC, routed, as a table: a row a task learned, a column a task tested; empty without R."""
+    result = _result(out, entry)
+    if "R" not in result:
+        return Markup("")
+    names, values = result["classes"], result["R"]["image_auroc"]["routed"]
+    rows = [
+        {"after learning": name, **dict(zip(names, row, strict=True))}
+        for name, row in zip(names, values, strict=True)
+    ]
+    caption = "Image AUROC of each product after each was learned, routed. A column that falls is forgetting."
+    return Markup(Table(rows, caption)._repr_html_())
+
+
 def _tiles(out: Path, entry: Entry) -> list[dict[str, object]]:
     """The headline numbers that a notebook's result file lists: label, value, interval, against."""
-    path = out / f"{entry.name}.result.json"
-    if entry.state != "done" or not path.is_file():
-        return []
-    tiles = read_json(path).get("tiles") or []
+    tiles = _result(out, entry).get("tiles") or []
     keys = ("label", "value", "interval", "against")
     return [{key: _shown(tile.get(key)) for key in keys} for tile in tiles]
 

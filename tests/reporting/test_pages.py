@@ -241,7 +241,8 @@ def test_the_index_says_the_verdict_first_and_folds_the_rest(tmp_path: Path) -> 
     tiles = [
         {"label": "image AUROC", "value": 0.8604, "interval": [0.797, 0.905], "against": "memory bank 0.897"}
     ]
-    (tmp_path / "01_a.result.json").write_text(json.dumps({"tiles": tiles}))
+    matrix = {"classes": ["nut", "grid"], "R": {"image_auroc": {"routed": [[0.8, None], [0.8, 0.9123]]}}}
+    (tmp_path / "01_a.result.json").write_text(json.dumps({"tiles": tiles, **matrix}))
     entries = [
         Entry(
             source=Path("01_a.ipynb"),
@@ -263,11 +264,12 @@ def test_the_index_says_the_verdict_first_and_folds_the_rest(tmp_path: Path) -> 
             "0.860",
             "0.797 … 0.905",
             "memory bank 0.897",
-            "<details>",
+            "<details open>",
             "More <code>x</code>.",
             "Provenance",
         )
     ]
+    assert "after learning" in html and "0.912" in html, "the R matrix"
     assert places == sorted(places) and "script" not in re.sub(
         r"<style>.*?</style>", "", html, flags=re.DOTALL
     ).replace("nonce", "")
