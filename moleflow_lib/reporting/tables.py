@@ -91,9 +91,7 @@ class Table:
         \end{tabular}
         \end{table}
         """
-        align = "".join(
-            "r" if any(_is_number(row.get(name)) for row in self.rows) else "l" for name in self.columns
-        )
+        align = "".join("r" if self._is_numeric(name) else "l" for name in self.columns)
         head, *body = (" & ".join(_latex(text) for text in line) + r" \\" for line in self._lines())
         return "\n".join(
             [
@@ -147,10 +145,15 @@ class Table:
     def _row(self, row: Row) -> str:
         """A line of the table; one that sums the others up stays below them however they are sorted."""
         summary = str(row.get(self.columns[0])).lower().startswith("mean")
-        cells = "".join(self._cell(row.get(name)) for name in self.columns)
+        cells = "".join(self._cell(row.get(name), self._is_numeric(name)) for name in self.columns)
         return f'<tr class="summary">{cells}</tr>' if summary else f"<tr>{cells}</tr>"
 
-    def _cell(self, value: object) -> str:
+    def _is_numeric(self, column: str) -> bool:
+        return any(_is_number(row.get(column)) for row in self.rows)
+
+    def _cell(self, value: object, numeric: bool) -> str:
+        if value is None and numeric:
+            return f'<td class="number">{number(None)}</td>'
         if _is_number(value):
             return f'<td class="number" data-value="{float(value)!r}">{number(value, self.digits)}</td>'
         return f"<td>{html_text(number(value, self.digits))}</td>"
