@@ -8,6 +8,7 @@ import numpy as np
 
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.inference.learned import LearnedDetector
+from moleflow_lib.inference.verdicts import verdicts_on_tests
 from moleflow_lib.metrics import wilson_interval
 
 __all__ = ["calibration_rows"]
@@ -57,16 +58,10 @@ def calibration_rows(
 
 def _counts(evaluator: TaskEvaluator, learned: LearnedDetector, rate: float) -> np.ndarray:
     """Rows normal, defective; columns images, flagged, accepted by no task, above the threshold."""
-    distances = learned.detector.router.distances(evaluator.image_means)
-    chosen = distances.argmin(dim=1)
-    scores = evaluator.image_scores(chosen)
-    verdicts = [
-        learned.verdict(*row, rate) for row in zip(distances, chosen.tolist(), scores.tolist(), strict=True)
-    ]
+    verdicts = verdicts_on_tests(evaluator, learned, rate)
     flagged = np.array([verdict["decision"] != "normal" for verdict in verdicts])
     refused = np.array([verdict["decision"] == "unknown" for verdict in verdicts])
-    thresholds = [learned.calibration.threshold(task, rate) for task in chosen.tolist()]
-    above = np.array(scores.tolist()) > np.array(thresholds)
+    above = np.array([verdict["score"] > verdict["threshold"] for verdict in verdicts])
     asked = [evaluator.labels == label for label in (0, 1)]
     return np.array([[own.sum(), *(what[own].sum() for what in (flagged, refused, above))] for own in asked])
 

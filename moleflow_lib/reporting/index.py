@@ -49,7 +49,7 @@ def write_index(out: Path, config: ExperimentConfig, tasks: Sequence[str], entri
         entries: one a notebook, in order.
     """
     failed = [entry.name for entry in entries if entry.state == "failed"]
-    own = {f"{entry.name}.html" for entry in entries}
+    own = {f"{entry.name}{ending}" for entry in entries for ending in (".html", ".images.html")}
     page = (
         page_environment()
         .get_template("run_index.html.j2")
@@ -87,6 +87,7 @@ def _finalized(value: object) -> object:
 
 def _row(entry: Entry, out: Path) -> dict[str, object]:
     report = f"{entry.name}.html"
+    images = f"{entry.name}.images"
     answer, *rest = [Markup(sentence_html(text)) for text in entry.summary] or [""]
     return {
         "title": entry.title,
@@ -99,6 +100,7 @@ def _row(entry: Entry, out: Path) -> dict[str, object]:
         "tiles": _tiles(out, entry),
         "matrix": _matrix(out, entry),
         "report": report if (out / report).is_file() else "",
+        "images": images if (out / f"{images}.html").is_file() else "",
         "result": f"{entry.name}.result.json",
         "notebook": f"executed/{entry.name}.ipynb",
     }

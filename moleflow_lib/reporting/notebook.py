@@ -20,7 +20,14 @@ from moleflow_lib.reporting.tables import Table
 from moleflow_lib.runtime import provenance
 from moleflow_lib.stopping import leave_with_parent
 
-__all__ = ["notebook_config", "provenance_table", "repository_root", "show_summary", "write_result"]
+__all__ = [
+    "kept_name",
+    "notebook_config",
+    "provenance_table",
+    "repository_root",
+    "show_summary",
+    "write_result",
+]
 
 _ANCHOR = Path("notebooks") / "01_feature_extraction.ipynb"
 pio.renderers.default = "plotly_mimetype"  # figures as data: JupyterLab draws them, reports embed them
@@ -69,6 +76,11 @@ def show_summary(sentences: Sequence[str]) -> HTML:
     return HTML(f'<p class="answer"><strong>{answer}</strong></p>' + (f"<ul>{rest}</ul>" if rest else ""))
 
 
+def kept_name(folder: Path, name: str) -> str:
+    """How files of a notebook begin: with its name, and `.interactive` beside a published report."""
+    return f"{name}.interactive" if (folder / f"{name}.html").exists() else name
+
+
 def write_result(
     config: ExperimentConfig,
     name: str,
@@ -92,8 +104,7 @@ def write_result(
         The file's name.
     """
     folder = Path(config.run.out_dir)
-    published = (folder / f"{name}.html").exists()
-    path = folder / f"{name}{'.interactive' if published else ''}.result.json"
+    path = folder / f"{kept_name(folder, name)}.result.json"
     facts = {"schema": SCHEMA_VERSION, "notebook": name, "summary_text": list(summary)}
     made = {**provenance(config.run.device), **(hashes or {})}
     write_json(path, {**facts, **result, "config": config.to_dict(), "provenance": made})

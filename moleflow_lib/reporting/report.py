@@ -64,6 +64,7 @@ def render_report(notebook: Path, into: Path, failure: str = "", single_file: bo
         "script": (TEMPLATES / "report.js").read_text(),
         "nonce": hashlib.sha256(notebook.read_bytes()).hexdigest()[:32],
         "index": not single_file,
+        "images": _images_beside(into, single_file),
         **_drawing_library(figures, into.parent, single_file),
     }
     book.metadata = NotebookNode({k: v for k, v in book.metadata.items() if k != "widgets"})
@@ -72,6 +73,12 @@ def render_report(notebook: Path, into: Path, failure: str = "", single_file: bo
     exporter.register_filter("picture_source", picture_source)
     html = exporter.from_notebook_node(book, {"report": page})[0]
     write_bytes(into, html.encode(errors="backslashreplace"))
+
+
+def _images_beside(into: Path, single_file: bool) -> str:
+    """The page of all test images, where one lies beside the report and both are passed on together."""
+    page = into.with_name(f"{into.stem}.images.html")
+    return page.name if page.is_file() and not single_file else ""
 
 
 def page_css() -> str:

@@ -112,7 +112,7 @@ class _Page:
 def _run_all(page: _Page, params: Mapping[str, object], single_file: bool) -> int:
     """Run every notebook, whatever becomes of the others; returns how many failed."""
     for entry in page.entries:
-        for ending in (".html", ".result.json", ".images.json"):
+        for ending in (".html", ".result.json", ".images.json", ".images.csv", ".images.html"):
             stale = page.out / f"{entry.name}{ending}"
             with writing(stale, "removed"):
                 stale.unlink(missing_ok=True)

@@ -90,7 +90,7 @@ def test_the_page_filters_and_sorts_in_a_browser(scored: Path, tmp_path: Path) -
     html = (scored / "scores.html").read_text()
     clicks = (
         "window.scriptRan = true; const pick = document.getElementById('decision'); pick.value = 'unknown';"
-        "pick.dispatchEvent(new Event('change')); document.querySelectorAll('#images th')[1].click();"
+        "pick.dispatchEvent(new Event('change')); document.querySelectorAll('#images th button')[1].click();"
     )
     html = re.sub(r"script-src '[^']*'", "script-src 'unsafe-inline'", html).replace(
         "</body>", f"<script>{clicks}</script></body>"

@@ -13,14 +13,17 @@ from moleflow_lib.datasets import Record
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.inference import LearnedDetector, learned_detector
+from moleflow_lib.inference.verdicts import verdicts_on_tests
 from moleflow_lib.metrics import METRICS, ROUNDS
+from moleflow_lib.reporting.judged import write_judged_images
+from moleflow_lib.reporting.notebook import kept_name
 from moleflow_lib.studies.baselines.comparison import METHOD, Comparison
 
 __all__ = ["KIND", "NAME", "record_path", "save_test_images"]
 
-NAME = "03_continual_tasks.images"
+_NOTEBOOK = "03_continual_tasks"
+NAME = f"{_NOTEBOOK}.images"
 KIND = "test images"
-_RATE = 0.01  # false-alarm rate of the verdicts; nothing that is kept here depends on it
 
 
 def record_path(folder: Path) -> Path:
@@ -29,7 +32,8 @@ def record_path(folder: Path) -> Path:
 
 
 def save_test_images(experiment: Experiment, comparison: Comparison) -> dict[str, str]:
-    """Write the labelled test images with their scores, and the bootstrap rounds of every metric, routed.
+    """Write the labelled test images with their scores, and the bootstrap rounds of every metric, routed;
+    and for people every test image as a table and a page, see `write_judged_images`.
 
     The rounds of two runs on the same images are paired (`image_draws`), so their differences need neither
     maps nor features.
@@ -39,7 +43,7 @@ def save_test_images(experiment: Experiment, comparison: Comparison) -> dict[str
         comparison: holds the metrics of the method, under each of its seeds.
 
     Returns:
-        `file` and `sha256` of the manifest, for the result file.
+        `file` and `sha256` of the manifest, `table` and `page`, for the result file.
     """
     runs = comparison.runs[METHOD]
     final = [[run.result.final(metric) for metric in METRICS] for run in runs]
@@ -52,9 +56,12 @@ def save_test_images(experiment: Experiment, comparison: Comparison) -> dict[str
     learned = learned_detector(experiment)
     tasks = [{"name": own.task.name, "images": list(_images(own, learned))} for own in experiment.evaluators]
     facts = {"kind": KIND, "metrics": list(METRICS), "seeds": list(comparison.seeds), "tasks": tasks}
-    path = record_path(Path(experiment.config.run.out_dir))
+    folder = Path(experiment.config.run.out_dir)
+    path = folder / f"{kept_name(folder, _NOTEBOOK)}.images"
     save_artifact(path, tensors, facts)
-    return {"file": f"{path.name}.json", "sha256": file_sha256(path.with_name(f"{path.name}.json"))}
+    manifest = path.with_name(f"{path.name}.json")
+    shown = write_judged_images(experiment, comparison, path)
+    return {"file": manifest.name, "sha256": file_sha256(manifest), **shown}
 
 
 def _whole(values: Sequence[float] | np.ndarray | None) -> np.ndarray:
@@ -63,16 +70,11 @@ def _whole(values: Sequence[float] | np.ndarray | None) -> np.ndarray:
 
 def _images(evaluator: TaskEvaluator, learned: LearnedDetector) -> Iterator[dict[str, object]]:
     """One row a labelled test image, in the order of the task's records."""
-    distances = learned.detector.router.distances(evaluator.image_means)
-    chosen = distances.argmin(dim=1)
-    scores = evaluator.image_scores(chosen).tolist()
-    for index, image in enumerate(evaluator.task.test):
+    for image, verdict in zip(evaluator.task.test, verdicts_on_tests(evaluator, learned), strict=True):
         if image.label is None:
             continue
-        task = int(chosen[index])
-        verdict = learned.verdict(distances[index], task, scores[index], _RATE)
         kept = {name: verdict[name] for name in ("accepted", "score", "rank")}
-        normalised = _normalised(learned, task, scores[index])
+        normalised = _normalised(learned, learned.task_index(verdict["task"]), verdict["score"])
         yield {**_identity(image), "chosen": verdict["task"], **kept, "normalised": normalised}
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "FalseAlarmScale",
     "colour_bar",
     "colour_words",
+    "contour_words",
     "heat_map_cases",
     "map_tile",
     "photo_and_map",
@@ -62,6 +63,12 @@ class FalseAlarmScale:
         images = np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(int)).tolist()
         scores = evaluator.detector.scorer(task).training_patch_scores(features.patches, images)
         return cls(np.sort(evaluator.maps(scores), axis=None), 1 / scores.numel())
+
+    @classmethod
+    def among(cls, evaluator: TaskEvaluator, scores: torch.Tensor) -> FalseAlarmScale:
+        """From scores (N, H, W) of normal images that nothing was learned from, evenly chosen among them."""
+        chosen = scores[np.unique(np.linspace(0, len(scores) - 1, min(len(scores), _SAMPLE)).astype(int))]
+        return cls(np.sort(evaluator.maps(chosen), axis=None), 1 / chosen.numel())
 
     def rate(self, values: np.ndarray) -> np.ndarray:
         """The share of normal pixels that score at least as high as each value, in [rarest, 1].
@@ -136,9 +143,13 @@ def colour_words() -> str:
     """What a colour of a map on the scale of false alarms means."""
     return (
         "Colour: how many pixels of normal training images score as high (logarithmic; at most "
-        f"{_SAMPLE} images a task, which the flow has seen, so new images give more). Light blue: the "
-        f"contour at {100 * _CONTOUR:g} %."
+        f"{_SAMPLE} images a task, which the flow has seen, so new images give more). {contour_words()}"
     )
+
+
+def contour_words() -> str:
+    """What the contour of a map on the scale of false alarms means."""
+    return f"Light blue: the contour at {100 * _CONTOUR:g} %."
 
 
 def photo_and_map(learned: LearnedDetector, image: ScoredImage) -> list[np.ndarray]:

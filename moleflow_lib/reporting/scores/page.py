@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import heapq
-import io
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
-from markupsafe import Markup
 from PIL import Image
 
 from moleflow_lib.inference import DECISIONS, LearnedDetector
-from moleflow_lib.reporting.report import TEMPLATES
+from moleflow_lib.reporting.scores.gallery import ROWS, Gallery, jpeg_address, limit_rows, suspicion
 from moleflow_lib.reporting.scores.plan import Plan
 from moleflow_lib.reporting.tables import number
 from moleflow_lib.reporting.text.thresholds import trained_warning
@@ -23,9 +19,19 @@ from moleflow_lib.rows import Row
 __all__ = ["scores_page"]
 
 _PICTURES = 200  # on the page
-_ROWS = 5000  # on the page; all others are in `scores.csv`
 _ERRORS = 500  # on the page
 _THUMB = 96  # side of a picture on the page, pixels
+_COLUMNS = {
+    "name": "image",
+    "task": "task",
+    "decision": "decision",
+    "score": "score",
+    "threshold": "threshold",
+    "smallest_rate": "rate",
+    "rank": "rank",
+    "accepted": "accepted",
+    "margin": "margin",
+}
 
 
 def scores_page(plan: Plan, learned: LearnedDetector) -> str:
@@ -36,63 +42,61 @@ def scores_page(plan: Plan, learned: LearnedDetector) -> str:
         learned: what scored it.
     """
     counts = Counter(str(row["decision"] or "failed") for row in plan.rows())
-    good = heapq.nsmallest(_ROWS, (row for row in plan.rows() if not row["error"]), key=_suspicion)
+    good = heapq.nsmallest(ROWS, (row for row in plan.rows() if not row["error"]), key=suspicion)
     errors = heapq.nsmallest(_ERRORS, (row for row in plan.rows() if row["error"]), key=_name)
     rate = plan.request.false_alarm_rate
-    pictures = [place for place, row in enumerate(good) if row["heat_map"]][:_PICTURES]
-    drawn = set(pictures)
-    rows = [
-        _shown(row, _thumbnail(plan.request.out / str(row["heat_map"])) if place in drawn else "")
-        for place, row in enumerate(good)
-    ]
-    return _rendered(
-        rows=rows,
+    drawn = [place for place, row in enumerate(good) if row["heat_map"]][:_PICTURES]
+    failed = f"{counts['failed']} image(s) could not be scored"
+    trained = trained_warning(learned.trained_thresholds())
+    return Gallery(
+        title=f"scores of {counts.total()} image(s)",
+        lead=f"{counts['defective']} defective, {counts['unknown']} accepted by no task, "
+        f"{counts['normal']} normal, {counts['failed']} could not be scored. "
+        f"False-alarm rate asked for: {number(100 * rate, 1)} %.",
+        alert=f"{failed}; see Errors." if counts["failed"] else "",
+        notes=[trained] if trained else [],
+        left_out=_left_out(len(good), counts.total() - counts["failed"]),
+        filters={"task": learned.tasks, "decision": DECISIONS},
+        columns=_COLUMNS,
+        picture_head="picture",
+        caption=_caption(plan, learned, len(drawn), len(good)),
+        rows=good,
+        pictures={place: _thumbnail(plan.request.out / str(good[place]["heat_map"])) for place in drawn},
+        limits=limit_rows(learned, rate),
         errors=errors,
-        tasks=learned.tasks,
-        decisions=DECISIONS,
-        counts=counts,
-        total=counts.total(),
-        rate=number(100 * rate, 1),
-        limits=_limits(learned, rate),
-        trained=trained_warning(learned.trained_thresholds()),
-        unit=learned.config.score.image_unit,
-        pictures=len(pictures),
-        heat_maps=plan.request.heat_maps,
+        failed=counts["failed"],
+    ).html()
+
+
+def _left_out(shown: int, scored: int) -> str:
+    if shown == scored:
+        return ""
+    return (
+        f"This page holds the {shown} most suspicious images; {scored - shown} further one(s) are left out. "
+        "scores.csv and scores.json hold all."
     )
 
 
-def _rendered(**facts: object) -> str:
-    """The page's template filled in, its one script allowed by hash."""
-    script = (TEMPLATES / "scores.js").read_text()
-    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
-    css = Markup((TEMPLATES / "style.css").read_text())
-    template = environment.get_template("scores.html.j2")
-    return template.render(css=css, script=Markup(script), script_sha256=allowed, **facts)
-
-
-def _limits(learned: LearnedDetector, rate: float) -> list[dict[str, object]]:
-    """Threshold of each task, and the false-alarm rate that its training images can promise."""
-    calibration = learned.calibration
+def _caption(plan: Plan, learned: LearnedDetector, drawn: int, shown: int) -> Sequence[str]:
+    """How to read the table."""
+    asked = {
+        "none": "No heat maps were asked for.",
+        "flagged": "Heat maps were asked for of images that are not called normal.",
+        "all": "",
+    }
     return [
-        {
-            "task": name,
-            "threshold": number(threshold),
-            "images": len(calibration.tasks[index].scores),
-            "folds": calibration.tasks[index].folds,
-            "promised": number(100 * max(rate, calibration.smallest_rate(index)), 1),
-        }
-        for index, (name, threshold) in enumerate(learned.thresholds(rate).items())
+        "Most suspicious first. Left the image as the backbone sees it, right its map: colours run from the "
+        "median of the task's normal training maps to twice as far as their maximum, alike for all images of "
+        "a task.",
+        "Unknown: farther from the task than its own held-out training images, so another product or a "
+        "strong defect.",
+        f"Score and threshold: {learned.config.score.image_unit}.",
+        "Rate: the smallest false-alarm rate at which the image would count as defective.",
+        "Rank: share of the task's training images that score lower.",
+        "Margin: distance to the nearest other task over the distance to this one.",
+        asked[plan.request.heat_maps],
+        f"{drawn} row(s) show pictures; all heat maps are in maps/." if 0 < drawn < shown else "",
     ]
-
-
-def _shown(row: Row, picture: str) -> dict[str, object]:
-    numbers = {name: number(row[name]) for name in ("score", "threshold", "rank", "margin", "smallest_rate")}
-    return {**row, **numbers, "accepted": number(row["accepted"]), "picture": picture}
-
-
-def _suspicion(row: Row) -> tuple[float, float, str]:
-    return row["smallest_rate"], row["threshold"] - row["score"], _name(row)
 
 
 def _name(row: Row) -> str:
@@ -102,7 +106,4 @@ def _name(row: Row) -> str:
 def _thumbnail(path: Path) -> str:
     """A heat map made small, as a data address."""
     with Image.open(path) as picture:
-        small = picture.resize((2 * _THUMB, _THUMB), Image.Resampling.BILINEAR)
-    buffer = io.BytesIO()
-    small.save(buffer, format="JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+        return jpeg_address(picture.resize((2 * _THUMB, _THUMB), Image.Resampling.BILINEAR))

@@ -106,10 +106,8 @@ def tiles(comparison: Comparison) -> list[dict[str, object]]:
         own = comparison.mean(METHOD, metric)
         if own.value is None:
             continue
-        values = ((name, comparison.mean(name, metric).value) for name in comparison.others)
-        means = {name: value for name, value in values if value is not None}
-        best = max(means, key=means.__getitem__, default=None)
-        against = f"{title(best)} {number(means[best])}" if best else "no baseline"
+        best = comparison.best(metric)
+        against = f"{title(best)} {number(comparison.mean(best, metric).value)}" if best else "no baseline"
         found.append(
             {"label": title(metric), "value": own.value, "interval": own.interval, "against": against}
         )

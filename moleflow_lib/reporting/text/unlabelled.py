@@ -9,10 +9,9 @@ import numpy as np
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.inference import LearnedDetector, learned_detector
+from moleflow_lib.inference.verdicts import verdicts_on_tests
 
 __all__ = ["unlabelled_rows"]
-
-_RATE = 0.01  # false-alarm rate of the verdicts; nothing that is shown here depends on it
 
 
 def unlabelled_rows(experiment: Experiment) -> list[dict[str, Any]]:
@@ -35,12 +34,10 @@ def unlabelled_rows(experiment: Experiment) -> list[dict[str, Any]]:
 
 
 def _rows(evaluator: TaskEvaluator, learned: LearnedDetector) -> list[dict[str, Any]]:
-    distances = learned.detector.router.distances(evaluator.image_means)
-    chosen = distances.argmin(dim=1)
-    scores = evaluator.image_scores(chosen).tolist()
+    verdicts = verdicts_on_tests(evaluator, learned)
     rows = []
     for index in np.flatnonzero(evaluator.labels == -1).tolist():
-        verdict = learned.verdict(distances[index], int(chosen[index]), scores[index], _RATE)
+        verdict = verdicts[index]
         image = evaluator.task.test[index].image.name
         kept = {name: verdict[name] for name in ("accepted", "score", "rank")}
         rows.append({"task": evaluator.task.name, "image": image, "chosen": verdict["task"], **kept})

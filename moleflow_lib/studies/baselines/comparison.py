@@ -5,9 +5,10 @@ intervals.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
+import torch
 
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import METRICS, average, interval, mean_defined, over_seeds
@@ -46,6 +47,18 @@ class Comparison:
     def others(self) -> list[str]:
         """The baselines."""
         return [name for name in self.runs if name != METHOD]
+
+    def best(self, metric: str) -> str | None:
+        """The baseline whose mean over tasks is the highest, routed; None where it is undefined for all."""
+        values = ((name, self.mean(name, metric).value) for name in self.others)
+        known = {name: value for name, value in values if value is not None}
+        return max(known, key=known.__getitem__, default=None)
+
+    def patch_scores(self, name: str) -> tuple[torch.Tensor, ...]:
+        """Routed scores (N, H, W) of each task's test images by a baseline, under the experiment's own seed;
+        empty where that seed is not among those compared.
+        """
+        return next((run.patch_scores for run in self.runs[name] if run.patch_scores), ())
 
     def final(self, name: str, metric: str, way: str = "routed") -> list[float | None]:
         """A metric of every task after the last one."""
@@ -114,5 +127,7 @@ def compare(experiment: Experiment) -> Comparison:
     for seed in seeds:
         run = experiment if seed == config.train.seed else Experiment(config.with_(seed=seed))
         for name, done in runs.items():
-            done.append(run_method(run) if name == METHOD else run_baseline(run, name))
+            one = run_method(run) if name == METHOD else run_baseline(run, name)
+            kept = one.patch_scores if run is experiment and name != METHOD else ()
+            done.append(replace(one, patch_scores=kept))
     return Comparison(classes=tuple(task.name for task in experiment.tasks), seeds=seeds, runs=runs)

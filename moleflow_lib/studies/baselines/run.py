@@ -46,6 +46,7 @@ class MethodRun:
         str, dict[str, list[np.ndarray | None]]
     ]  # metric → oracle | routed → (rounds,) of each task, last row of R
     costs: Costs
+    patch_scores: tuple[torch.Tensor, ...] = ()  # (N, H, W) of each task's test images, routed; if kept
 
 
 def run_method(experiment: Experiment) -> MethodRun:
@@ -138,7 +139,8 @@ def _evaluated(
     replicates = {
         metric: {way: [own[metric] for own in rows] for way, rows in ways.items()} for metric in METRICS
     }
-    return MethodRun(result=result, replicates=replicates, costs=costs)
+    patch_scores = (evaluator.patch_scores(part) for evaluator, part in zip(evaluators, routed, strict=True))
+    return MethodRun(result=result, replicates=replicates, costs=costs, patch_scores=tuple(patch_scores))
 
 
 def _replicates(
