@@ -66,7 +66,11 @@ def test_every_notebook_leaves_report_result_and_executed_copy(run: Path) -> Non
         result = _result(run, book.stem)
         assert result["schema"] == 1 and result["summary_text"] and result["config"]["preset"] == "demo"
         assert result["provenance"]["torch"] and result["provenance"]["device"] == "cpu"
-    assert "All notebooks of this run finished" in (run / "index.html").read_text()
+    index = (run / "index.html").read_text()
+    assert "All notebooks of this run finished" in index
+    page = "03_continual_tasks.images.html"
+    linked = [index, (run / "03_continual_tasks.html").read_text()]
+    assert (run / page).is_file() and all(f'href="{page}"' in html for html in linked)
 
 
 def test_documented_keys_of_00(run: Path) -> None:
@@ -216,14 +220,16 @@ def test_a_failing_notebook_fails_the_run_and_says_so_on_top(
     out = tmp_path / "out"
     out.mkdir()
     (out / "01_feature_extraction.html").write_text("an old success")
-    (out / "01_feature_extraction.result.json").write_text("{}")
+    stale = [f"01_feature_extraction.{ending}" for ending in ("result.json", "images.csv", "images.html")]
+    for name in stale:
+        (out / name).write_text("{}")
     changed = {**_plain(params), "out_dir": str(out), "classes": ["leather"]}
     assert run_notebooks(changed, available_notebooks()) == 1
     report, index = (out / "01_feature_extraction.html").read_text(), (out / "index.html").read_text()
     assert "This run FAILED" in report and "the lamp broke" in report and "an old success" not in report
     assert report.index("This run FAILED") < report.index('id="Errors"')
     assert "This run FAILED" in index and "the lamp broke" in index
-    assert not (out / "01_feature_extraction.result.json").exists()
+    assert not any((out / name).exists() for name in stale)
     assert (out / "02_base_task.result.json").is_file(), "the notebooks stand alone"
 
 

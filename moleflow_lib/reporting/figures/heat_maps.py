@@ -233,11 +233,13 @@ def picture_tiles(evaluator: TaskEvaluator, index: int) -> list[Tile]:
     return tiles
 
 
-def map_tile(values: np.ndarray, scale: FalseAlarmScale | _LinearScale, label: str = "map") -> Tile:
-    """A map (S, S) on a scale, with the contour."""
+def map_tile(
+    values: np.ndarray, scale: FalseAlarmScale | _LinearScale, label: str = "map", contour: int = 1
+) -> Tile:
+    """A map (S, S) on a scale, with the contour, so many pixels wide."""
     heat = heat_colours(scale.brightness(values))
     over = values > scale.threshold()
-    heat[over & ~np.asarray(binary_erosion(over), dtype=bool)] = (120, 220, 255)
+    heat[over & ~np.asarray(binary_erosion(over, iterations=contour), dtype=bool)] = (120, 220, 255)
     return Tile(picture=_enlarged(heat), label=label, exact=True)
 
 

@@ -19,6 +19,7 @@ __all__ = ["Strips"]
 
 _SIDE = 128  # pixels of a picture
 _QUALITY = 80
+_CONTOUR = 2  # pixels of a map, so that it is seen in so small a picture
 
 
 class Strips:
@@ -72,7 +73,7 @@ class Strips:
             return None
         own = scores[image.task][image.index : image.index + 1]
         values = self._experiment.evaluators[image.task].maps(own)[0]
-        return map_tile(values, scale).picture
+        return map_tile(values, scale, contour=_CONTOUR).picture
 
     def _scale(self, chosen: int, scores: Sequence[torch.Tensor], baseline: bool) -> FalseAlarmScale | None:
         """Of a method's maps of images that are sent to a task, made once."""
