@@ -162,7 +162,7 @@ def test_two_batches_are_in_memory_however_many_images(
 def test_the_page_holds_the_most_suspicious_and_says_what_is_left_out(
     saved: Path, few: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page, "_ROWS", 20)
+    monkeypatch.setattr(page, "ROWS", 20)
     monkeypatch.setattr(page, "_PICTURES", 7)
     assert main(_words(saved, tmp_path / "out", few)) == 0
     html = (tmp_path / "out" / "scores.html").read_text()
