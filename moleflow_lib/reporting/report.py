@@ -60,6 +60,7 @@ def render_report(notebook: Path, into: Path, failure: str = "", single_file: bo
         "headings": _headings(cells),
         "definitions": all_definitions(),
         "failure": visible(failure or _last_line(errors)),
+        "place": visible(_place(book)),
         "css": page_css() + _code_css(),
         "script": (TEMPLATES / "report.js").read_text(),
         "nonce": hashlib.sha256(notebook.read_bytes()).hexdigest()[:32],
@@ -97,6 +98,17 @@ def output_error(output: NotebookNode) -> str:
 def _last_line(errors: list[str]) -> str:
     """What the first error says at its end; nothing without errors."""
     return errors[0].splitlines()[-1] if errors else ""
+
+
+def _place(book: NotebookNode) -> str:
+    """The section of a notebook in which a cell failed first; empty if none did, or before any section."""
+    section = ""
+    for cell in book.cells:
+        if cell.cell_type == "markdown":
+            section = (re.findall(r"^#{2,4} (.+)", cell.source, re.MULTILINE) or [section])[-1].strip()
+        if any(output.output_type == "error" for output in cell.get("outputs", [])):
+            return section
+    return ""
 
 
 def _read(notebook: Path) -> NotebookNode:

@@ -72,6 +72,7 @@ def test_training_that_fails_in_02_is_said_once_and_03_and_04_are_not_run(
     report = (tmp_path / "02_base_task.html").read_text()
     opening = report[report.index("<main>") : report.index('id="Errors"')]
     assert opening.index("This run FAILED") < opening.index("<h1") and "the loss was not finite" in opening
+    assert "in the section “" in opening.split("<h1")[0]
     assert "papermill" not in opening.lower().split("<h1")[0] and "No summary" in opening
     book = json.loads((tmp_path / "executed/02_base_task.ipynb").read_text())
     assert book["metadata"]["papermill"]["exception"], "so its seconds are no guide for the next run"
