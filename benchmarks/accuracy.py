@@ -36,6 +36,7 @@ _OWN = (
     "classes",
     "dataset_root",
     "out_dir",
+    "store_dir",
     "backbone",
     "backbone_weights",
     "device",

@@ -146,11 +146,14 @@ def _params(options: argparse.Namespace) -> dict[str, object]:
         raise ConfigError("--classes and --task-order both name the order of tasks; give one of the two")
     if options.task_order:
         params["classes"] = list(task_order(Path(options.task_order).expanduser()))
+    if options.store is not None:
+        params["store_dir"] = options.store
     for name in ("dataset_root", "classes", "backbone", "backbone_weights", "scheduler"):
         if value := getattr(options, name):
             params[name] = value
-    for name, value in (("--out", options.out), ("--dataset-root", options.dataset_root)):
-        if not value.strip():
+    folders = {"--out": options.out, "--dataset-root": options.dataset_root, "--store": options.store}
+    for name, value in folders.items():
+        if value is not None and not value.strip():
             raise ConfigError(f"{name}: expected a folder, got an empty text")
     params["out_dir"] = options.out
     for pair in options.p:
@@ -184,6 +187,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--out", required=True, help="folder for reports, results and everything kept for resuming"
     )
+    shared = "folder of features that several runs share, so that each image is extracted once"
+    run.add_argument("--store", metavar="DIR", help=f"{shared}; left out: store in --out")
     run.add_argument("--notebooks", default="", help="which ones, e.g. 01,02,03; all if left out")
     run.add_argument("--device", default="auto", help="auto, cpu or cuda")
     _add_scheduler(run, "carry the ablation runs")

@@ -30,7 +30,8 @@ class Experiment:
     """Everything a notebook asks for; each step runs when first needed and is kept on disk.
 
     Args:
-        config: the experiment. `out_dir/store` keeps features and tasks.
+        config: the experiment. `out_dir/store` keeps features and tasks; features lie in
+            `store_dir` if one is named.
 
     Raises:
         DataError, BackboneError, ConfigError: at once, before anything long runs.
@@ -48,7 +49,7 @@ class Experiment:
         )
         self._check_images()
         extractor = build_extractor(config.features, data.image_size, run.backbone_weights, run.device)
-        self.store = FeatureStore(self.folder / "features", extractor, data.resize)
+        self.store = FeatureStore(run.feature_folder, extractor, data.resize)
         detector = ContinualDetector.untrained(extractor.feature_dim, config)
         self.trainer = MoLEContinualTrainer(detector, self.store.identity, self.folder / "tasks")
         self._learned_scores: dict[int, torch.Tensor] = {}

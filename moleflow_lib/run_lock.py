@@ -1,8 +1,8 @@
-"""One run a folder: a lock that names its holder, and that a dead holder does not keep.
+"""One run a folder, one maker a file: locks that name their holder, and that a dead holder does not keep.
 
-The system holds a lock on the file `.lock` for as long as the process lives, so nothing is left of a killed
-one. Where another machine or a disk without such locks is involved, a holder shows that it lives by touching
-the file; one that has not done so for two minutes is gone.
+The system holds a lock on a file (`.lock` in a run's folder) for as long as the process lives, so nothing is
+left of a killed one. Where another machine or a disk without such locks is involved, a holder shows that it
+lives by touching the file; one that has not done so for two minutes is gone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TextIO
@@ -27,11 +27,12 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-__all__ = ["LOCK", "run_lock"]
+__all__ = ["LOCK", "run_lock", "turn"]
 
 LOCK = ".lock"
 _BEAT = 20.0  # seconds between signs of life
 _SILENCE = 120.0  # seconds without one, after which a holder on another machine is gone
+_POLL = 0.2  # seconds between looks at a lock that another holds
 _SOON = 0.2  # seconds in which a holder that has just taken the lock writes its name
 
 
@@ -51,8 +52,39 @@ def run_lock(folder: Path) -> Iterator[None]:
     ...     (Path(name) / LOCK).is_file()
     True
     """
-    make_folder(folder)
-    path = folder / LOCK
+    with _held(folder / LOCK):
+        yield
+
+
+@contextmanager
+def turn(path: Path) -> Iterator[None]:
+    """Hold a lock inside the block; waits for as long as another process, or thread, holds it.
+
+    Args:
+        path: of the lock's file; its folder is made if it is not there.
+
+    Raises:
+        DiskError: it cannot be written.
+    """
+    with ExitStack() as stack:
+        waiting = False
+        while True:
+            try:
+                stack.enter_context(_held(path))
+                break
+            except BusyError:
+                if not waiting:
+                    print(
+                        f"[moleflow] {path} is held by another process; waiting", file=sys.stderr, flush=True
+                    )
+                waiting = True
+                time.sleep(_POLL)
+        yield
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    make_folder(path.parent)
     with writing(path):
         file = _taken(path)
     ended = threading.Event()
@@ -109,7 +141,10 @@ def _is_gone(path: Path, holder: Mapping[str, object], certain: bool) -> bool:
     here = holder.get("kernel") == kernel_id()
     if here and (certain or not is_alive(process)):
         return True
-    return time.time() - path.stat().st_mtime > _SILENCE
+    try:
+        return time.time() - path.stat().st_mtime > _SILENCE
+    except FileNotFoundError:  # its holder has just removed it
+        return True
 
 
 def _holder(file: TextIO) -> dict[str, object]:

@@ -8,6 +8,7 @@ import platform
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +24,8 @@ from moleflow_lib.errors import ConfigError
 
 __all__ = [
     "DEVICE_KINDS",
+    "STAGE_LINES",
+    "STAGE_MARK",
     "derive_seed",
     "progress",
     "provenance",
@@ -33,6 +36,9 @@ __all__ = [
 ]
 
 DEVICE_KINDS = ("cpu", "cuda")
+STAGE_LINES = "MOLEFLOW_STAGE_LINES"  # environment variable: if set, stages are told in lines, not as bars
+STAGE_MARK = "[stage] "  # how such a line begins
+_A_LINE_EVERY = 60.0  # seconds
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 _PACKAGES = (
     "torch",
@@ -112,7 +118,13 @@ def resolve_device(name: str) -> torch.device:
 def progress(
     items: Iterable | None, what: str, *, total: int | None = None, initial: int = 0, unit: str = "it"
 ) -> tqdm:
-    """A plain text progress bar on standard error, the same in a terminal, a notebook and papermill."""
+    """A plain text progress bar on standard error, the same in a terminal, a notebook and papermill.
+
+    Where the environment holds `STAGE_LINES`, as under the runner, it is lines instead: one at the start, one
+    a minute, one at the end.
+    """
+    if os.environ.get(STAGE_LINES) and not _QUIET.get():
+        return _StageLines(items, what, total, initial)
     return tqdm(
         items,
         desc=what,
@@ -125,6 +137,44 @@ def progress(
         ncols=88,
         file=sys.stderr,
     )
+
+
+class _StageLines(tqdm):
+    """Progress without a bar, for logs."""
+
+    finished = False
+
+    def __init__(self, items: Iterable | None, what: str, total: int | None, initial: int) -> None:
+        super().__init__(items, total=total, initial=initial, disable=True)
+        self.what = what
+        self.start = self.told = time.monotonic()
+        self._tell("")
+
+    def __iter__(self) -> Iterator:
+        try:
+            for item in self.iterable or ():
+                yield item
+                self.update()
+        finally:
+            self.close()
+
+    def update(self, n: float | None = 1) -> None:
+        self.n += n or 0
+        if time.monotonic() - self.told >= _A_LINE_EVERY:
+            self._tell(self._elapsed())
+
+    def close(self) -> None:
+        if not self.finished:
+            self.finished = True
+            self._tell(self._elapsed())
+
+    def _elapsed(self) -> str:
+        return f" after {time.monotonic() - self.start:.1f} s"
+
+    def _tell(self, elapsed: str) -> None:
+        self.told = time.monotonic()
+        of = f" of {self.total}" if self.total else ""
+        print(f"{STAGE_MARK}{self.what}: {self.n}{of}{elapsed}", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from moleflow_lib import run_lock as locks
 from moleflow_lib.errors import BusyError
-from moleflow_lib.run_lock import LOCK, run_lock
+from moleflow_lib.run_lock import LOCK, run_lock, turn
 
 HOLDER = """
 import pathlib, sys, time
@@ -108,3 +109,29 @@ def test_a_holder_shows_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         os.utime(tmp_path / LOCK, (0, 0))
         time.sleep(0.5)
         assert time.time() - (tmp_path / LOCK).stat().st_mtime < 30
+
+
+def test_a_turn_waits_for_another_and_not_for_a_dead_one(
+    tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    path, order = tmp_path / ".a.lock", []
+
+    def second() -> None:
+        with turn(path):
+            order.append("second")
+
+    with turn(path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(0.6)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"] and not path.exists()
+    assert capfd.readouterr().err == f"[moleflow] {path} is held by another process; waiting\n", "once"
+
+
+def test_a_turn_of_a_killed_holder_is_taken_over(tmp_path: Path, holder: subprocess.Popen) -> None:
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    with turn(tmp_path / LOCK):
+        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()

@@ -24,7 +24,12 @@ from moleflow_lib.presets import PRESETS
 
 __all__ = ["PATHS", "PRESETS", "ExperimentConfig", "read_options"]
 
-PATHS = ("dataset_root", "out_dir", "backbone_weights")  # options that name a place; ~ is one's home
+PATHS = (
+    "dataset_root",
+    "out_dir",
+    "store_dir",
+    "backbone_weights",
+)  # options that name a place; ~ is one's home
 _PRODUCTS = ("classes", "ablation_classes")  # where `none` is the name of a product
 _GROUP_OF = {spec.name: group for group, kind in GROUPS.items() for spec in fields(kind)}
 _KINDS = {name: kind for options in GROUPS.values() for name, kind in typing.get_type_hints(options).items()}

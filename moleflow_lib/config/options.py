@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -62,12 +63,18 @@ class RunOptions(_Group):
     preset: str = _option("v5_final", "named configuration that decides every option not given")
     dataset_root: str = _option("data/demo", "folder that holds one folder a product")
     out_dir: str = _option("runs/default", "folder for reports, results and all that is kept for resuming")
+    store_dir: str = _option("", "folder of features that runs share; empty: store in out_dir")
     device: str = _option("auto", "auto, cpu or cuda; auto takes the GPU where there is one")
     backbone_weights: str = _option("", "local weights file of the backbone; empty downloads them")
     ablation_jobs: int = _option(
         0, "ablation runs side by side; 0: one a core, or one a GPU", low=0, high=4096
     )
     scheduler: str = _option("", "a Dask scheduler, tcp://host:port, that carries the ablation runs instead")
+
+    @property
+    def feature_folder(self) -> Path:
+        """Where features are kept: in the folder that runs share, or in the run's own."""
+        return Path(self.store_dir or Path(self.out_dir) / "store") / "features"
 
 
 @dataclass(frozen=True, kw_only=True)

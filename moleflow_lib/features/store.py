@@ -27,6 +27,7 @@ from moleflow_lib.datasets import READER_VERSION, Record, load_image
 from moleflow_lib.errors import DataError
 from moleflow_lib.features.extractor import PatchExtractor
 from moleflow_lib.features.half_precision import beyond_float16
+from moleflow_lib.run_lock import turn
 from moleflow_lib.runtime import progress
 
 __all__ = ["FeatureStore", "Features"]
@@ -80,7 +81,9 @@ class FeatureStore:
         """
         key, path = self._place(records, name)
         if not artifact_exists(path):
-            self._extract(records, name, path, key)
+            with turn(path.with_name(f".{path.name}.lock")):  # runs that share a folder extract once
+                if not artifact_exists(path):
+                    self._extract(records, name, path, key)
         tensors, manifest = load_artifact(path, expect={"key": key, "identity": self.identity})
         return Features(
             patches=tensors["patches"],

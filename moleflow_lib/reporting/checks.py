@@ -36,6 +36,7 @@ def checked_experiment(config: ExperimentConfig, notebooks: Sequence[Path]) -> E
         MoLEFlowError: says what cannot be used.
     """
     check_out(Path(config.run.out_dir), notebooks)
+    _check_store(config.run.feature_folder)
     resolve_device(config.run.device)
     runs = planned_runs(config)
     check_baselines(config.study.baselines)
@@ -71,6 +72,13 @@ def check_out(out: Path, notebooks: Sequence[Path]) -> None:
         raise ConfigError(
             problem_list(f"--out {out} cannot take a run; move these away or give another:", problems)
         )
+
+
+def _check_store(features: Path) -> None:
+    """Refuse a store that is, or lies below, a file."""
+    files = [path for path in (features, *features.parents) if path.is_file()]
+    if files:
+        raise ConfigError(f"{files[0]} is a file; --store needs a folder, or nothing, there")
 
 
 def _files(out: Path, notebooks: Sequence[Path]) -> list[Path]:

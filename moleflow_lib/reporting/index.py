@@ -28,7 +28,7 @@ class Entry:
     source: Path
     title: str
     question: str
-    state: str = "waiting"  # waiting, running, done, failed, stopped
+    state: str = "waiting"  # waiting, running, done, failed, stopped, not run
     seconds: float = 0.0
     error: str = ""
     summary: list[str] = field(default_factory=list)

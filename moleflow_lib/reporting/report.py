@@ -20,13 +20,13 @@ from moleflow_lib.errors import NotebookError
 from moleflow_lib.reporting.definitions import all_definitions, link_cells
 from moleflow_lib.reporting.embedding import PLOTLY, figure_html, picture_source
 from moleflow_lib.reporting.escaping import visible
+from moleflow_lib.reporting.run_log import is_progress
 
 __all__ = ["PLOTLY_FILE", "TEMPLATES", "notebook_title", "output_error", "page_css", "render_report"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 PLOTLY_FILE = "plotly.min.js"  # one copy for all reports of a folder
 _SHOWN = ("text/html", "text/markdown", "image/svg+xml", "image/png", "text/plain")
-_BAR = re.compile(r"\d+%\|")  # a progress bar of tqdm
 _BANNER = "papermill-error-cell-tag"  # cells that papermill adds to a notebook that failed
 _HEADING = re.compile(r"<h([1-4])>(.*?)</h\1>", re.DOTALL)
 
@@ -60,6 +60,7 @@ def render_report(notebook: Path, into: Path, failure: str = "", single_file: bo
         "headings": _headings(cells),
         "definitions": all_definitions(),
         "failure": visible(failure or _last_line(errors)),
+        "place": visible(_place(book)),
         "css": page_css() + _code_css(),
         "script": (TEMPLATES / "report.js").read_text(),
         "nonce": hashlib.sha256(notebook.read_bytes()).hexdigest()[:32],
@@ -104,6 +105,17 @@ def output_error(output: NotebookNode) -> str:
 def _last_line(errors: list[str]) -> str:
     """What the first error says at its end; nothing without errors."""
     return errors[0].splitlines()[-1] if errors else ""
+
+
+def _place(book: NotebookNode) -> str:
+    """The section of a notebook in which a cell failed first; empty if none did, or before any section."""
+    section = ""
+    for cell in book.cells:
+        if cell.cell_type == "markdown":
+            section = (re.findall(r"^#{2,4} (.+)", cell.source, re.MULTILINE) or [section])[-1].strip()
+        if any(output.output_type == "error" for output in cell.get("outputs", [])):
+            return section
+    return ""
 
 
 def _read(notebook: Path) -> NotebookNode:
@@ -202,12 +214,12 @@ def _html_output(html: str) -> NotebookNode:
 
 
 def _warnings(book: NotebookNode) -> Iterator[str]:
-    """What cells wrote to standard error, progress bars left out."""
+    """What cells wrote to standard error, progress left out."""
     for cell in book.cells:
         streams = (output for output in cell.get("outputs", []) if output.output_type == "stream")
         text = "".join(output.text for output in streams if output.name == "stderr")
         lines = re.split(r"[\r\n]+", text)
-        kept = [visible(line) for line in lines if line.strip() and not _BAR.search(line)]
+        kept = [visible(line) for line in lines if line.strip() and not is_progress(line)]
         if kept:
             yield "\n".join(kept)
 

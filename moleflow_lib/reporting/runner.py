@@ -22,10 +22,12 @@ from moleflow_lib.datasets import unused_line
 from moleflow_lib.disk import Room, clean_up, make_folder, read_json, room_kept, writing
 from moleflow_lib.errors import DiskError, MoLEFlowError, NotebookError
 from moleflow_lib.reporting.checks import checked_experiment
+from moleflow_lib.reporting.dependence import resting_on
 from moleflow_lib.reporting.escaping import visible
 from moleflow_lib.reporting.index import Entry, write_index
 from moleflow_lib.reporting.parameters import read_parameters
 from moleflow_lib.reporting.report import notebook_title, render_report
+from moleflow_lib.reporting.run_log import RunLog, earlier_seconds
 from moleflow_lib.reporting.skeleton import require_skeletons
 from moleflow_lib.run_lock import run_lock
 
@@ -65,7 +67,7 @@ def run_notebooks(params: Mapping[str, object], notebooks: Sequence[Path], singl
         single_file: hold plotly.js in every report, so that each can be sent alone.
 
     Returns:
-        How many notebooks failed.
+        How many notebooks failed; those that were not run since another failed do not count.
 
     Raises:
         MoLEFlowError: a notebook, parameters, dataset or backbone are unusable, or another run is going on
@@ -73,6 +75,20 @@ def run_notebooks(params: Mapping[str, object], notebooks: Sequence[Path], singl
     """
     require_skeletons(notebooks)
     config = read_parameters(params)
+    executed = Path(config.run.out_dir) / "executed"
+    log = RunLog({book.stem: earlier_seconds(executed / book.name) for book in notebooks}, sys.stderr)
+    with log.listening():
+        return _run_checked(config, params, notebooks, single_file, log)
+
+
+def _run_checked(
+    config: ExperimentConfig,
+    params: Mapping[str, object],
+    notebooks: Sequence[Path],
+    single_file: bool,
+    log: RunLog,
+) -> int:
+    """See whether all is there, then run."""
     experiment = checked_experiment(config, notebooks)
     out = Path(config.run.out_dir)
     logging.getLogger("papermill").setLevel(
@@ -80,13 +96,16 @@ def run_notebooks(params: Mapping[str, object], notebooks: Sequence[Path], singl
     )  # it warns of every option that a parameters cell does not list
     with run_lock(out), room_kept(out) as room:
         clean_up(out)
+        if config.run.store_dir:
+            make_folder(config.run.feature_folder)
+            clean_up(config.run.feature_folder)
         make_folder(out / "executed")
         experiment.record_order()
         tasks = [task.name for task in experiment.tasks]
         _say(f"{len(tasks)} task(s) in order of arrival: {', '.join(tasks)}")
         if unused := unused_line(experiment.unused):
             _say(unused)
-        page = _Page(out, config, tasks, [_entry(book) for book in notebooks], room)
+        page = _Page(out, config, tasks, [_entry(book) for book in notebooks], room, log)
         return _run_all(page, params, single_file)
 
 
@@ -99,6 +118,7 @@ class _Page:
     tasks: list[str]
     entries: list[Entry]
     room: Room
+    log: RunLog
 
     def write(self) -> None:
         """Write the index as things stand; on a full disk, into the room kept for it."""
@@ -110,31 +130,57 @@ class _Page:
 
 
 def _run_all(page: _Page, params: Mapping[str, object], single_file: bool) -> int:
-    """Run every notebook, whatever becomes of the others; returns how many failed."""
+    """Run every notebook, but those that rest on what failed in another; returns how many failed."""
     for entry in page.entries:
         for ending in (".html", ".result.json", ".images.json", ".images.csv", ".images.html"):
             stale = page.out / f"{entry.name}{ending}"
             with writing(stale, "removed"):
                 stale.unlink(missing_ok=True)
     for entry in page.entries:
-        entry.state = "running"
-        page.write()
-        _say(f"{entry.name}: {entry.question}")
-        try:
-            _run(entry, params, page.out, single_file)
-        except KeyboardInterrupt:
-            entry.state = "stopped"
-            page.write()
-            raise
-        told = f": {entry.error}" if entry.error else ""
-        _say(f"{entry.name}: {entry.state} after {entry.seconds:.0f} s{told}")
+        if entry.state == "waiting":
+            _run_one(entry, page, params, single_file)
     page.write()
     _say(f"report: {page.out / 'index.html'}")
     return sum(entry.state == "failed" for entry in page.entries)
 
 
-def _run(entry: Entry, params: Mapping[str, object], out: Path, single_file: bool) -> None:
-    """Execute and render one notebook; whatever goes wrong ends up in its entry."""
+def _run_one(entry: Entry, page: _Page, params: Mapping[str, object], single_file: bool) -> None:
+    """Run one notebook, and mark those that cannot succeed if it failed."""
+    entry.state = "running"
+    page.write()
+    name = page.log.begin(entry.name)
+    _say(f"{name}: {entry.question} ({page.log.times()})")
+    try:
+        error = _run(entry, params, page.out, single_file)
+    except KeyboardInterrupt:
+        entry.state = "stopped"
+        page.write()
+        raise
+    finally:
+        page.log.end()
+    told = f": {entry.error}" if entry.error else ""
+    _say(f"{entry.name}: {entry.state} after {entry.seconds:.0f} s{told}")
+    if isinstance(error, PapermillExecutionError):
+        _mark_dependents(page.entries, entry, error)
+
+
+def _mark_dependents(entries: Sequence[Entry], failed: Entry, error: PapermillExecutionError) -> None:
+    later = [entry for entry in entries if entry.state == "waiting"]
+    stopped = resting_on(error, failed.source, [entry.source for entry in later])
+    for entry in later:
+        if entry.source in stopped:
+            entry.state, entry.error = (
+                "not run",
+                f"{failed.name} failed, in a step that this notebook takes too",
+            )
+    if stopped:
+        names = ", ".join(book.stem for book in stopped)
+        _say(f"not run, since {failed.name} failed, in a step that they take too: {names}")
+
+
+def _run(entry: Entry, params: Mapping[str, object], out: Path, single_file: bool) -> Exception | None:
+    """Execute and render one notebook; whatever goes wrong ends up in its entry, and is returned."""
+    problem = None
     executed, report = out / "executed" / entry.source.name, out / f"{entry.name}.html"
     start = time.perf_counter()
     try:
@@ -145,12 +191,14 @@ def _run(entry: Entry, params: Mapping[str, object], out: Path, single_file: boo
         render_report(executed, report, single_file=single_file)
         entry.state, entry.summary = "done", summary
     except PapermillExecutionError as error:
+        problem = error
         entry.state, entry.error = "failed", f"{error.ename}: {error.evalue}"
     except Exception as error:  # a kernel that died, a full disk, a missing result: the index must say so
         entry.state, entry.error = "failed", f"{type(error).__name__}: {error}"
     if entry.state == "failed":
         _render_failure(entry, executed, report, single_file)
     entry.seconds = time.perf_counter() - start
+    return problem
 
 
 def _execute(source: Path, into: Path, params: Mapping[str, object]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +54,23 @@ def test_the_second_time_nothing_is_extracted(
 
     monkeypatch.setattr(PatchExtractor, "forward", fail)
     assert torch.equal(store.features(product.train, "nut-train").patches, first.patches)
+
+
+def test_two_at_once_extract_once_and_agree(
+    store: FeatureStore, product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extract, calls = FeatureStore._extract, []
+
+    def slow(self: FeatureStore, *given: object) -> None:
+        calls.append(given)
+        time.sleep(0.5)
+        extract(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FeatureStore, "_extract", slow)
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: store.features(product.train, "nut-train"), range(2)))
+    assert len(calls) == 1 and torch.equal(both[0].patches, both[1].patches)
+    assert not [path for path in store.folder.iterdir() if path.name.startswith(".")], "no lock is left"
 
 
 def test_another_image_content_is_another_key(store: FeatureStore, product: Product, tmp_path: Path) -> None:

@@ -27,7 +27,14 @@ __all__ = [
 ]
 
 MEAN = "mean of tasks"
-_PLACES = ("dataset_root", "out_dir", "backbone_weights", "scheduler", "ablation_jobs")  # change no number
+_PLACES = (
+    "dataset_root",
+    "out_dir",
+    "store_dir",
+    "backbone_weights",
+    "scheduler",
+    "ablation_jobs",
+)  # change no number
 _OF_THE_BACKBONE = "backbone weights (SHA-256)"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -36,7 +37,8 @@ def disagreement_sheet(
     """The images with every run's map on the run's own scale of false alarms, as notebook 03 draws them.
 
     Args:
-        runs: in their folders must still lie `detector` and `store/features`.
+        runs: in their folders must still lie `detector` and `store/features`, or the latter in their
+            `store_dir`.
         images: which ones, in this order.
         dataset_root: where the images lie; empty: where each run read them.
 
@@ -89,7 +91,8 @@ class _Opened:
     @cached_property
     def store(self) -> FeatureStore:
         resize = str(self.run.config["resize"])
-        return FeatureStore(self.run.folder / "store" / "features", self.learned.extractor, resize)
+        kept = Path(str(self.run.config.get("store_dir") or self.run.folder / "store")) / "features"
+        return FeatureStore(kept, self.learned.extractor, resize)
 
     @cached_property
     def tasks(self) -> dict[str, Task]:

@@ -43,7 +43,7 @@ def run_ablation(
     Args:
         runs: from `planned_runs`.
         folder: where each finished run keeps its result; with a cluster, workers must see it, the
-            run's `out_dir` and the dataset under the same paths.
+            run's `out_dir`, its `store_dir` and the dataset under the same paths.
         jobs: runs side by side here; 0 means one a core, or one a GPU.
         scheduler: address of a Dask scheduler, tcp://host:port, whose workers carry the runs instead.
 
