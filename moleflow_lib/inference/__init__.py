@@ -6,8 +6,8 @@
 >>> from moleflow_lib import Experiment, ExperimentConfig, load_detector, save_detector
 >>> folder = TemporaryDirectory()
 >>> here = Path(folder.name)
->>> data = draw_demo(here / "demo", train=3, test_good=1, test_defect=4, size=64)
->>> small = {"preset": "demo", "classes": "nut", "image_size": 56, "epochs": 1, "device": "cpu"}
+>>> data = draw_demo(here / "demo", train=6, test_good=1, test_defect=4, size=64)
+>>> small = {"preset": "demo", "classes": "nut", "image_size": 56, "steps": 2, "device": "cpu"}
 >>> config = ExperimentConfig.from_params({**small, "dataset_root": str(data), "out_dir": str(here / "run")})
 >>> save_detector(Experiment(config)).name
 'detector'
