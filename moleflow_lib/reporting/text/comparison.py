@@ -121,7 +121,7 @@ def _ranking(comparison: Comparison) -> str:
     )
     wins = sum(METHOD in _best(values) for values in _by_task(comparison, "image_auroc"))
     return (
-        f"Mean image AUROC, best first: {listed}; MoLE-Flow is highest on {wins} of "
+        f"Mean image AUROC, best first: {listed}; MoLE-Flow is highest, or ties, on {wins} of "
         f"{len(comparison.classes)} task(s)."
     )
 

@@ -121,12 +121,15 @@ def _forgetting(image: Mapping[str, Mapping[str, float | None]]) -> str:
 
 
 def _weakest(evaluation: ContinualResult) -> list[str]:
-    scores = dict(zip(evaluation.classes, evaluation.final("image_auroc"), strict=True))
-    known = {name: score for name, score in scores.items() if score is not None}
-    if not known:
-        return []
-    name = min(known, key=known.__getitem__)
-    return [f"Weakest task: {name} at image AUROC {known[name]:.3f}."]
+    """The weakest task by image AUROC, unless all are at its ceiling, and by pixel AP."""
+    found = []
+    for metric, ceiling in (("image_auroc", 0.9995), ("pixel_ap", 1.0)):
+        scores = dict(zip(evaluation.classes, evaluation.final(metric), strict=True))
+        known = {name: score for name, score in scores.items() if score is not None}
+        name = min(known, key=known.__getitem__, default="")
+        if name and known[name] < ceiling:
+            found.append(f"{name} at {title(metric)} {known[name]:.3f}")
+    return [f"Weakest task: {'; '.join(found)}."] if found else []
 
 
 def _control(experiment: Experiment, summary: Mapping, control: ContinualResult | None) -> list[str]:

@@ -15,7 +15,7 @@ _RATES = (0.01, 0.05)  # false-alarm rates asked for
 _SHOWN = (
     *("task", "folds", "asked", "promised", "normal"),
     *("over threshold", "over threshold low", "over threshold high", "refused normal"),
-    *("defective", "caught", "caught low", "caught high"),
+    *("defective", "refused defective", "caught", "caught low", "caught high"),
 )
 
 
@@ -25,7 +25,8 @@ def threshold_rows(experiment: Experiment) -> list[dict[str, object]]:
     Returns:
         One row a rate and task, and one for all tasks: `task`, `folds` (none needed where
         neither flow nor whitening scores images), `asked`, `promised`, `normal`, `over
-        threshold`, `refused normal`, `defective`, `caught`; shares with their 95 % Wilson intervals.
+        threshold`, `refused normal`, `defective`, `refused defective`, `caught`; shares with their 95 %
+        Wilson intervals.
     """
     learned = learned_detector(experiment)
     rows = [row for rate in _RATES for row in calibration_rows(experiment.evaluators, learned, rate)]
@@ -38,8 +39,9 @@ def threshold_caption(rows: Sequence[Mapping[str, Any]]) -> str:
     sums = [row for row in rows if row["task"] == "all"] or list(rows)
     came = "; ".join(
         f"asked for {percent(row['asked'])}, {percent(row['over threshold'])} of {row['normal']} normal test "
-        f"images lie above the threshold, and {percent(row['caught'])} of {row['defective']} defective ones "
-        "are caught"
+        f"images lie above the threshold and {row['refused normal']} are refused as unknown; "
+        f"{percent(row['caught'])} of {row['defective']} defective ones are caught, "
+        f"{row['refused defective']} of them refused as unknown"
         for row in sums
         if row["normal"] and row["defective"]
     )
@@ -50,7 +52,8 @@ def threshold_caption(rows: Sequence[Mapping[str, Any]]) -> str:
             "intervals.",
             f"In all: {came}." if came else "",
             "Promised: a task of n training images can promise no rate below 1/(n + 1). Refused: farther "
-            "from every task than its own held-out images, whatever the score; these count as caught.",
+            "from every task than its own held-out images, whatever the score: a line stops these too, "
+            "defective or not.",
             trained_warning(trained),
         ]
     ).strip()
