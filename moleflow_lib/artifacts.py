@@ -20,25 +20,20 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from moleflow_lib.disk import UNFINISHED, new_file, read_json, reading, write_bytes, write_json
+from moleflow_lib.disk import read_json, reading, write_bytes, write_json
 from moleflow_lib.errors import ArtifactError
 
 __all__ = [
     "SCHEMA_VERSION",
-    "UNFINISHED",
     "artifact_exists",
     "digest",
     "file_sha256",
     "file_stem",
     "kept_artifact",
     "load_artifact",
-    "new_file",
-    "read_json",
     "save_artifact",
     "stream_artifact",
     "tensors_sha256",
-    "write_bytes",
-    "write_json",
 ]
 
 SCHEMA_VERSION = 1

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 import moleflow_lib
-from moleflow_lib.artifacts import file_sha256, file_stem, write_bytes, write_json
-from moleflow_lib.disk import writing
+from moleflow_lib.artifacts import file_sha256, file_stem
+from moleflow_lib.disk import write_bytes, write_json, writing
 from moleflow_lib.errors import BackboneError, ConfigError
 from moleflow_lib.inference.folder import MANIFEST, detector_folder
 from moleflow_lib.inference.learned import LearnedDetector

@@ -16,8 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from moleflow_lib.artifacts import read_json, write_bytes, write_json
-from moleflow_lib.disk import writing
+from moleflow_lib.disk import read_json, write_bytes, write_json, writing
 from moleflow_lib.errors import ArtifactError
 
 __all__ = [

@@ -10,8 +10,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from moleflow_lib.artifacts import read_json, write_bytes
 from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.disk import read_json, write_bytes
 from moleflow_lib.reporting.escaping import html_text, sentence_html
 from moleflow_lib.reporting.notebook import provenance_table
 from moleflow_lib.reporting.report import TEMPLATES, page_css

@@ -15,7 +15,7 @@ from nbformat import NotebookNode
 from plotly.offline import get_plotlyjs
 from pygments.formatters import HtmlFormatter
 
-from moleflow_lib.artifacts import write_bytes
+from moleflow_lib.disk import write_bytes
 from moleflow_lib.errors import NotebookError
 from moleflow_lib.reporting.definitions import all_definitions, link_cells
 from moleflow_lib.reporting.embedding import PLOTLY, figure_html, picture_source

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from moleflow_lib.artifacts import read_json, write_json
+from moleflow_lib.disk import read_json, write_json
 from moleflow_lib.errors import ArtifactError, ConfigError
 
 __all__ = ["record_order", "settled_order"]

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from moleflow_lib.artifacts import SCHEMA_VERSION, file_sha256, load_artifact, read_json
+from moleflow_lib.artifacts import SCHEMA_VERSION, file_sha256, load_artifact
+from moleflow_lib.disk import read_json
 from moleflow_lib.errors import ArtifactError, ConfigError, MoLEFlowError, problem_list
 from moleflow_lib.metrics import average, interval, mean_defined, over_seeds
 from moleflow_lib.reporting.compare.record import KIND, record_path

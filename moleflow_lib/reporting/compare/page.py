@@ -9,8 +9,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from moleflow_lib.artifacts import write_bytes
-from moleflow_lib.disk import writing
+from moleflow_lib.disk import write_bytes, writing
 from moleflow_lib.errors import ConfigError, MoLEFlowError
 from moleflow_lib.metrics import HEADLINES, METRICS
 from moleflow_lib.reporting.compare.comparable import check_comparable

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from moleflow_lib.artifacts import write_bytes
-from moleflow_lib.disk import writing
+from moleflow_lib.disk import write_bytes, writing
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.inference import DECISIONS, LearnedDetector, learned_detector
 from moleflow_lib.reporting.figures.heat_maps import colour_bar, contour_words, scale_ends

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from moleflow_lib.artifacts import read_json, write_bytes, write_json
-from moleflow_lib.disk import writing
+from moleflow_lib.disk import read_json, write_bytes, write_json, writing
 from moleflow_lib.errors import ArtifactError, MoLEFlowError
 from moleflow_lib.inference import LearnedDetector, ScoredImage
 from moleflow_lib.inference.images import NamedImage

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from moleflow_lib.artifacts import UNFINISHED, digest, read_json, write_json
-from moleflow_lib.disk import writing
+from moleflow_lib.artifacts import digest
+from moleflow_lib.disk import UNFINISHED, read_json, write_json, writing
 from moleflow_lib.errors import ArtifactError, ConfigError
 from moleflow_lib.reporting.scores.request import ScoreRequest
 

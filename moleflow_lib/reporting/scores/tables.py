@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from moleflow_lib.artifacts import SCHEMA_VERSION, new_file
+from moleflow_lib.artifacts import SCHEMA_VERSION
+from moleflow_lib.disk import new_file
 from moleflow_lib.inference import LearnedDetector
 from moleflow_lib.reporting.scores.plan import Plan
 from moleflow_lib.reporting.tables import Table

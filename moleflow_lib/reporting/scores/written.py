@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from moleflow_lib.artifacts import write_bytes
-from moleflow_lib.disk import writing
+from moleflow_lib.disk import write_bytes, writing
 from moleflow_lib.errors import RunError, problem_list
 from moleflow_lib.inference.images import named_images
 from moleflow_lib.reporting.scores.chunks import score_elsewhere, score_here

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from moleflow_lib.artifacts import digest, file_sha256, read_json, write_json
+from moleflow_lib.artifacts import digest, file_sha256
+from moleflow_lib.disk import read_json, write_json
 from moleflow_lib.errors import ArtifactError
 from moleflow_lib.evaluation.continual import ContinualResult
 from moleflow_lib.experiment import Experiment

@@ -14,8 +14,9 @@ import joblib
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from moleflow_lib.artifacts import digest, write_json
+from moleflow_lib.artifacts import digest
 from moleflow_lib.config import PATHS, ExperimentConfig
+from moleflow_lib.disk import write_json
 from moleflow_lib.errors import ConfigError, RunError, problem_list
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.features.registered import BACKBONES
