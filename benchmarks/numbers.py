@@ -16,11 +16,11 @@ from pathlib import Path
 import torch
 
 from data_prep.draw import draw_demo
-from moleflow_lib.artifacts import tensors_sha256
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.inference import load_detector, save_detector
 from moleflow_lib.runtime import quiet
+from moleflow_lib.storage.artifacts import tensors_sha256
 from moleflow_lib.studies.baselines.comparison import compare
 
 SMALL = {

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from moleflow_lib.datasets.names import file_stem
-from moleflow_lib.disk import is_alive
 from moleflow_lib.errors import DataError
+from moleflow_lib.storage.disk import is_alive
 
 __all__ = ["clean_up", "write_whole"]
 

@@ -15,8 +15,8 @@ from moleflow_lib.errors import ConfigError, MoLEFlowError, NotebookError
 from moleflow_lib.inference import DECISIONS, export_task, learn_into
 from moleflow_lib.reporting.compare.page import write_comparison
 from moleflow_lib.reporting.escaping import visible
-from moleflow_lib.reporting.report import render_report
-from moleflow_lib.reporting.runner import available_notebooks, run_notebooks
+from moleflow_lib.reporting.pages.report import render_report
+from moleflow_lib.reporting.running.runner import available_notebooks, run_notebooks
 from moleflow_lib.reporting.scores import HEAT_MAPS, ScoreRequest, write_scores
 from moleflow_lib.reporting.text.thresholds import trained_warning
 from moleflow_lib.stopping import STOPPED, exit_status

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from moleflow_lib.artifacts import digest
 from moleflow_lib.config import GROUPS, PRESETS, ExperimentConfig
 from moleflow_lib.errors import ConfigError
+from moleflow_lib.storage.artifacts import digest
 
 
 def test_v5_final_is_the_published_configuration() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.reporting.parameters import parameter_names
-from moleflow_lib.reporting.runner import NOTEBOOKS, available_notebooks
-from moleflow_lib.reporting.skeleton import skeleton_faults
+from moleflow_lib.reporting.running.runner import NOTEBOOKS, available_notebooks
+from moleflow_lib.reporting.running.skeleton import skeleton_faults
 
 BOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
 QUICKSTART = "00_quickstart"  # shows its training loop in the open; nothing in it needs a widget

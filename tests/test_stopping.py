@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from moleflow_lib.disk import is_alive
 from moleflow_lib.stopping import STOPPED
+from moleflow_lib.storage.disk import is_alive
 
 IMPORTING = [sys.executable, "-m", "moleflow_lib", "params"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from moleflow_lib.config.registry import Described, Registry
 from moleflow_lib.errors import ConfigError
-from moleflow_lib.registry import Described, Registry
 
 __all__ = ["BASELINES", "BaselineEntry", "check_baselines"]
 

@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from moleflow_lib.artifacts import tensors_sha256
 from moleflow_lib.config import FeatureOptions
 from moleflow_lib.errors import BackboneError
 from moleflow_lib.features.backbones import TimmModel, load_timm
@@ -23,6 +22,7 @@ from moleflow_lib.features.half_precision import beyond_float16
 from moleflow_lib.features.multi_pass import overlapping_features
 from moleflow_lib.features.registered import BACKBONES
 from moleflow_lib.runtime import resolve_device
+from moleflow_lib.storage.artifacts import tensors_sha256
 
 __all__ = ["PatchExtractor", "ViTPatchCoreExtractor", "build_extractor"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from moleflow_lib.config.registry import Registry
 from moleflow_lib.errors import BackboneError, ConfigError
 from moleflow_lib.features.filterbank import FilterBank
-from moleflow_lib.registry import Registry
 
 __all__ = ["BACKBONES", "Backbone"]
 

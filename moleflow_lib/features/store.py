@@ -15,7 +15,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from moleflow_lib.artifacts import (
+from moleflow_lib.datasets import READER_VERSION, Record, load_image
+from moleflow_lib.errors import DataError
+from moleflow_lib.features.extractor import PatchExtractor
+from moleflow_lib.features.half_precision import beyond_float16
+from moleflow_lib.runtime import progress
+from moleflow_lib.storage.artifacts import (
     artifact_exists,
     digest,
     file_sha256,
@@ -23,12 +28,7 @@ from moleflow_lib.artifacts import (
     load_artifact,
     stream_artifact,
 )
-from moleflow_lib.datasets import READER_VERSION, Record, load_image
-from moleflow_lib.errors import DataError
-from moleflow_lib.features.extractor import PatchExtractor
-from moleflow_lib.features.half_precision import beyond_float16
-from moleflow_lib.run_lock import turn
-from moleflow_lib.runtime import progress
+from moleflow_lib.storage.run_lock import turn
 
 __all__ = ["FeatureStore", "Features"]
 

@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from moleflow_lib.disk import reading
 from moleflow_lib.errors import BackboneError
+from moleflow_lib.storage.disk import reading
 
 __all__ = ["fit_weights", "load_weights"]
 

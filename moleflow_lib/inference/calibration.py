@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 
-from moleflow_lib.artifacts import kept_artifact
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.features.store import Features
@@ -27,6 +26,7 @@ from moleflow_lib.scoring.aggregation import pixel_maps
 from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.scoring.memory_bank import calibration_subset
 from moleflow_lib.scoring.task_scorer import TaskScorer
+from moleflow_lib.storage.artifacts import kept_artifact
 
 __all__ = ["Calibration", "TaskCalibration", "kept_calibration"]
 

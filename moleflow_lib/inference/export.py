@@ -17,8 +17,6 @@ import torch
 from torch import nn
 
 import moleflow_lib
-from moleflow_lib.artifacts import file_sha256, file_stem
-from moleflow_lib.disk import write_bytes, write_json, writing
 from moleflow_lib.errors import BackboneError, ConfigError
 from moleflow_lib.inference.folder import MANIFEST, detector_folder
 from moleflow_lib.inference.learned import LearnedDetector
@@ -26,6 +24,8 @@ from moleflow_lib.inference.saved import load_detector
 from moleflow_lib.runtime import provenance
 from moleflow_lib.scoring.aggregation import pixel_maps
 from moleflow_lib.scoring.prototype_distance import prototype_distances
+from moleflow_lib.storage.artifacts import file_sha256, file_stem
+from moleflow_lib.storage.disk import write_bytes, write_json, writing
 
 __all__ = ["TaskProgram", "export_task"]
 

@@ -16,8 +16,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from moleflow_lib.disk import read_json, write_bytes, write_json, writing
 from moleflow_lib.errors import ArtifactError
+from moleflow_lib.storage.disk import read_json, write_bytes, write_json, writing
 
 __all__ = [
     "DETECTOR",

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 import moleflow_lib
-from moleflow_lib.artifacts import digest
 from moleflow_lib.config import ExperimentConfig, read_options
 from moleflow_lib.errors import ArtifactError, BackboneError, ConfigError
 from moleflow_lib.experiment import Experiment
@@ -35,6 +34,7 @@ from moleflow_lib.inference.tensors import (
 )
 from moleflow_lib.runtime import provenance, resolve_device
 from moleflow_lib.scoring.detector import ContinualDetector
+from moleflow_lib.storage.artifacts import digest
 
 __all__ = ["load_detector", "save_detector", "saved_detector"]
 

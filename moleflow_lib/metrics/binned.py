@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from moleflow_lib.metrics.aupro import FPR_LIMIT
 from moleflow_lib.metrics.curve import Walk, undefined
-from moleflow_lib.metrics.curve_kinds import FPR_LIMIT
 from moleflow_lib.metrics.regions import region_weights
 from moleflow_lib.metrics.streaming import Blocks, require_rereadable
 

@@ -11,9 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-__all__ = ["FPR_LIMIT", "AveragePrecision", "BestF1", "CurveKind", "RegionOverlap", "RocArea", "Step"]
-
-FPR_LIMIT = 0.3  # false-positive rate up to which AUPRO is integrated (Bergmann et al. 2021)
+__all__ = ["AveragePrecision", "BestF1", "CurveKind", "RocArea", "Step", "Totals"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +44,7 @@ class CurveKind(Protocol):
         ...
 
 
-class _Totals:
+class Totals:
     """The two totals and a sum that starts at zero."""
 
     def __init__(self, normal: np.ndarray, defect: np.ndarray) -> None:
@@ -55,7 +53,7 @@ class _Totals:
         self.sum = np.zeros(normal.shape)
 
 
-class RocArea(_Totals):
+class RocArea(Totals):
     """Pairs of a defective and a normal one in the right order, ties counting half."""
 
     name = "auroc"
@@ -70,7 +68,7 @@ class RocArea(_Totals):
         return self.sum / (self.normal * self.defect)
 
 
-class AveragePrecision(_Totals):
+class AveragePrecision(Totals):
     """Precision at each defect's score."""
 
     name = "ap"
@@ -84,7 +82,7 @@ class AveragePrecision(_Totals):
         return self.sum / self.defect
 
 
-class BestF1(_Totals):
+class BestF1(Totals):
     """Highest F1 of any threshold."""
 
     name = "f1max"
@@ -97,29 +95,3 @@ class BestF1(_Totals):
     def value(self) -> np.ndarray:
         """The highest."""
         return self.sum
-
-
-class RegionOverlap(_Totals):
-    """Area under the per-region overlap up to a false-positive rate of 0.3.
-
-    A defect of weight w whose score beats all but F₀ of N normal pixels and ties with n of them lifts the
-    curve by w along a line from F₀ to F₀+n; below the limit L = 0.3·N that adds
-    w·(max(L−F₀−n, 0) + (min(L, F₀+n)−F₀)²/2n).
-    """
-
-    name = "aupro"
-
-    def __init__(self, normal: np.ndarray, defect: np.ndarray) -> None:
-        super().__init__(normal, defect)
-        self.regions = np.zeros(normal.shape)
-
-    def descend(self, step: Step) -> None:
-        """Each defect lifts the curve by its weight."""
-        limit = FPR_LIMIT * self.normal[..., None]
-        slope = np.clip(limit - step.higher, 0, step.tied) ** 2 / (2 * np.maximum(step.tied, 1))
-        self.sum += np.sum(step.weight * (np.maximum(limit - step.alarms, 0) + slope), axis=-1)
-        self.regions += np.sum(step.weight, axis=-1)
-
-    def value(self) -> np.ndarray:
-        """The area, 1 where every region is found whole without a false alarm."""
-        return self.sum / (self.regions * FPR_LIMIT * self.normal)

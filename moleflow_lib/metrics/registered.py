@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from moleflow_lib.config.registry import Described, Registry
 from moleflow_lib.errors import ConfigError
-from moleflow_lib.metrics.curve_kinds import AveragePrecision, BestF1, CurveKind, RegionOverlap, RocArea
-from moleflow_lib.registry import Described, Registry
+from moleflow_lib.metrics.aupro import RegionOverlap
+from moleflow_lib.metrics.curve_kinds import AveragePrecision, BestF1, CurveKind, RocArea
 
 __all__ = ["HEADLINES", "METRICS", "Level", "Metric", "curve_kinds", "of_level"]
 

@@ -10,9 +10,10 @@ from torch import nn
 
 from moleflow_lib.config import FlowOptions
 from moleflow_lib.errors import ConfigError
-from moleflow_lib.model.adapters import DeepInvertibleAdapter, SpatialContextMixer
 from moleflow_lib.model.coupling import build_coupling_flow
+from moleflow_lib.model.invertible_adapter import DeepInvertibleAdapter
 from moleflow_lib.model.lora import LoRALinear, LoRAUpdate
+from moleflow_lib.model.mixer import SpatialContextMixer
 from moleflow_lib.model.position import PositionalEmbeddingGenerator
 from moleflow_lib.model.whitening import WhiteningAdapter
 from moleflow_lib.runtime import derive_seed, seeded

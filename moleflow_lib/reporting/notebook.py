@@ -11,15 +11,15 @@ from IPython import get_ipython
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import HTML
 
-from moleflow_lib.artifacts import SCHEMA_VERSION
 from moleflow_lib.config import PATHS, ExperimentConfig, RunOptions, check_baselines
-from moleflow_lib.disk import write_json
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.reporting.escaping import sentence_html
 from moleflow_lib.reporting.parameters import injected_names, parameter_names, read_parameters
 from moleflow_lib.reporting.tables import Table
 from moleflow_lib.runtime import provenance
 from moleflow_lib.stopping import leave_with_parent
+from moleflow_lib.storage.artifacts import SCHEMA_VERSION
+from moleflow_lib.storage.disk import write_json
 
 __all__ = [
     "kept_name",

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from moleflow_lib.artifacts import tensors_sha256
 from moleflow_lib.model.flow import FlowParts
 from moleflow_lib.routing.router import TaskPrototype
 from moleflow_lib.scoring.memory_bank import MemoryBank
 from moleflow_lib.scoring.prototype_distance import ImageScale
+from moleflow_lib.storage.artifacts import tensors_sha256
 
 __all__ = ["TaskHistory", "TaskParts"]
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-from moleflow_lib.artifacts import kept_artifact
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.features.store import Features
@@ -24,6 +23,7 @@ from moleflow_lib.scoring.memory_bank import MemoryBank, build_memory_bank, cali
 from moleflow_lib.scoring.prototype_distance import ImageScale
 from moleflow_lib.scoring.task_parts import TaskHistory, TaskParts
 from moleflow_lib.scoring.task_scorer import TaskScorer
+from moleflow_lib.storage.artifacts import kept_artifact
 
 __all__ = ["measured"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from moleflow_lib.disk import read_json, write_json
 from moleflow_lib.errors import ArtifactError, ConfigError
+from moleflow_lib.storage.disk import read_json, write_json
 
 __all__ = ["record_order", "settled_order"]
 

@@ -10,14 +10,6 @@ from pathlib import Path
 
 import torch
 
-from moleflow_lib.artifacts import (
-    artifact_exists,
-    digest,
-    file_stem,
-    load_artifact,
-    save_artifact,
-    tensors_sha256,
-)
 from moleflow_lib.errors import ArtifactError
 from moleflow_lib.features.store import Features
 from moleflow_lib.model.flow import MoLESpatialAwareNF, load_exactly
@@ -26,6 +18,14 @@ from moleflow_lib.routing.router import TaskPrototype
 from moleflow_lib.runtime import DEVICE_KINDS
 from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.scoring.task_parts import TaskHistory, TaskParts
+from moleflow_lib.storage.artifacts import (
+    artifact_exists,
+    digest,
+    file_stem,
+    load_artifact,
+    save_artifact,
+    tensors_sha256,
+)
 from moleflow_lib.training.fit import fit
 from moleflow_lib.training.measure import measured
 

@@ -23,8 +23,8 @@ from moleflow_lib.features.registered import BACKBONES, Backbone
 from moleflow_lib.features.store import FeatureStore
 from moleflow_lib.metrics import METRICS, Metric
 from moleflow_lib.reporting.definitions import definition_of, link_words
-from moleflow_lib.reporting.runner import run_notebooks
-from moleflow_lib.reporting.skeleton import skeleton_faults
+from moleflow_lib.reporting.running.runner import run_notebooks
+from moleflow_lib.reporting.running.skeleton import skeleton_faults
 from moleflow_lib.reporting.text.comparison import comparison_rows
 from moleflow_lib.reporting.text.continual import class_rows
 from moleflow_lib.studies.ablation import AblationRun, run_ablation

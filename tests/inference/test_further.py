@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from moleflow_lib.artifacts import file_sha256
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ConfigError, DataError
 from moleflow_lib.experiment import Experiment
@@ -21,6 +20,7 @@ from moleflow_lib.inference import (
     load_detector,
     save_detector,
 )
+from moleflow_lib.storage.artifacts import file_sha256
 
 
 def _scores(detector: LearnedDetector, folder: Path) -> list[ScoredImage]:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from moleflow_lib.artifacts import file_sha256, tensors_sha256
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ArtifactError, BackboneError, ConfigError
 from moleflow_lib.experiment import Experiment
@@ -19,6 +18,7 @@ from moleflow_lib.inference import LearnedDetector, learn_into, load_detector, s
 from moleflow_lib.inference.calibration import Calibration
 from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.scoring.task_parts import TaskParts
+from moleflow_lib.storage.artifacts import file_sha256, tensors_sha256
 from tests.conftest import TINY
 
 

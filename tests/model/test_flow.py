@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from moleflow_lib.artifacts import tensors_sha256
 from moleflow_lib.config import FlowOptions
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.model.flow import FlowParts, MoLESpatialAwareNF, load_exactly
 from moleflow_lib.model.losses import patch_nll
 from moleflow_lib.model.position import positional_encoding_2d
+from moleflow_lib.storage.artifacts import tensors_sha256
 
 SMALL = FlowOptions(coupling_layers=3, lora_rank=2)
 Model = tuple[MoLESpatialAwareNF, list[FlowParts]]

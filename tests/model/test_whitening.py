@@ -1,10 +1,13 @@
-"""Full whitening: exact in closed form, its volume and inverse exact, and small enough to count."""
+"""Whitening, as published and full: bounds, volume, inverse, and mean 0 and covariance I of training patches."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from moleflow_lib.model.whitening import WhiteningAdapter, whitening_matrix
 
@@ -82,3 +85,19 @@ def test_what_it_keeps_is_counted_and_round_trips() -> None:
 def test_a_constant_task_does_not_divide_by_zero() -> None:
     matrix, log_det = whitening_matrix(torch.zeros(DIM, DIM, dtype=torch.float64))
     assert matrix.isfinite().all() and np.isfinite(log_det)
+
+
+@pytest.mark.parametrize(("first", "gamma"), [(True, 0.5 + 1.5 / (1 + math.exp(0.7))), (False, 1.25)])
+def test_whitening_starts_where_the_method_says(first: bool, gamma: float) -> None:
+    adapter = WhiteningAdapter(8, first=first)
+    x = torch.randn(2, 3, 3, 8) * 5 + 2
+    assert torch.allclose(adapter(x), gamma * F.layer_norm(x, (8,)), atol=1e-6)
+
+
+def test_whitening_stays_in_its_bounds_and_counts_its_volume() -> None:
+    adapter = WhiteningAdapter(8, first=False)
+    for parameter in adapter.parameters():
+        torch.nn.init.normal_(parameter, std=50.0)
+    assert 0.5 <= adapter.gamma.min() and adapter.gamma.max() <= 2 and adapter.beta.abs().max() <= 2
+    slopes = torch.autograd.functional.jacobian(lambda x: adapter.gamma * x + adapter.beta, torch.randn(8))
+    assert torch.allclose(adapter.log_volume(), torch.linalg.slogdet(slopes).logabsdet, atol=1e-5)

@@ -13,11 +13,11 @@ import nbformat
 import pytest
 from PIL import Image
 
-from moleflow_lib import disk
 from moleflow_lib.cli import main
-from moleflow_lib.reporting import runner
-from moleflow_lib.run_lock import LOCK, run_lock
+from moleflow_lib.reporting.running import runner
 from moleflow_lib.stopping import Terminated
+from moleflow_lib.storage import disk
+from moleflow_lib.storage.run_lock import LOCK, run_lock
 from tests import trees
 
 Execute = Callable[[Path, Path, dict], None]

@@ -18,9 +18,9 @@ from nbformat import v4
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.reporting.escaping import markdown_text, visible
 from moleflow_lib.reporting.figures.style import captioned
-from moleflow_lib.reporting.index import Entry, write_index
 from moleflow_lib.reporting.notebook import show_summary
-from moleflow_lib.reporting.report import render_report
+from moleflow_lib.reporting.pages.index import Entry, write_index
+from moleflow_lib.reporting.pages.report import render_report
 from moleflow_lib.reporting.tables import Table
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

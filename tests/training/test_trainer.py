@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from moleflow_lib.artifacts import digest, tensors_sha256
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ArtifactError, TrainingError
 from moleflow_lib.experiment import Experiment
+from moleflow_lib.storage.artifacts import digest, tensors_sha256
 from tests.conftest import TINY
 
 Configs = Callable[..., ExperimentConfig]
@@ -117,8 +117,8 @@ POINTS = (  # where a call is interrupted: module and name, each at its first an
     "moleflow_lib.training.fit._loss",
     "moleflow_lib.training.fit._record",
     "moleflow_lib.training.trainer.save_artifact",
-    "moleflow_lib.artifacts.write_bytes",
-    "moleflow_lib.artifacts.write_json",
+    "moleflow_lib.storage.artifacts.write_bytes",
+    "moleflow_lib.storage.artifacts.write_json",
     "moleflow_lib.training.trainer.measured",
     "moleflow_lib.training.measure.build_memory_bank",
     "moleflow_lib.training.measure.kept_artifact",

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from moleflow_lib.artifacts import file_sha256
 from moleflow_lib.datasets import Task, make_tasks, open_dataset
 from moleflow_lib.errors import ArtifactError, DataError
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
@@ -27,6 +26,7 @@ from moleflow_lib.reporting.figures.heat_maps import (
 )
 from moleflow_lib.reporting.figures.sheets import Case, Sheet, Tile
 from moleflow_lib.reporting.tables import number
+from moleflow_lib.storage.artifacts import file_sha256
 
 __all__ = ["disagreement_sheet"]
 

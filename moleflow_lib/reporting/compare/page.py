@@ -9,7 +9,6 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from moleflow_lib.disk import write_bytes, writing
 from moleflow_lib.errors import ConfigError, MoLEFlowError
 from moleflow_lib.metrics import HEADLINES, METRICS
 from moleflow_lib.reporting.compare.comparable import check_comparable
@@ -29,13 +28,14 @@ from moleflow_lib.reporting.compare.differences import (
 from moleflow_lib.reporting.compare.finished import FinishedRun, finished_runs
 from moleflow_lib.reporting.compare.maps import disagreement_sheet
 from moleflow_lib.reporting.definitions import definition_of
-from moleflow_lib.reporting.embedding import picture_source
 from moleflow_lib.reporting.figures.compare import difference_intervals
 from moleflow_lib.reporting.figures.static import as_svg
-from moleflow_lib.reporting.index import page_environment
-from moleflow_lib.reporting.report import TEMPLATES, page_css
+from moleflow_lib.reporting.pages.embedding import picture_source
+from moleflow_lib.reporting.pages.index import page_environment
+from moleflow_lib.reporting.pages.report import TEMPLATES, page_css
 from moleflow_lib.reporting.tables import Table, number
 from moleflow_lib.reporting.text.words import title, within
+from moleflow_lib.storage.disk import write_bytes, writing
 
 __all__ = ["write_comparison"]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from moleflow_lib.artifacts import file_sha256, save_artifact
 from moleflow_lib.datasets import Record
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.experiment import Experiment
@@ -17,6 +16,7 @@ from moleflow_lib.inference.verdicts import verdicts_on_tests
 from moleflow_lib.metrics import METRICS, ROUNDS
 from moleflow_lib.reporting.judged import write_judged_images
 from moleflow_lib.reporting.notebook import kept_name
+from moleflow_lib.storage.artifacts import file_sha256, save_artifact
 from moleflow_lib.studies.baselines.comparison import METHOD, Comparison
 
 __all__ = ["KIND", "NAME", "record_path", "save_test_images"]

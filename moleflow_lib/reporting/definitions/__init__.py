@@ -8,8 +8,8 @@ from functools import lru_cache
 from html import escape
 
 from moleflow_lib.config import BASELINES
+from moleflow_lib.config.registry import Described
 from moleflow_lib.metrics import METRICS
-from moleflow_lib.registry import Described
 from moleflow_lib.reporting.definitions.ablations import ABLATIONS
 from moleflow_lib.reporting.definitions.definition import Definition
 from moleflow_lib.reporting.definitions.methods import COSTS, METHOD

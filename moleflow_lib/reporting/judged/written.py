@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from moleflow_lib.disk import write_bytes, writing
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.inference import DECISIONS, LearnedDetector, learned_detector
 from moleflow_lib.reporting.figures.heat_maps import colour_bar, contour_words, scale_ends
@@ -18,6 +17,7 @@ from moleflow_lib.reporting.tables import Table, number
 from moleflow_lib.reporting.text.thresholds import trained_warning
 from moleflow_lib.reporting.text.words import title
 from moleflow_lib.rows import Row
+from moleflow_lib.storage.disk import write_bytes, writing
 from moleflow_lib.studies.baselines.comparison import Comparison
 
 __all__ = ["write_judged_images"]

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from moleflow_lib.disk import read_json, write_bytes, write_json, writing
 from moleflow_lib.errors import ArtifactError, MoLEFlowError
 from moleflow_lib.inference import LearnedDetector, ScoredImage
 from moleflow_lib.inference.images import NamedImage
@@ -23,6 +22,7 @@ from moleflow_lib.reporting.figures.style import composed, png_bytes
 from moleflow_lib.reporting.scores.plan import Chunk, state_of
 from moleflow_lib.reporting.scores.request import made_by
 from moleflow_lib.runtime import progress, quiet
+from moleflow_lib.storage.disk import read_json, write_bytes, write_json, writing
 from moleflow_lib.studies.ablation.cluster import Cluster
 
 __all__ = ["carry_out", "score_elsewhere", "score_here"]

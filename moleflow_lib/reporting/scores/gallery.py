@@ -12,8 +12,8 @@ from markupsafe import Markup
 from PIL import Image
 
 from moleflow_lib.inference import LearnedDetector
-from moleflow_lib.reporting.index import page_environment
-from moleflow_lib.reporting.report import TEMPLATES, page_css
+from moleflow_lib.reporting.pages.index import page_environment
+from moleflow_lib.reporting.pages.report import TEMPLATES, page_css
 from moleflow_lib.reporting.tables import number
 from moleflow_lib.rows import Row, Rows
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
-from moleflow_lib.artifacts import digest
-from moleflow_lib.disk import UNFINISHED, read_json, write_json, writing
 from moleflow_lib.errors import ArtifactError, ConfigError
 from moleflow_lib.reporting.scores.request import ScoreRequest
+from moleflow_lib.storage.artifacts import digest
+from moleflow_lib.storage.disk import UNFINISHED, read_json, write_json, writing
 
 __all__ = ["Chunk", "Photo", "Plan", "opened_plan", "state_of"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from moleflow_lib.artifacts import SCHEMA_VERSION
-from moleflow_lib.disk import new_file
 from moleflow_lib.inference import LearnedDetector
 from moleflow_lib.reporting.scores.plan import Plan
 from moleflow_lib.reporting.tables import Table
 from moleflow_lib.runtime import provenance
+from moleflow_lib.storage.artifacts import SCHEMA_VERSION
+from moleflow_lib.storage.disk import new_file
 
 __all__ = ["write_csv", "write_json_rows"]
 

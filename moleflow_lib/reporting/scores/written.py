@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from moleflow_lib.disk import write_bytes, writing
 from moleflow_lib.errors import RunError, problem_list
 from moleflow_lib.inference.images import named_images
 from moleflow_lib.reporting.scores.chunks import score_elsewhere, score_here
@@ -15,6 +14,7 @@ from moleflow_lib.reporting.scores.page import scores_page
 from moleflow_lib.reporting.scores.plan import Photo, Plan, opened_plan
 from moleflow_lib.reporting.scores.request import ScoreRequest
 from moleflow_lib.reporting.scores.tables import write_csv, write_json_rows
+from moleflow_lib.storage.disk import write_bytes, writing
 
 __all__ = ["write_scores"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from moleflow_lib.artifacts import digest
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ConfigError
+from moleflow_lib.storage.artifacts import digest
 from moleflow_lib.studies.ablation.variations import parse_variations, variation_name
 
 __all__ = ["AblationRun", "plan_rows", "planned_runs", "waves"]

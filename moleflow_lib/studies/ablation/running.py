@@ -14,14 +14,14 @@ import joblib
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from moleflow_lib.artifacts import digest
 from moleflow_lib.config import PATHS, ExperimentConfig
-from moleflow_lib.disk import write_json
 from moleflow_lib.errors import ConfigError, RunError, problem_list
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.features.registered import BACKBONES
 from moleflow_lib.metrics import METRICS
 from moleflow_lib.runtime import progress, resolve_device
+from moleflow_lib.storage.artifacts import digest
+from moleflow_lib.storage.disk import write_json
 from moleflow_lib.studies.ablation.cluster import Cluster
 from moleflow_lib.studies.ablation.grid import AblationRun, waves
 from moleflow_lib.studies.ablation.jobs import Job, carry_out

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
-from moleflow_lib.artifacts import kept_artifact
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.features.store import Features
 from moleflow_lib.model.whitening import WhiteningAdapter
 from moleflow_lib.routing.moments import RunningMoments
+from moleflow_lib.storage.artifacts import kept_artifact
 from moleflow_lib.studies.baselines.base import Footprint, PatchBaseline
 
 __all__ = ["FullGaussians"]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from moleflow_lib.artifacts import kept_artifact
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.features.store import Features
 from moleflow_lib.runtime import derive_seed
+from moleflow_lib.storage.artifacts import kept_artifact
 from moleflow_lib.studies.baselines.base import Footprint, PatchBaseline
 
 __all__ = ["PositionGaussians", "fit_gaussians"]

@@ -11,9 +11,9 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from nbformat import v4
 
-from moleflow_lib.reporting.embedding import PLOTLY
 from moleflow_lib.reporting.figures.static import as_svg
-from moleflow_lib.reporting.report import render_report
+from moleflow_lib.reporting.pages.embedding import PLOTLY
+from moleflow_lib.reporting.pages.report import render_report
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:jupyter_client", "ignore::DeprecationWarning:zmq"

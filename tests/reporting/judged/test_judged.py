@@ -18,22 +18,22 @@ import pytest
 import torch
 from nbformat import v4
 from PIL import Image
+from tests.reporting.test_report import _dom
 
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.inference import learned_detector, load_detector, save_detector
 from moleflow_lib.reporting.compare.record import save_test_images
 from moleflow_lib.reporting.figures.heat_maps import FalseAlarmScale
-from moleflow_lib.reporting.index import Entry, write_index
 from moleflow_lib.reporting.judged import written
 from moleflow_lib.reporting.judged.pictures import Strips
 from moleflow_lib.reporting.judged.verdict import OUTCOMES, JudgedImage, in_turn, judged_images
-from moleflow_lib.reporting.report import render_report
+from moleflow_lib.reporting.pages.index import Entry, write_index
+from moleflow_lib.reporting.pages.report import render_report
 from moleflow_lib.studies.baselines.comparison import Comparison, compare
 from tests.conftest import TINY
 from tests.reporting.test_hostile_text import _Dangers
 from tests.reporting.test_pages import too_wide
-from tests.reporting.test_report import _dom
 
 EVIL = "<img src=x onerror=\"document.title='x'\">.png"
 FORMULA = "=1+1.png"

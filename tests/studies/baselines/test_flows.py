@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from moleflow_lib.artifacts import tensors_sha256
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ArtifactError, ConfigError
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.scoring.detector import ContinualDetector
+from moleflow_lib.storage.artifacts import tensors_sha256
 from moleflow_lib.studies.baselines.base import Baseline
 from moleflow_lib.studies.baselines.flows import AdapterOnly, FineTunedFlow, FreshFlows, joined
 from moleflow_lib.studies.baselines.memory_bank import MemoryBanks

@@ -11,12 +11,12 @@ import jinja2
 from markupsafe import Markup
 
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.disk import read_json, write_bytes
 from moleflow_lib.reporting.escaping import html_text, sentence_html
 from moleflow_lib.reporting.notebook import provenance_table
-from moleflow_lib.reporting.report import TEMPLATES, page_css
+from moleflow_lib.reporting.pages.report import TEMPLATES, page_css
 from moleflow_lib.reporting.tables import Table
 from moleflow_lib.runtime import resolve_device
+from moleflow_lib.storage.disk import read_json, write_bytes
 
 __all__ = ["Entry", "page_environment", "write_index"]
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from moleflow_lib.artifacts import file_sha256
 from moleflow_lib.cli import main
 from moleflow_lib.config import BASELINES, ExperimentConfig
 from moleflow_lib.metrics import METRICS
-from moleflow_lib.reporting import runner
-from moleflow_lib.reporting.runner import NOTEBOOKS, available_notebooks, run_notebooks
+from moleflow_lib.reporting.running import runner
+from moleflow_lib.reporting.running.runner import NOTEBOOKS, available_notebooks, run_notebooks
+from moleflow_lib.storage.artifacts import file_sha256
 from tests.conftest import TINY
 
 pytestmark = pytest.mark.filterwarnings(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from moleflow_lib import artifacts
 from moleflow_lib.errors import ArtifactError
+from moleflow_lib.storage import artifacts
 
 
 @pytest.fixture

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from moleflow_lib import run_lock as locks
 from moleflow_lib.errors import BusyError
-from moleflow_lib.run_lock import LOCK, run_lock, turn
+from moleflow_lib.storage import run_lock as locks
+from moleflow_lib.storage.run_lock import LOCK, run_lock, turn
 
 HOLDER = """
 import pathlib, sys, time
-from moleflow_lib.run_lock import run_lock
+from moleflow_lib.storage.run_lock import run_lock
 
 with run_lock(pathlib.Path(sys.argv[1])):
     print("held", flush=True)

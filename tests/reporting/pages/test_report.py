@@ -17,7 +17,7 @@ from nbformat import v4
 from moleflow_lib.errors import NotebookError
 from moleflow_lib.metrics import METRICS
 from moleflow_lib.reporting.figures.style import captioned
-from moleflow_lib.reporting.report import render_report
+from moleflow_lib.reporting.pages.report import render_report
 from moleflow_lib.reporting.tables import Table
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -238,7 +238,7 @@ def test_the_watch_would_see_a_request(book: nbformat.NotebookNode, tmp_path: Pa
 
 
 def test_the_reports_of_a_real_run_in_a_browser(learned, tmp_path: Path) -> None:
-    from moleflow_lib.reporting.runner import available_notebooks, run_notebooks
+    from moleflow_lib.reporting.running.runner import available_notebooks, run_notebooks
 
     config = learned.config.to_dict()
     params = {name: value for name, value in config.items() if value not in ("", [])} | {

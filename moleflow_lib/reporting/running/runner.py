@@ -19,21 +19,21 @@ from papermill.exceptions import PapermillExecutionError
 
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.datasets import unused_line
-from moleflow_lib.disk import Room, clean_up, make_folder, read_json, room_kept, writing
 from moleflow_lib.errors import DiskError, MoLEFlowError, NotebookError
-from moleflow_lib.reporting.checks import checked_experiment
-from moleflow_lib.reporting.dependence import resting_on
 from moleflow_lib.reporting.escaping import visible
-from moleflow_lib.reporting.index import Entry, write_index
+from moleflow_lib.reporting.pages.index import Entry, write_index
+from moleflow_lib.reporting.pages.report import notebook_title, render_report
 from moleflow_lib.reporting.parameters import read_parameters
-from moleflow_lib.reporting.report import notebook_title, render_report
-from moleflow_lib.reporting.run_log import RunLog, earlier_seconds
-from moleflow_lib.reporting.skeleton import require_skeletons
-from moleflow_lib.run_lock import run_lock
+from moleflow_lib.reporting.running.checks import checked_experiment
+from moleflow_lib.reporting.running.dependence import resting_on
+from moleflow_lib.reporting.running.run_log import RunLog, earlier_seconds
+from moleflow_lib.reporting.running.skeleton import require_skeletons
+from moleflow_lib.storage.disk import Room, clean_up, make_folder, read_json, room_kept, writing
+from moleflow_lib.storage.run_lock import run_lock
 
 __all__ = ["NOTEBOOKS", "available_notebooks", "run_notebooks"]
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+NOTEBOOKS = Path(__file__).resolve().parents[3] / "notebooks"
 
 
 def available_notebooks(chosen: Sequence[str] = ()) -> list[Path]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from moleflow_lib.artifacts import digest
 from moleflow_lib.config import ExperimentConfig, check_baselines
 from moleflow_lib.datasets import open_dataset
 from moleflow_lib.errors import BackboneError, ConfigError, problem_list
 from moleflow_lib.experiment import Experiment, control_config
 from moleflow_lib.features.extractor import build_extractor
 from moleflow_lib.runtime import resolve_device
+from moleflow_lib.storage.artifacts import digest
 from moleflow_lib.studies.ablation import planned_runs
 from moleflow_lib.studies.ablation.cluster import Cluster
 

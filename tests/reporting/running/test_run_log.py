@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from moleflow_lib.reporting.run_log import RunLog, earlier_seconds, is_progress
+from moleflow_lib.reporting.running.run_log import RunLog, earlier_seconds, is_progress
 from moleflow_lib.runtime import STAGE_LINES, progress
 
 _STAMPED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ \S")

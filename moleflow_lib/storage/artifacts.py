@@ -20,8 +20,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from moleflow_lib.disk import read_json, reading, write_bytes, write_json
 from moleflow_lib.errors import ArtifactError
+from moleflow_lib.storage.disk import read_json, reading, write_bytes, write_json
 
 __all__ = [
     "SCHEMA_VERSION",

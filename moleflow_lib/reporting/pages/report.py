@@ -15,16 +15,16 @@ from nbformat import NotebookNode
 from plotly.offline import get_plotlyjs
 from pygments.formatters import HtmlFormatter
 
-from moleflow_lib.disk import write_bytes
 from moleflow_lib.errors import NotebookError
 from moleflow_lib.reporting.definitions import all_definitions, link_cells
-from moleflow_lib.reporting.embedding import PLOTLY, figure_html, picture_source
 from moleflow_lib.reporting.escaping import visible
-from moleflow_lib.reporting.run_log import is_progress
+from moleflow_lib.reporting.pages.embedding import PLOTLY, figure_html, picture_source
+from moleflow_lib.reporting.running.run_log import is_progress
+from moleflow_lib.storage.disk import write_bytes
 
 __all__ = ["PLOTLY_FILE", "TEMPLATES", "notebook_title", "output_error", "page_css", "render_report"]
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parents[1] / "templates"
 PLOTLY_FILE = "plotly.min.js"  # one copy for all reports of a folder
 _SHOWN = ("text/html", "text/markdown", "image/svg+xml", "image/png", "text/plain")
 _BANNER = "papermill-error-cell-tag"  # cells that papermill adds to a notebook that failed

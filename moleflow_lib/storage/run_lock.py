@@ -19,8 +19,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TextIO
 
-from moleflow_lib.disk import is_alive, kernel_id, make_folder, writing
 from moleflow_lib.errors import BusyError
+from moleflow_lib.storage.disk import is_alive, kernel_id, make_folder, writing
 
 try:
     import fcntl

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from moleflow_lib import artifacts, disk
 from moleflow_lib.errors import ArtifactError, DiskError
+from moleflow_lib.storage import artifacts, disk
 
 KILLED = """
 import os, pathlib, signal, sys
-from moleflow_lib import disk
+from moleflow_lib.storage import disk
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
