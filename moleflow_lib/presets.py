@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 __all__ = ["PRESETS", "REASONS"]
 
-_PARTS_OUT = "use_lora=false; dia_blocks=0; tail_weight=0; coupling_layers=0; use_position=false"
+_PARTS_OUT = "lora_rank=0; dia_blocks=0; tail_weight=0; coupling_layers=0; use_position=false"
 _PUBLISHED_ABLATIONS = (  # the parts taken out, and the settings that the public record speaks of
     f"{_PARTS_OUT}; use_mixer=false; whitening=off|full; use_task_bias=false; identity_weight=0; "
     "log_det_penalty=1e-4;coupling_layers=4|12|16; lora_rank=16|32|128; lora_alpha=64; "
@@ -70,7 +70,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
                 "prototype_weight": 0.3,
                 "router_covariance": "tied",
                 "baselines": ("memory_bank", "gaussian", "padim", "fine_tune"),
-                "ablations": "whitening=layer_norm; use_lora=false; dia_blocks=0; coupling_layers=0; "
+                "ablations": "whitening=layer_norm; lora_rank=0; dia_blocks=0; coupling_layers=0; "
                 "tail_weight=0; score_parts=flow; score_parts=memory; top_k=1|10",
                 "ablation_classes": ("grid", "nut"),
                 "ablation_orders": ("nut>grid",),

@@ -7,11 +7,12 @@ import pytest
 from moleflow_lib.config import GROUPS, PRESETS, ExperimentConfig
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.storage.artifacts import digest
+from moleflow_lib.training.fit import WEIGHT_DECAY
 
 
 def test_v5_final_is_the_published_configuration() -> None:
     config = ExperimentConfig.from_params({"preset": "v5_final"})
-    assert (config.train.lr, config.train.weight_decay, config.train.epochs, config.train.batch_size) == (
+    assert (config.train.lr, WEIGHT_DECAY, config.train.epochs, config.train.batch_size) == (
         1e-4,
         1e-5,
         40,
@@ -50,7 +51,7 @@ def test_every_preset_is_valid(preset: str) -> None:
         ({"epochs": "many"}, "epochs: expected a whole number"),
         ({"epochs": 2.5}, "epochs: expected a whole number"),
         ({"epochs": True}, "epochs: expected a whole number"),
-        ({"use_lora": 1}, "use_lora: expected true or false"),
+        ({"use_mixer": 1}, "use_mixer: expected true or false"),
         ({"lr": float("nan")}, "lr: expected a number"),
         ({"lr": -1}, "lr: expected 0"),
         ({"backbone": 3}, "backbone: expected text"),
@@ -72,12 +73,12 @@ def test_all_problems_come_in_one_message() -> None:
 
 def test_text_from_a_command_line_is_read_as_what_the_field_is() -> None:
     config = ExperimentConfig.from_params(
-        {"lr": "1e-3", "classes": "a, b", "use_lora": "false", "blocks": "1,2", "seed": "3"}
+        {"lr": "1e-3", "classes": "a, b", "use_mixer": "false", "blocks": "1,2", "seed": "3"}
     )
     assert (
         config.train.lr,
         config.data.classes,
-        config.flow.use_lora,
+        config.flow.use_mixer,
         config.features.blocks,
         config.train.seed,
     ) == (1e-3, ("a", "b"), False, (1, 2), 3)

@@ -67,7 +67,7 @@ BASELINES: Registry[BaselineEntry] = Registry(
             make=f"{_STUDIES}.memory_bank:MemoryBanks",
             title="memory bank",
             source="Roth et al. 2022 (PatchCore)",
-            text="A share of each task's training patches (bank_share, at most bank_limit), chosen as a "
+            text="A share of each task's training patches (bank_share, 8,000 at most), chosen as a "
             "greedy k-centre coreset in 128 random projections; a patch scores its Euclidean distance to the "
             "nearest one kept. Patches are not averaged with their neighbours, scores are neither "
             "compressed nor joined by a prototype. Routed like the method.",

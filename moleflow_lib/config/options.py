@@ -118,10 +118,9 @@ class FlowOptions(_Group):
     coupling_layers: int = _option(
         8, "coupling blocks of the shared flow; 0: invertible adapters alone", low=0, high=64
     )
-    lora_rank: int = _option(64, "rank r of the low-rank updates", low=1, high=4096)
+    lora_rank: int = _option(64, "rank r of the low-rank updates; 0: none", low=0, high=4096)
     lora_alpha: float = _option(1.0, "α: low-rank updates are scaled by α/r", low=0, high=1e6)
     dia_blocks: int = _option(2, "coupling steps of each task's invertible adapter; 0: none", low=0, high=64)
-    use_lora: bool = _option(True, "whether tasks get low-rank updates")
     use_task_bias: bool = _option(True, "whether tasks get biases in the coupling subnets")
     whitening: str = _option(
         "layer_norm", "what a task's whitening adapter does", choices=("layer_norm", "full", "off")
@@ -149,7 +148,6 @@ class TrainOptions(_Group):
     )
     batch_size: int = _option(16, "images a step", low=1, high=65536)
     lr: float = _option(1e-4, "learning rate of AdamW", low=0)
-    weight_decay: float = _option(1e-5, "weight decay of AdamW", low=0)
     schedule: str = _option("constant", "course of the learning rate", choices=("constant", "cosine"))
     warmup_steps: int = _option(0, "steps of rising learning rate", low=0)
     clip_norm: float = _option(0.0, "largest gradient norm; 0: not clipped", low=0)
@@ -227,7 +225,6 @@ class RouterOptions(_Group):
     router_covariance: str = _option(
         "ridge", "covariance estimate of the Mahalanobis distance", choices=_COVARIANCES
     )
-    router_ridge: float = _option(1e-5, "added to the diagonal where the estimate may be singular", low=1e-12)
     router_accept: float = _option(
         0.95, "share of its own images that a task accepts (open-set)", low=0.5, high=0.999
     )
@@ -251,9 +248,8 @@ class StudyOptions(_Group):
         (), "training seeds of the comparison; empty: seed", low=0, high=2**31 - 1
     )
     bank_share: float = _option(
-        0.1, "share of training patches in the baseline's memory bank", low=1e-6, high=1
+        0.1, "share of training patches in the baseline's memory bank; 8,000 at most", low=1e-6, high=1
     )
-    bank_limit: int = _option(8000, "most patches in the baseline's memory bank", low=1, high=10_000_000)
     ablations: str = _option(
         "", "variations of notebook 05, as in dia_blocks=0; lora_rank=4|8; use_mixer=false, tail_weight=0"
     )

@@ -92,9 +92,7 @@ class Calibration:
         """Measure the limits under the router's covariance, each image by prototypes that never saw it."""
         kind = config.router.router_covariance
         train = [task.image_means for task in tasks]
-        held_out = held_out_distances(
-            train, config.router.router_ridge, kinds=(kind,), seed=config.train.seed
-        )
+        held_out = held_out_distances(train, kinds=(kind,), seed=config.train.seed)
         limits = acceptance_limits(held_out.own(kind), config.router.router_accept)
         return cls(tasks=tuple(tasks), limits=limits)
 

@@ -69,7 +69,6 @@ def build_coupling_flow(
     *,
     rank: int,
     alpha: float,
-    use_lora: bool = True,
     use_task_bias: bool = True,
     compute: torch.dtype | None = None,
 ) -> SequenceINN:
@@ -80,7 +79,6 @@ def build_coupling_flow(
         layers: number of blocks; none gives the identity.
         rank: of the low-rank updates, see `LoRALinear`.
         alpha: scales them.
-        use_lora: whether tasks get low-rank updates.
         use_task_bias: whether tasks get biases.
         compute: what products are made in, see `LoRALinear`.
 
@@ -91,13 +89,7 @@ def build_coupling_flow(
 
     def subnet(dims_in: int, dims_out: int) -> MoLESubnet:
         return MoLESubnet(
-            dims_in,
-            dims_out,
-            rank=rank,
-            alpha=alpha,
-            use_lora=use_lora,
-            use_task_bias=use_task_bias,
-            compute=compute,
+            dims_in, dims_out, rank=rank, alpha=alpha, use_task_bias=use_task_bias, compute=compute
         )
 
     flow = SequenceINN(dim)

@@ -85,7 +85,6 @@ class MoLESpatialAwareNF(nn.Module):
                 options.coupling_layers,
                 rank=options.lora_rank,
                 alpha=options.lora_alpha,
-                use_lora=options.use_lora,
                 use_task_bias=options.use_task_bias,
                 compute=_COMPUTE[options.flow_precision],
             )

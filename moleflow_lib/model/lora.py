@@ -40,9 +40,8 @@ class LoRALinear(nn.Module):
     Args:
         in_features: width of x.
         out_features: width of h.
-        rank: r.
+        rank: r; 0: tasks get no A and B.
         alpha: α; the update is scaled by α/r.
-        use_lora: whether tasks get A and B.
         use_task_bias: whether tasks get b_t.
         compute: what the product with the data is made in, and h(x) comes in; None: in whatever W and x are.
 
@@ -59,15 +58,13 @@ class LoRALinear(nn.Module):
         *,
         rank: int,
         alpha: float,
-        use_lora: bool = True,
         use_task_bias: bool = True,
         compute: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.base = nn.Linear(in_features, out_features)
         self.rank = rank
-        self.scaling = alpha / rank
-        self.use_lora = use_lora
+        self.scaling = alpha / max(rank, 1)
         self.use_task_bias = use_task_bias
         self.compute = compute
         self._active: tuple[LoRAUpdate, ...] = ()  # in a tuple, so that a task's values stay the task's
@@ -78,7 +75,7 @@ class LoRALinear(nn.Module):
         """A (Xavier uniform), B (zero) and bias (zero) of a new task: at first they change nothing."""
         like = self.base.weight
         down, up, bias = None, None, None
-        if self.use_lora:
+        if self.rank:
             down = nn.init.xavier_uniform_(like.new_empty(self.rank, self.base.in_features))
             up = like.new_zeros(self.base.out_features, self.rank)
         if self.use_task_bias:
@@ -124,19 +121,11 @@ class MoLESubnet(nn.Module):
         *,
         rank: int,
         alpha: float,
-        use_lora: bool = True,
         use_task_bias: bool = True,
         compute: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        linear = partial(
-            LoRALinear,
-            rank=rank,
-            alpha=alpha,
-            use_lora=use_lora,
-            use_task_bias=use_task_bias,
-            compute=compute,
-        )
+        linear = partial(LoRALinear, rank=rank, alpha=alpha, use_task_bias=use_task_bias, compute=compute)
         self.layer1 = linear(dims_in, 2 * dims_in)
         self.layer2 = linear(2 * dims_in, dims_out)
 

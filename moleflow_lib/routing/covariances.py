@@ -1,7 +1,7 @@
 """Mahalanobis distances under every covariance estimate, without a D×D factor where none is needed.
 
-`ridge` is the sample covariance + ridge·I; `ledoit_wolf` (2004) and `oas` (Chen et al. 2010) are shrunk
-towards a multiple of I; `tied` pools the scatter of all tasks, + ridge·I; `diagonal` has variances + ridge;
+`ridge` is the sample covariance + 1e-5·I; `ledoit_wolf` (2004) and `oas` (Chen et al. 2010) are shrunk
+towards a multiple of I; `tied` pools the scatter of all tasks, + 1e-5·I; `diagonal` has variances + 1e-5;
 `euclidean` is I.
 
 With n images, n < D, a covariance has n − 1 directions of its own and treats all others alike. So one
@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 COVARIANCES = ("ridge", "ledoit_wolf", "oas", "tied", "diagonal", "euclidean")
+_RIDGE = 1e-5  # as published
 _SMALLEST = 1e-12  # least variance of a direction in which no image differs
 
 
@@ -41,7 +42,7 @@ class Spectrum:
     """Mean, principal axes and scatter along them of one task's image features.
 
     >>> line = Spectrum.of(torch.tensor([[-1.0, 0.0], [1.0, 0.0]]))
-    >>> round(line.squared(torch.tensor([[2.0, 0.0]]), ("ridge",), ridge=0.0)["ridge"].item(), 6)
+    >>> round(line.squared(torch.tensor([[2.0, 0.0]]), ("ridge",))["ridge"].item(), 4)
     2.0
     """
 
@@ -86,13 +87,13 @@ class Spectrum:
             weights=dict(weights),
         )
 
-    def condition_number(self, kind: str, ridge: float) -> float:
+    def condition_number(self, kind: str) -> float:
         """Largest over smallest eigenvalue of an estimate; `tied` is no kind of a single task."""
         if kind == "euclidean":
             return 1.0
         if kind == "diagonal":
-            return float((self.variances.max() + ridge) / (self.variances.min() + ridge))
-        scale, floor = self._scale_and_floor(kind, ridge)
+            return float((self.variances.max() + _RIDGE) / (self.variances.min() + _RIDGE))
+        scale, floor = self._scale_and_floor(kind)
         least = self.scatter.min() if len(self.axes) == len(self.mean) else 0.0
         return float((scale * self.scatter.max() + floor) / (scale * least + floor))
 
@@ -105,13 +106,13 @@ class Spectrum:
         """Sum of squares along all axes."""
         return float(self.scatter.sum())
 
-    def squared(self, queries: torch.Tensor, kinds: Sequence[str], ridge: float) -> dict[str, torch.Tensor]:
+    def squared(self, queries: torch.Tensor, kinds: Sequence[str]) -> dict[str, torch.Tensor]:
         """Squared Mahalanobis distances of queries (M, D) to the mean: kind → (M,). `tied` is no kind of a
         single task.
         """
-        return self.lengths(queries.double() - self.mean, kinds, ridge)
+        return self.lengths(queries.double() - self.mean, kinds)
 
-    def lengths(self, gaps: torch.Tensor, kinds: Sequence[str], ridge: float) -> dict[str, torch.Tensor]:
+    def lengths(self, gaps: torch.Tensor, kinds: Sequence[str]) -> dict[str, torch.Tensor]:
         """Squared Mahalanobis lengths of differences (M, D) float64: kind → (M,)."""
         length = gaps.square().sum(dim=1)
         along = (gaps @ self.axes.T).square()
@@ -125,19 +126,19 @@ class Spectrum:
             if kind == "euclidean":
                 found[kind] = length
             elif kind == "diagonal":
-                found[kind] = gaps.square() @ (1 / (self.variances + ridge))
+                found[kind] = gaps.square() @ (1 / (self.variances + _RIDGE))
             else:
-                scale, floor = self._scale_and_floor(kind, ridge)
+                scale, floor = self._scale_and_floor(kind)
                 found[kind] = along @ (1 / (scale * self.scatter + floor)) + rest / floor
         return found
 
-    def _scale_and_floor(self, kind: str, ridge: float) -> tuple[float, float]:
+    def _scale_and_floor(self, kind: str) -> tuple[float, float]:
         """The estimate is scale · scatter + floor · I."""
         if kind == "ridge":
-            return 1 / (self.count - 1), max(ridge, _SMALLEST)
+            return 1 / (self.count - 1), _RIDGE
         weight = self.weights[kind]
         isotropic = weight * self.total_scatter / self.count / len(self.mean)
-        return (1 - weight) / self.count, max(isotropic or ridge, _SMALLEST)
+        return (1 - weight) / self.count, max(isotropic or _RIDGE, _SMALLEST)
 
 
 def shrinkage_weights(centred: torch.Tensor, scatter: torch.Tensor | None = None) -> dict[str, float]:
@@ -166,7 +167,7 @@ class StackedSpectra:
     here, about the mean of all means.
 
     >>> tasks = [Spectrum.of(torch.tensor([[-1.0, 0.0], [1.0, 0.0]]) + shift) for shift in (0.0, 5.0)]
-    >>> StackedSpectra(tasks).squared(torch.tensor([[5.0, 5.0]]), "oas", 1e-5).argmin().item()
+    >>> StackedSpectra(tasks).squared(torch.tensor([[5.0, 5.0]]), "oas").argmin().item()
     1
     """
 
@@ -182,16 +183,16 @@ class StackedSpectra:
         self.along = (self.axes * self.means[self.owner]).sum(dim=1)  # (ΣR,) of each mean along its own axes
         self.whole = ranks == means.shape[1]
 
-    def squared(self, queries: torch.Tensor, kind: str, ridge: float) -> torch.Tensor:
+    def squared(self, queries: torch.Tensor, kind: str) -> torch.Tensor:
         """Squared distances (M, T) of queries (M, D) under an estimate of a single task's covariance."""
         x = queries.double() - self.centre
         if kind == "diagonal":
-            weights = 1 / (self.variances + ridge)
+            weights = 1 / (self.variances + _RIDGE)
             return torch.stack([((row - self.means).square() * weights).sum(dim=1) for row in x])
         length = squared_gaps(x, self.means)
         if kind == "euclidean":
             return length
-        estimates = [spectrum._scale_and_floor(kind, ridge) for spectrum in self.spectra]
+        estimates = [spectrum._scale_and_floor(kind) for spectrum in self.spectra]
         scale, floor = torch.tensor(estimates, dtype=torch.float64).T
         values = torch.cat([spectrum.scatter for spectrum in self.spectra])
         along = (x @ self.axes.T - self.along).square()
@@ -201,18 +202,18 @@ class StackedSpectra:
         return zeros.index_add(1, self.owner, weighted) + rest / floor
 
 
-def pooled_factor(spectra: Sequence[Spectrum], ridge: float) -> torch.Tensor:
+def pooled_factor(spectra: Sequence[Spectrum]) -> torch.Tensor:
     """Cholesky factor (D, D) of the tied estimate, from what is known of each task.
 
-    The estimate is the scatter of all tasks about their own means over its degrees of freedom, plus ridge·I.
+    The estimate is the scatter of all tasks about their own means over its degrees of freedom, plus 1e-5·I.
     """
-    return tied_factor((spectrum.scatter_matrix() for spectrum in spectra), [s.count for s in spectra], ridge)
+    return tied_factor((spectrum.scatter_matrix() for spectrum in spectra), [s.count for s in spectra])
 
 
-def tied_factor(scatters: Iterable[torch.Tensor], counts: Sequence[int], ridge: float) -> torch.Tensor:
+def tied_factor(scatters: Iterable[torch.Tensor], counts: Sequence[int]) -> torch.Tensor:
     """The same from scatter matrices (D, D), taken one by one, and numbers of images."""
     pooled = sum(scatters, torch.zeros((), dtype=torch.float64)) / sum(count - 1 for count in counts)
-    return torch.linalg.cholesky(pooled + ridge * torch.eye(len(pooled), dtype=torch.float64))
+    return torch.linalg.cholesky(pooled + _RIDGE * torch.eye(len(pooled), dtype=torch.float64))
 
 
 def whitened(factor: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -233,23 +234,22 @@ def squared_gaps(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def spectra_distances(
-    spectra: Sequence[Spectrum], queries: torch.Tensor, ridge: float, kinds: Sequence[str] = COVARIANCES
+    spectra: Sequence[Spectrum], queries: torch.Tensor, kinds: Sequence[str] = COVARIANCES
 ) -> dict[str, torch.Tensor]:
     """Squared distances to every task under every estimate.
 
     Args:
         spectra: one a task.
         queries: (M, D) image features.
-        ridge: added to the diagonal where an estimate may be singular.
         kinds: estimates wanted.
 
     Returns:
         Kind → (M, T) float64, the squares of `PrototypeRouter.distances`.
     """
     single = [kind for kind in kinds if kind != "tied"]
-    columns = [spectrum.squared(queries, single, ridge) for spectrum in spectra]
+    columns = [spectrum.squared(queries, single) for spectrum in spectra]
     found = {kind: torch.stack([column[kind] for column in columns], dim=1) for kind in single}
     if "tied" in kinds:
         means = torch.stack([spectrum.mean for spectrum in spectra])
-        found["tied"] = tied_distances(means, pooled_factor(spectra, ridge), queries)
+        found["tied"] = tied_distances(means, pooled_factor(spectra), queries)
     return {kind: found[kind] for kind in kinds}

@@ -41,11 +41,7 @@ class HeldOut:
 
 
 def held_out_distances(
-    train: Sequence[torch.Tensor],
-    ridge: float,
-    kinds: Sequence[str] = COVARIANCES,
-    folds: int = 5,
-    seed: int = 0,
+    train: Sequence[torch.Tensor], kinds: Sequence[str] = COVARIANCES, folds: int = 5, seed: int = 0
 ) -> HeldOut:
     """Cross-validated distances of the training images of every task to every task.
 
@@ -54,20 +50,19 @@ def held_out_distances(
 
     Args:
         train: image features (n, D) of each task, n of at least 2.
-        ridge: added to the diagonal where an estimate may be singular.
         kinds: covariance estimates.
         folds: parts; tasks with fewer images are held out one by one.
         seed: of the parts.
 
     >>> far = [torch.randn(6, 3, generator=torch.Generator().manual_seed(0)) + shift for shift in (0.0, 50.0)]
-    >>> held_out_distances(far, 1e-5).accuracy("euclidean")
+    >>> held_out_distances(far).accuracy("euclidean")
     1.0
     """
     found: dict[str, list[torch.Tensor]] = {kind: [] for kind in kinds}
     truths = []
     for spectra, images, truth in held_out_folds(train, folds, seed):
         truths.append(truth)
-        for kind, distances in spectra_distances(spectra, images, ridge, kinds).items():
+        for kind, distances in spectra_distances(spectra, images, kinds).items():
             found[kind].append(distances)
     return HeldOut(
         distances={kind: torch.cat(columns) for kind, columns in found.items()},

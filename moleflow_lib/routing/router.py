@@ -58,15 +58,14 @@ class TaskPrototype:
         """Its principal axes, which every distance is computed along."""
         return Spectrum.from_moments(self.moments, self.shrinkage)
 
-    def distances(self, features: torch.Tensor, kind: str, ridge: float = 1e-5) -> torch.Tensor:
+    def distances(self, features: torch.Tensor, kind: str) -> torch.Tensor:
         """Mahalanobis distance (N,) float64 of image features (N, D): √((x−μ)ᵀ Σ⁻¹ (x−μ)).
 
         Args:
             features: of the images.
             kind: an estimate of a single task's covariance, see `covariances`.
-            ridge: added to the diagonal where the estimate may be singular.
         """
-        return self.spectrum.squared(features.detach().cpu(), (kind,), ridge)[kind].sqrt()
+        return self.spectrum.squared(features.detach().cpu(), (kind,))[kind].sqrt()
 
     def state(self) -> dict[str, torch.Tensor]:
         """Tensors to store."""
@@ -85,7 +84,6 @@ class PrototypeRouter:
 
     Args:
         covariance: an estimate, see `covariances`.
-        ridge: added to the diagonal where the estimate may be singular.
         prototypes: one a task, in order of arrival.
 
     >>> near = torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
@@ -95,20 +93,17 @@ class PrototypeRouter:
     [0, 1]
     """
 
-    def __init__(
-        self, covariance: str = "ridge", ridge: float = 1e-5, prototypes: Sequence[TaskPrototype] = ()
-    ) -> None:
+    def __init__(self, covariance: str = "ridge", prototypes: Sequence[TaskPrototype] = ()) -> None:
         self.kind = covariance
-        self.ridge = ridge
         self.prototypes = tuple(prototypes)
         self._tied = lru_cache(1)(
             self._tied_of
         )  # of the last number of tasks asked for: one factor at a time
         self._stacked = lru_cache(1)(self._stacked_of)
 
-    def variant(self, covariance: str, ridge: float | None = None) -> PrototypeRouter:
+    def variant(self, covariance: str) -> PrototypeRouter:
         """The same prototypes under another covariance estimate."""
-        return PrototypeRouter(covariance, self.ridge if ridge is None else ridge, self.prototypes)
+        return PrototypeRouter(covariance, self.prototypes)
 
     def distances(self, features: torch.Tensor, known: int | None = None) -> torch.Tensor:
         """Mahalanobis distance of each image to each prototype.
@@ -127,7 +122,7 @@ class PrototypeRouter:
         if self.kind == "tied":
             factor, centres = self._tied(count)
             return squared_gaps(whitened(factor, queries), centres).sqrt()
-        return self._stacked(count).squared(queries, self.kind, self.ridge).sqrt()
+        return self._stacked(count).squared(queries, self.kind).sqrt()
 
     def route(self, features: torch.Tensor, known: int | None = None) -> torch.Tensor:
         """The nearest task of each image, (N,) int64; the first one on a tie."""
@@ -136,9 +131,7 @@ class PrototypeRouter:
     def condition_numbers(self) -> list[float]:
         """Ratio of largest to smallest eigenvalue of each task's covariance estimate."""
         if self.kind != "tied":
-            return [
-                prototype.spectrum.condition_number(self.kind, self.ridge) for prototype in self.prototypes
-            ]
+            return [prototype.spectrum.condition_number(self.kind) for prototype in self.prototypes]
         values = torch.linalg.svdvals(self._tied(len(self.prototypes))[0]).square()
         return [float(values[0] / values[-1])] * len(self.prototypes)
 
@@ -150,7 +143,7 @@ class PrototypeRouter:
         """Factor (D, D) of the covariance that the first tasks share, and their means in its coordinates."""
         prototypes = self.prototypes[:known]
         scatters = (prototype.moments.scatter for prototype in prototypes)
-        factor = tied_factor(scatters, [prototype.moments.count for prototype in prototypes], self.ridge)
+        factor = tied_factor(scatters, [prototype.moments.count for prototype in prototypes])
         return factor, whitened(factor, self._means[:known])
 
     def _stacked_of(self, known: int) -> StackedSpectra:

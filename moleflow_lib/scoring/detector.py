@@ -42,9 +42,7 @@ class ContinualDetector:
         self.config = config
         self.tasks = tasks
         self._reference = reference
-        self.router = PrototypeRouter(
-            config.router.router_covariance, config.router.router_ridge, [task.prototype for task in tasks]
-        )
+        self.router = PrototypeRouter(config.router.router_covariance, [task.prototype for task in tasks])
 
     @classmethod
     def untrained(cls, dim: int, config: ExperimentConfig) -> ContinualDetector:

@@ -53,7 +53,7 @@ class ImageScale:
             of_patches: (P,) image scores made of patches, of some of these images.
             seed: of the parts that are held out in turn.
         """
-        held_out = held_out_distances([image_means], 1e-5, kinds=(_KIND,), seed=seed).own(_KIND)[0]
+        held_out = held_out_distances([image_means], kinds=(_KIND,), seed=seed).own(_KIND)[0]
         spreads = [_spread(of_patches.double(), 1e-3), _spread(held_out, 1e-3 * float(held_out.mean()))]
         return cls(torch.stack(spreads), held_out)
 

@@ -15,9 +15,10 @@ from moleflow_lib.model.flow import FlowParts, MoLESpatialAwareNF
 from moleflow_lib.model.losses import identity_regulariser, log_det_penalty, patch_nll, tail_aware_loss
 from moleflow_lib.runtime import derive_seed, progress, seeded
 
-__all__ = ["Fitted", "fit", "learning_rate"]
+__all__ = ["WEIGHT_DECAY", "Fitted", "fit", "learning_rate"]
 
 _ON_DEVICE = 2 << 30  # bytes of patches that an accelerator takes as a whole; more come batch by batch
+WEIGHT_DECAY = 1e-5  # of AdamW, as published
 _CURVES = ("loss", "nll", "log_det", "energy")
 
 
@@ -86,9 +87,7 @@ def _fit(
 ) -> Fitted:
     trainable = list(flow.trained_with(parts, base))
     fused = flow.device.type == "cuda"  # on the CPU a fused step rounds otherwise than the published loop's
-    optimiser = torch.optim.AdamW(
-        trainable, lr=options.lr, weight_decay=options.weight_decay, fused=fused or None
-    )
+    optimiser = torch.optim.AdamW(trainable, lr=options.lr, weight_decay=WEIGHT_DECAY, fused=fused or None)
     per_epoch = math.ceil(len(patches) / options.batch_size)
     total = options.steps or options.epochs * per_epoch
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate(step, total, options))

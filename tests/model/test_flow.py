@@ -60,9 +60,7 @@ def test_inverse_gives_the_flow_input(dtype: torch.dtype, limit: float, task: in
 _FULL = {"whitening": "full"}
 
 
-@pytest.mark.parametrize(
-    "changes", [{}, {"dia_blocks": 0}, {"coupling_layers": 0}, {"use_lora": False}, _FULL]
-)
+@pytest.mark.parametrize("changes", [{}, {"dia_blocks": 0}, {"coupling_layers": 0}, {"lora_rank": 0}, _FULL])
 def test_log_det_is_the_jacobian(changes: dict) -> None:
     flow, parts = _model(replace(SMALL, **{"use_mixer": False, "whitening": "off", **changes}))
     flow.double()

@@ -61,7 +61,7 @@ def test_a_layer_does_not_own_its_tasks_values(layer: LoRALinear, updates: list[
 
 
 def test_parts_can_be_left_out() -> None:
-    layer = LoRALinear(6, 5, rank=3, alpha=2.0, use_lora=False, use_task_bias=False)
+    layer = LoRALinear(6, 5, rank=0, alpha=2.0, use_task_bias=False)
     update = layer.new_update()
     layer.activate(update)
     x = torch.randn(4, 6)

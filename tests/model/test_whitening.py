@@ -1,4 +1,4 @@
-"""Whitening, as published and full: bounds, volume, inverse, and mean 0 and covariance I of training patches."""
+"""Whitening as published and full: bounds, volume, inverse, mean 0 and covariance I of training patches."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def _tasks(counts: tuple[int, ...], dim: int) -> list[torch.Tensor]:
 def test_distances_are_the_routers(counts: tuple[int, ...], dim: int) -> None:
     train, queries = _tasks(counts, dim), 2 * _tasks((11,), dim)[0]
     router = PrototypeRouter(prototypes=[TaskPrototype.of(x) for x in train])
-    found = spectra_distances([Spectrum.of(x) for x in train], queries, 1e-5)
+    found = spectra_distances([Spectrum.of(x) for x in train], queries)
     assert list(found) == list(COVARIANCES)
     for kind in COVARIANCES:
         expected = router.variant(kind).distances(queries)
@@ -38,6 +38,6 @@ def test_shrinkage_weights_are_scikit_learns(count: int, dim: int) -> None:
 
 def test_identical_images_give_finite_distances() -> None:
     same = [torch.ones(3, 4), torch.zeros(3, 4)]
-    found = spectra_distances([Spectrum.of(x) for x in same], torch.ones(1, 4), 1e-5)
+    found = spectra_distances([Spectrum.of(x) for x in same], torch.ones(1, 4))
     for kind, squared in found.items():
         assert squared.isfinite().all() and squared.argmin() == 0, kind

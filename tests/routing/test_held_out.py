@@ -30,16 +30,16 @@ def test_every_image_is_held_out_once_and_its_prototype_never_saw_it() -> None:
 
 
 def test_two_images_are_never_held_out() -> None:
-    held = held_out_distances([_gaussian(2, 0, 3), _gaussian(6, 1, 3)], 1e-5)
+    held = held_out_distances([_gaussian(2, 0, 3), _gaussian(6, 1, 3)])
     assert [len(own) for own in held.own("ridge")] == [0, 6]
-    assert held_out_distances([_gaussian(2, 0, 3)], 1e-5).accuracy("ridge") is None
+    assert held_out_distances([_gaussian(2, 0, 3)]).accuracy("ridge") is None
 
 
 @pytest.mark.parametrize("kind", ["ridge", "ledoit_wolf", "oas", "diagonal", "euclidean"])
 def test_false_alarms_are_near_nominal_though_images_are_fewer_than_dimensions(kind: str) -> None:
     train = _gaussian(40, 0)
-    limits = acceptance_limits(held_out_distances([train], 1e-2).own(kind), 0.9)
-    fresh = Spectrum.of(train).squared(_gaussian(4000, 1), (kind,), 1e-2)[kind].sqrt()[:, None]
+    limits = acceptance_limits(held_out_distances([train]).own(kind), 0.9)
+    fresh = Spectrum.of(train).squared(_gaussian(4000, 1), (kind,))[kind].sqrt()[:, None]
     alarms = float((~accepted(fresh, limits)).double().mean())
     assert alarms < 0.2, "nominal is 0.1; the full prototype is nearer to new images than the folds' ones"
     assert alarms > 0.005 or kind == "ridge"
@@ -48,13 +48,11 @@ def test_false_alarms_are_near_nominal_though_images_are_fewer_than_dimensions(k
 def test_the_trap_limits_from_images_the_prototype_saw_refuse_everything() -> None:
     train = _gaussian(40, 0)
     spectrum = Spectrum.of(train)
-    seen = spectrum.squared(train, ("ridge",), 1e-2)["ridge"].sqrt()
-    fresh = spectrum.squared(_gaussian(500, 1), ("ridge",), 1e-2)["ridge"].sqrt()[:, None]
+    seen = spectrum.squared(train, ("ridge",))["ridge"].sqrt()
+    fresh = spectrum.squared(_gaussian(500, 1), ("ridge",))["ridge"].sqrt()[:, None]
     assert not accepted(fresh, acceptance_limits([seen], 0.95)).any()
     assert (
-        accepted(fresh, acceptance_limits(held_out_distances([train], 1e-2).own("ridge"), 0.95))
-        .double()
-        .mean()
+        accepted(fresh, acceptance_limits(held_out_distances([train]).own("ridge"), 0.95)).double().mean()
         > 0.8
     )
     assert seen.max() < (40 - 1) ** 0.5, "whatever the images, their distances stay below √(n − 1)"

@@ -30,8 +30,8 @@ def _literal(x: torch.Tensor, mean: np.ndarray, covariance: np.ndarray) -> np.nd
 def test_distance_is_mahalanobis_with_the_ridge(count: int) -> None:
     x = _features(5, 4)
     train = _features(1, count).double().numpy()
-    found = TaskPrototype.of(_features(1, count)).distances(x, "ridge", 1e-3)
-    assert np.allclose(found, _literal(x, train.mean(axis=0), np.cov(train.T) + 1e-3 * np.eye(6)))
+    found = TaskPrototype.of(_features(1, count)).distances(x, "ridge")
+    assert np.allclose(found, _literal(x, train.mean(axis=0), np.cov(train.T) + 1e-5 * np.eye(6)))
 
 
 @pytest.mark.parametrize(("kind", "estimator"), [("ledoit_wolf", LedoitWolf), ("oas", OAS)])
@@ -49,14 +49,14 @@ def test_diagonal_and_euclidean_by_hand() -> None:
     x = _features(5, 4)
     train = _features(1).double().numpy()
     prototype = TaskPrototype.of(_features(1))
-    variances = np.diag(train.var(axis=0, ddof=1) + 0.1)
-    assert np.allclose(prototype.distances(x, "diagonal", 0.1), _literal(x, train.mean(axis=0), variances))
+    variances = np.diag(train.var(axis=0, ddof=1) + 1e-5)
+    assert np.allclose(prototype.distances(x, "diagonal"), _literal(x, train.mean(axis=0), variances))
     assert np.allclose(prototype.distances(x, "euclidean"), _literal(x, train.mean(axis=0), np.eye(6)))
 
 
 def test_tied_pools_what_is_known(router: PrototypeRouter) -> None:
-    tied = router.variant("tied", 0.0)
-    scatter = sum(np.cov(_features(s).double().numpy().T) * 39 for s in range(2)) / 78
+    tied = router.variant("tied")
+    scatter = sum(np.cov(_features(s).double().numpy().T) * 39 for s in range(2)) / 78 + 1e-5 * np.eye(6)
     literal = _literal(_features(7, 3), _features(1).double().mean(dim=0).numpy(), scatter)
     assert np.allclose(tied.distances(_features(7, 3), known=2)[:, 1], literal)
 

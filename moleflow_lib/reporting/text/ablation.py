@@ -172,7 +172,7 @@ def _lora(rows: Rows, updates: Rows) -> list[str]:
         f"weights they change (median of {len(norms)} layers and tasks, largest {100 * max(norms):.2g} %)"
         + (f", with an effective rank of {median(ranks):.1f} of {updates[0]['rank']}. " if ranks else ". ")
     )
-    name = varied_as(rows, {"use_lora": False})
+    name = varied_as(rows, {"lora_rank": 0})
     moves = _moves(rows, name) if name else ""
     return [size + (f"Without them: {moves}." if moves else "Training without them was not run.")]
 

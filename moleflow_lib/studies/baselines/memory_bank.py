@@ -19,6 +19,7 @@ from moleflow_lib.studies.baselines.base import Footprint, PatchBaseline
 __all__ = ["MemoryBanks"]
 
 _VERSION = 2  # raise it when the same inputs give another bank
+_LIMIT = 8000  # most patches of a bank
 
 
 class MemoryBanks(PatchBaseline):
@@ -29,7 +30,7 @@ class MemoryBanks(PatchBaseline):
 
     Args:
         dim: feature width D.
-        config: `bank_share` of the training patches are kept, `bank_limit` at most; `seed`.
+        config: `bank_share` of the training patches are kept, 8,000 at most; `seed`.
         identity: what decides the features.
         folder: where banks are kept.
     """
@@ -52,7 +53,7 @@ class MemoryBanks(PatchBaseline):
             train.key,
             seed,
             study.bank_share,
-            study.bank_limit,
+            _LIMIT,
         ]
         tensors, manifest = kept_artifact(
             self.folder / "memory_bank", name, made_from, lambda: self._choose(name, train)
@@ -77,7 +78,7 @@ class MemoryBanks(PatchBaseline):
         start = time.perf_counter()
         study = self.config.study
         patches = train.patches
-        size = min(study.bank_limit, math.ceil(study.bank_share * patches[..., 0].numel()))
+        size = min(_LIMIT, math.ceil(study.bank_share * patches[..., 0].numel()))
         seed = derive_seed(self.config.train.seed, "bank", name)
         bank = build_memory_bank(patches, size, seed, name, self.device)
         return bank.state(), {"kind": "memory_bank", "seconds": time.perf_counter() - start}

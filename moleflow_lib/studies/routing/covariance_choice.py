@@ -19,12 +19,11 @@ _FEW, _DRAWS = 10, 3
 _NEAR = 0.005  # estimates whose weakest accuracy is this near to the best count as equal
 
 
-def choose_covariance(train: Sequence[torch.Tensor], ridge: float = 1e-5, seed: int = 0) -> str:
+def choose_covariance(train: Sequence[torch.Tensor], seed: int = 0) -> str:
     """The estimate that training images speak for, see `preferred`.
 
     Args:
         train: image features (n, D) of each task, n of at least 2.
-        ridge: added to the diagonal where an estimate may be singular.
         seed: of the folds and draws.
 
     >>> generator = torch.Generator().manual_seed(0)
@@ -33,7 +32,7 @@ def choose_covariance(train: Sequence[torch.Tensor], ridge: float = 1e-5, seed: 
     >>> choose_covariance(tasks) != "euclidean"
     True
     """
-    return preferred(covariance_evidence(train, ridge, seed))
+    return preferred(covariance_evidence(train, seed))
 
 
 def preferred(evidence: Rows, used: str = "") -> str:
@@ -58,9 +57,7 @@ def weakest_accuracy(row: Row) -> float:
     return min(_or(row[key], 1.0) for key in ("held_out", "few_images", "one_small_task"))
 
 
-def covariance_evidence(
-    train: Sequence[torch.Tensor], ridge: float = 1e-5, seed: int = 0
-) -> list[dict[str, object]]:
+def covariance_evidence(train: Sequence[torch.Tensor], seed: int = 0) -> list[dict[str, object]]:
     """What training images say about each estimate; every image is routed by prototypes that never saw it.
 
     Returns:
@@ -70,9 +67,9 @@ def covariance_evidence(
         task. Accuracies are None where a task has no image to spare.
     """
     spectra = [Spectrum.of(x) for x in train]
-    folds = [shrunk_distances(*fold, ridge) for fold in held_out_folds(train, seed=seed)]
-    few, small = _few_images(train, ridge, seed), _one_small_task(train, spectra, ridge, seed)
-    router, rows = _router(train, ridge), []
+    folds = [shrunk_distances(*fold) for fold in held_out_folds(train, seed=seed)]
+    few, small = _few_images(train, seed), _one_small_task(train, spectra, seed)
+    router, rows = _router(train), []
     for kind in COVARIANCES:
         curve = joined([fold[kind] for fold in folds]).curve()
         rows.append(
@@ -88,20 +85,20 @@ def covariance_evidence(
     return rows
 
 
-def _few_images(train: Sequence[torch.Tensor], ridge: float, seed: int) -> dict[str, float | None]:
+def _few_images(train: Sequence[torch.Tensor], seed: int) -> dict[str, float | None]:
     generator = torch.Generator().manual_seed(seed)
     right: dict[str, list[torch.Tensor]] = {kind: [] for kind in COVARIANCES}
     for _ in range(_DRAWS):
         split = [_split(x, generator) for x in train]
         truth = torch.cat([torch.full((len(rest),), task) for task, (_, rest) in enumerate(split)])
         rest = torch.cat([rest for _, rest in split])
-        for kind, squared in spectra_distances([Spectrum.of(few) for few, _ in split], rest, ridge).items():
+        for kind, squared in spectra_distances([Spectrum.of(few) for few, _ in split], rest).items():
             right[kind].append(squared.argmin(dim=1) == truth)
     return {kind: _defined(torch.cat(hits).double().mean()) for kind, hits in right.items()}
 
 
 def _one_small_task(
-    train: Sequence[torch.Tensor], spectra: Sequence[Spectrum], ridge: float, seed: int
+    train: Sequence[torch.Tensor], spectra: Sequence[Spectrum], seed: int
 ) -> dict[str, float | None]:
     generator = torch.Generator().manual_seed(seed)
     worst: dict[str, list[float]] = {kind: [] for kind in COVARIANCES}
@@ -110,15 +107,15 @@ def _one_small_task(
         for _ in range(_DRAWS):
             few, rest = _split(images, generator)
             among = [*spectra[:task], Spectrum.of(few), *spectra[task + 1 :]]
-            for kind, squared in spectra_distances(among, rest, ridge).items():
+            for kind, squared in spectra_distances(among, rest).items():
                 right[kind].append(squared.argmin(dim=1) == task)
         for kind, hits in right.items():
             worst[kind] += [float(torch.cat(hits).double().mean())] if len(torch.cat(hits)) else []
     return {kind: min(values, default=None) for kind, values in worst.items()}
 
 
-def _router(train: Sequence[torch.Tensor], ridge: float) -> PrototypeRouter:
-    return PrototypeRouter(ridge=ridge, prototypes=[TaskPrototype.of(images) for images in train])
+def _router(train: Sequence[torch.Tensor]) -> PrototypeRouter:
+    return PrototypeRouter(prototypes=[TaskPrototype.of(images) for images in train])
 
 
 def _split(images: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:

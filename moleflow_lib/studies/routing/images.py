@@ -41,7 +41,6 @@ class RouterImages:
     test: torch.Tensor  # (M, D) float64
     truth: torch.Tensor  # (M,) task
     labels: torch.Tensor  # (M,) 1 defective, 0 normal
-    ridge: float
     seed: int
 
     @classmethod
@@ -51,7 +50,6 @@ class RouterImages:
         train: Sequence[torch.Tensor],
         test: Sequence[torch.Tensor],
         labels: Sequence[Sequence[int]],
-        ridge: float = 1e-5,
         seed: int = 0,
     ) -> RouterImages:
         """From the features and labels of each task; images labelled -1 are left out."""
@@ -64,7 +62,6 @@ class RouterImages:
             test=torch.cat(list(test)).double()[labelled],
             truth=truth[labelled],
             labels=label[labelled],
-            ridge=ridge,
             seed=seed,
         )
 
@@ -76,17 +73,17 @@ class RouterImages:
     @cached_property
     def distances(self) -> dict[str, torch.Tensor]:
         """Kind → (M, T) squared distances of the test images."""
-        return spectra_distances(self.spectra, self.test, self.ridge)
+        return spectra_distances(self.spectra, self.test)
 
     @cached_property
     def moved(self) -> dict[str, ShrunkDistances]:
         """Kind → distances of the test images while the gaps between the tasks shrink."""
-        return shrunk_distances(self.spectra, self.test, self.truth, self.ridge)
+        return shrunk_distances(self.spectra, self.test, self.truth)
 
     @cached_property
     def held_out(self) -> HeldOut:
         """Distances of the training images to prototypes that never saw them."""
-        return held_out_distances(self.train, self.ridge, seed=self.seed)
+        return held_out_distances(self.train, seed=self.seed)
 
     @cached_property
     def separation(self) -> np.ndarray:
@@ -96,13 +93,13 @@ class RouterImages:
     def with_spectrum(self, task: int, spectrum: Spectrum) -> dict[str, torch.Tensor]:
         """`distances`, had one task's prototype been another one."""
         single = [kind for kind in COVARIANCES if kind != "tied"]
-        column = spectrum.squared(self.test, single, self.ridge)
+        column = spectrum.squared(self.test, single)
         found = {kind: self.distances[kind].clone() for kind in single}
         for kind in single:
             found[kind][:, task] = column[kind]
         spectra = [*self.spectra[:task], spectrum, *self.spectra[task + 1 :]]
         means = torch.stack([other.mean for other in spectra])
-        return {**found, "tied": tied_distances(means, pooled_factor(spectra, self.ridge), self.test)}
+        return {**found, "tied": tied_distances(means, pooled_factor(spectra), self.test)}
 
     def accuracy(self, squared: torch.Tensor) -> float | None:
         """Share of the test images nearest to their own task."""
@@ -117,7 +114,6 @@ def router_images(experiment: Experiment) -> RouterImages:
         [experiment.features(task, "train").image_means() for task in experiment.tasks],
         [evaluator.image_means for evaluator in experiment.evaluators],
         [evaluator.labels.tolist() for evaluator in experiment.evaluators],
-        config.router.router_ridge,
         config.train.seed,
     )
 

@@ -64,7 +64,6 @@ def shrunk_distances(
     spectra: Sequence[Spectrum],
     queries: torch.Tensor,
     truth: torch.Tensor,
-    ridge: float,
     kinds: Sequence[str] = COVARIANCES,
 ) -> dict[str, ShrunkDistances]:
     """Distances of images (M, D) of known tasks (M,) while the gaps between the tasks shrink, under every
@@ -72,20 +71,20 @@ def shrunk_distances(
 
     >>> sides = [torch.tensor([[x - 1.0], [x + 1.0]]) for x in (0.0, 10.0)]
     >>> spectra = [Spectrum.of(x) for x in sides]
-    >>> arguments = torch.tensor([[4.0]]), torch.tensor([0]), 0.0, ("euclidean",)
+    >>> arguments = torch.tensor([[4.0]]), torch.tensor([0]), ("euclidean",)
     >>> moved = shrunk_distances(spectra, *arguments)["euclidean"]
     >>> moved.accuracy(1.0), moved.accuracy(0.5)
     (1.0, 0.0)
     """
     means = torch.stack([spectrum.mean for spectrum in spectra])
     inner = queries.double() - means[truth]
-    full, between = (spectra_distances(spectra, x, ridge, kinds) for x in (queries, means))
+    full, between = (spectra_distances(spectra, x, kinds) for x in (queries, means))
     single = [kind for kind in kinds if kind != "tied"]
-    columns = [spectrum.lengths(inner, single, ridge) for spectrum in spectra]
+    columns = [spectrum.lengths(inner, single) for spectrum in spectra]
     own = {kind: torch.stack([column[kind] for column in columns], dim=1) for kind in single}
     if "tied" in kinds:
         origin = torch.zeros_like(means[:1])
-        own["tied"] = tied_distances(origin, pooled_factor(spectra, ridge), inner).expand(-1, len(spectra))
+        own["tied"] = tied_distances(origin, pooled_factor(spectra), inner).expand(-1, len(spectra))
     return {
         kind: ShrunkDistances(own=own[kind], between=between[kind][truth], full=full[kind], truth=truth)
         for kind in kinds

@@ -46,7 +46,7 @@ def _accuracies(images: RouterImages, known: list[int]) -> dict[str, float | Non
     for kind in COVARIANCES:
         if kind == "tied":
             spectra = [images.spectra[task] for task in known]
-            squared = spectra_distances(spectra, images.test[rows], images.ridge, ("tied",))["tied"]
+            squared = spectra_distances(spectra, images.test[rows], ("tied",))["tied"]
         else:
             squared = images.distances[kind][rows][:, known]
         found[kind] = share(torch.tensor(known)[squared.argmin(dim=1)] == truth)

@@ -31,7 +31,7 @@ def accuracy_by_sample_size(images: RouterImages, draws: int = 5) -> list[dict[s
         found: dict[str, list[float | None]] = {kind: [] for kind in COVARIANCES}
         for _ in range(count):
             spectra = [Spectrum.of(drawn(x, size, generator)) for x in images.train]
-            for kind, squared in spectra_distances(spectra, images.test, images.ridge).items():
+            for kind, squared in spectra_distances(spectra, images.test).items():
                 found[kind].append(images.accuracy(squared))
         rows += [
             {"images": size, "variant": kind, **_spread(values), "draws": count}

@@ -30,7 +30,7 @@ def unknown_rows(images: RouterImages, accept: float) -> list[dict[str, object]]
         95 % of the known products' defective images lie below, 95 % of the unknown products' images above
         that many times the limit. None where undefined.
     """
-    seen = spectra_distances(images.spectra, torch.cat(images.train), images.ridge)
+    seen = spectra_distances(images.spectra, torch.cat(images.train))
     owner = torch.cat([torch.full((len(x),), task) for task, x in enumerate(images.train)])
     normal = images.labels == 0
     rows = []
@@ -69,10 +69,8 @@ def _foreign_excess(
     if kind != "tied":
         return excess(images.distances[kind][own][:, others].sqrt(), limits[others])
     spectra = [images.spectra[other] for other in others]
-    squared = spectra_distances(spectra, images.test[own], images.ridge, ("tied",))["tied"]
-    held_out = held_out_distances(
-        [images.train[other] for other in others], images.ridge, ("tied",), seed=images.seed
-    )
+    squared = spectra_distances(spectra, images.test[own], ("tied",))["tied"]
+    held_out = held_out_distances([images.train[other] for other in others], ("tied",), seed=images.seed)
     return excess(squared.sqrt(), acceptance_limits(held_out.own("tied"), accept))
 
 

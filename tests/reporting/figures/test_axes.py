@@ -86,7 +86,7 @@ def _of_routing(learned: Experiment) -> list[go.Figure]:
 
 
 def _of_ablations() -> list[go.Figure]:
-    moved = {"preset": 0.9, "use_lora=false": 0.85, "order nut>grid": 0.8}
+    moved = {"preset": 0.9, "lora_rank=0": 0.85, "order nut>grid": 0.8}
     rows = [made_row(name, seed, value + seed / 50) for name, value in moved.items() for seed in (0, 1)]
     update = {"task": "nut", "block": 1, "layer": "layer1", "scale": 1.0, "rank": 4}
     updates = [{**update, "effective_rank": 3.0, "relative_norm": 0.1}]

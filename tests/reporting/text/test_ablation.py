@@ -17,7 +17,7 @@ from tests.studies.ablation.conftest import made_row
 _NAMES = {
     "no_DIA": "dia_blocks=0",
     "no_mixer": "use_mixer=false",
-    "no_LoRA": "use_lora=false",
+    "no_LoRA": "lora_rank=0",
     "no_position": "use_position=false",
     "no_tail_loss": "tail_weight=0",
     "no_stored_patches": "score_parts=flow,gaussian, image_parts=none",

@@ -41,7 +41,7 @@ def test_01_says_so_where_products_overlap_or_nothing_is_known(inputs: dict[str,
 def test_04_says_how_well_at_which_cost_and_with_which_distance(learned: Experiment, kind: str) -> None:
     evaluators, images = learned.evaluators, study.router_images(learned)
     variants = study.study_routers(evaluators)
-    advice = recommendation(covariance_evidence(images.train, 1e-5, 0), variants, "ridge", 3)
+    advice = recommendation(covariance_evidence(images.train, 0), variants, "ridge", 3)
     result = {
         "variants": variants,
         "recommendation": {**advice, "covariance": kind},

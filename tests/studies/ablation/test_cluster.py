@@ -38,7 +38,7 @@ def test_a_killed_worker_costs_its_own_run_alone_and_a_failing_run_no_other(
     cluster: str, tiny_config: Callable[..., ExperimentConfig], tmp_path: Path
 ) -> None:
     runs = planned_runs(
-        tiny_config(ablations="dia_blocks=0; use_mixer=false; use_lora=false", out_dir=str(tmp_path / "here"))
+        tiny_config(ablations="dia_blocks=0; use_mixer=false; lora_rank=0", out_dir=str(tmp_path / "here"))
     )
     assert len(runs) == 8
     here = run_ablation(runs, tmp_path / "here" / "kept", jobs=1)

@@ -87,4 +87,4 @@ def test_a_learned_sequence_has_a_row_a_task_and_layer(learned: Experiment) -> N
     assert lora_summary(learned.detector)["effective_rank"] == pytest.approx(
         sum(row["effective_rank"] for row in rows) / len(rows)
     )
-    assert lora_summary(_detector(FlowOptions(use_lora=False)))["relative_norm"] is None
+    assert lora_summary(_detector(FlowOptions(lora_rank=0)))["relative_norm"] is None

@@ -178,7 +178,6 @@ def test_what_a_result_depends_on_is_in_its_key(learned: Experiment, tmp_path) -
     for kind, changes in (
         (MemoryBanks, {"bank_share": 0.2}),
         (MemoryBanks, {"seed": 1}),
-        (MemoryBanks, {"bank_limit": 9}),
         (FineTunedFlow, {"lr": 1e-4}),
     ):
         for config in (learned.config, learned.config.with_(**changes)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -77,8 +78,11 @@ def test_a_patch_of_the_bank_scores_exactly_zero() -> None:
     assert torch.equal(nearest_distances(bank, bank), torch.zeros(50))
 
 
-def test_size_follows_share_and_limit_and_what_is_stored_is_counted(learned: Experiment, tmp_path) -> None:
-    config, task = learned.config.with_(bank_share=0.5, bank_limit=30), learned.tasks[0]
+def test_size_follows_share_and_limit_and_what_is_stored_is_counted(
+    learned: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moleflow_lib.studies.baselines.memory_bank._LIMIT", 30)
+    config, task = learned.config.with_(bank_share=0.5), learned.tasks[0]
     banks = MemoryBanks(learned.detector.dim, config, learned.store.identity, tmp_path)
     banks.learn(task.name, learned.features(task, "train"))
     assert len(banks.banks[0].patches) == 30 and banks.footprint().per_task == 30 * banks.dim

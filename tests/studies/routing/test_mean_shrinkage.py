@@ -25,12 +25,12 @@ def _tasks(gaps: tuple[float, ...], count: int, dim: int) -> list[torch.Tensor]:
 def test_shrunk_distances_are_those_of_moved_images(share: float) -> None:
     train, test = _tasks((0.0, 1.0, 3.0), 12, 8), _tasks((0.2, 0.9, 2.5), 4, 8)
     truth = torch.cat([torch.full((len(x),), task) for task, x in enumerate(test)])
-    moved = shrunk_distances([Spectrum.of(x) for x in train], torch.cat(test), truth, 1e-3)
+    moved = shrunk_distances([Spectrum.of(x) for x in train], torch.cat(test), truth)
     means = [x.mean(dim=0) for x in train]
     centre = torch.stack(means).mean(dim=0)
     shift = [(1 - share) * (centre - mean) for mean in means]
     spectra = [Spectrum.of(x + by) for x, by in zip(train, shift, strict=True)]
-    literal = spectra_distances(spectra, torch.cat([x + by for x, by in zip(test, shift, strict=True)]), 1e-3)
+    literal = spectra_distances(spectra, torch.cat([x + by for x, by in zip(test, shift, strict=True)]))
     for kind in COVARIANCES:
         assert torch.allclose(moved[kind].squared(share), literal[kind], rtol=1e-6, atol=1e-9), kind
 
@@ -41,7 +41,7 @@ def test_errors_of_two_gaussians_are_known() -> None:
     train = [torch.randn(count, 1, generator=generator) + gap for gap in side]
     test = [torch.randn(count, 1, generator=generator) + gap for gap in side]
     truth = torch.arange(2).repeat_interleave(count)
-    curve = shrunk_distances([Spectrum.of(x) for x in train], torch.cat(test), truth, 0.0, ("euclidean",))[
+    curve = shrunk_distances([Spectrum.of(x) for x in train], torch.cat(test), truth, ("euclidean",))[
         "euclidean"
     ].curve()
     for share in (1.0, 0.7, 0.4, 0.2):
@@ -56,7 +56,7 @@ def test_errors_of_two_gaussians_are_known() -> None:
 def test_pairs_and_folds() -> None:
     train = _tasks((0.0, 1.0, 3.0), 12, 8)
     truth = torch.cat([torch.full((len(x),), task) for task, x in enumerate(train)])
-    moved = shrunk_distances([Spectrum.of(x) for x in train], torch.cat(train), truth, 1e-3)["ridge"]
+    moved = shrunk_distances([Spectrum.of(x) for x in train], torch.cat(train), truth)["ridge"]
     pair = moved.restricted((0, 2))
     assert len(pair.truth) == 12 + 14 and set(pair.truth.tolist()) == {0, 1}
     assert torch.equal(pair.squared(0.5), moved.squared(0.5)[truth != 1][:, [0, 2]])

@@ -42,7 +42,7 @@ def three() -> RouterImages:
 
 def test_another_spectrum_is_as_if_it_had_been_there(three: RouterImages) -> None:
     other = Spectrum.of(three.train[1][:6])
-    literal = spectra_distances([three.spectra[0], other, three.spectra[2]], three.test, three.ridge)
+    literal = spectra_distances([three.spectra[0], other, three.spectra[2]], three.test)
     for kind, squared in three.with_spectrum(1, other).items():
         assert torch.allclose(squared, literal[kind]), kind
 
