@@ -8,46 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from html import escape, unescape
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from moleflow_lib.reporting.figures.plotly_parts import Axis, Note, Trace, layout, traces
+from moleflow_lib.reporting.figures.plotly_parts import Note, Trace, layout, traces
+from moleflow_lib.reporting.figures.svg_panel import INK, Panel, frame, rect, text_at
 
 __all__ = ["as_svg", "numbers"]
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 900, 110, 30, 60, 90
-_INK, _GRID, _BLUE = "#1b1f24", "#e6e8eb", "#0072B2"
-
-
-@dataclass
-class _Panel:
-    """One pair of axes: where it lies on the picture and what its ends are."""
-
-    box: tuple[float, float, float, float]  # left, top, width, height, pixels
-    axes: dict[str, Axis]
-    names: dict[str, list[str]] = field(default_factory=dict)
-    ends: dict[str, tuple[float, float]] = field(default_factory=dict)
-
-    def place(self, letter: str, value: str | float | None) -> float:
-        """Pixels of a value or a name along an axis."""
-        low, high = self.ends[letter]
-        share = (self.number(letter, value) - low) / ((high - low) or 1)
-        left, top, width, height = self.box
-        return left + share * width if letter == "x" else top + (1 - share) * height
-
-    def number(self, letter: str, value: str | float | None) -> float:
-        """A value on the scale of its axis: the place of a name, the logarithm where the axis has one."""
-        if letter in self.names:
-            known = self.names[letter]
-            return float(known.index(str(value))) if str(value) in known else float("nan")
-        number = float("nan") if value is None else float(value)
-        if self.axes[letter].type == "log":
-            return math.log10(number) if number > 0 else float("nan")
-        return number
+_BLUE = "#0072B2"
 
 
 def numbers(values: Iterable | None) -> list[float]:
@@ -62,11 +35,11 @@ def numbers(values: Iterable | None) -> list[float]:
 def as_svg(figure: go.Figure) -> str:
     """The figure as an SVG picture 900 pixels wide, its labels as text."""
     height = int(layout(figure).height or 420)
-    parts = [_text(12, 24, layout(figure).title.text or "", size=16)]
+    parts = [text_at(12, 24, layout(figure).title.text or "", size=16)]
     panels = {(xid, yid): _panel(figure, xid, yid, height) for xid, yid in _pairs(figure)}
     for key, panel in panels.items():
         own = [trace for trace in traces(figure) if _axes_of(trace) == key]
-        parts += _frame(panel)
+        parts += frame(panel)
         for place, trace in enumerate(own):
             drawer = _DRAWERS.get(trace.type)
             parts += drawer(panel, trace, place, own) if drawer else []
@@ -91,7 +64,7 @@ def _pairs(figure: go.Figure) -> list[tuple[str, str]]:
     return list(dict.fromkeys(_axes_of(trace) for trace in drawn))
 
 
-def _panel(figure: go.Figure, xid: str, yid: str, height: int) -> _Panel:
+def _panel(figure: go.Figure, xid: str, yid: str, height: int) -> Panel:
     axes = {"x": layout(figure)[f"xaxis{xid[1:]}"], "y": layout(figure)[f"yaxis{yid[1:]}"]}
     own = [trace for trace in traces(figure) if _axes_of(trace) == (xid, yid)]
     left, right = axes["x"].domain or (0, 1)
@@ -99,12 +72,9 @@ def _panel(figure: go.Figure, xid: str, yid: str, height: int) -> _Panel:
     wide = _WIDTH - _LEFT - _RIGHT
     tall = height - _TOP - _BOTTOM
     box = (_LEFT + left * wide, _TOP + (1 - high) * tall, (right - left) * wide, (high - low) * tall)
-    panel = _Panel(box, axes)
+    panel = Panel(box, axes)
     for letter in "xy":
-        values = _along(own, letter)
-        if any(isinstance(value, str) for value in values):
-            panel.names[letter] = list(dict.fromkeys(str(value) for value in values))
-        panel.ends[letter] = _ends(panel, letter, values)
+        panel.span(letter, _along(own, letter))
     return panel
 
 
@@ -122,49 +92,7 @@ def _along(own: list[Trace], letter: str) -> list:
     return found
 
 
-def _ends(panel: _Panel, letter: str, values: list) -> tuple[float, float]:
-    axis = panel.axes[letter]
-    if axis.range and letter not in panel.names:
-        return float(axis.range[0]), float(axis.range[1])
-    known = [n for n in (panel.number(letter, value) for value in values) if math.isfinite(n)]
-    low = min(known, default=0.0)
-    high = max(known, default=1.0)
-    pad = 0.5 if letter in panel.names else 0.05 * (high - low) or 0.5
-    ends = (low - pad, high + pad)
-    return (ends[1], ends[0]) if axis.autorange == "reversed" else ends
-
-
-def _frame(panel: _Panel) -> Iterator[str]:
-    """The panel's border, its grid, what stands along it, and the names of its axes."""
-    left, top, width, height = panel.box
-    shape = f'x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}"'
-    yield f'<rect {shape} fill="none" stroke="#8b929a"/>'
-    for value, label in _ticks(panel, "x"):
-        yield _text(panel.place("x", value), top + height + 16, label, anchor="middle", size=11)
-    for value, label in _ticks(panel, "y"):
-        y = panel.place("y", value)
-        yield f'<path d="M{left:.1f} {y:.1f}h{width:.1f}" stroke="{_GRID}"/>'
-        if panel.axes["y"].showticklabels is not False:  # False: the panel beside it has the same labels
-            yield _text(left - 6, y + 4, label, anchor="end", size=11)
-    yield _text(left + width / 2, top + height + 36, panel.axes["x"].title.text or "", anchor="middle")
-    yield _text(left, top - 8, panel.axes["y"].title.text or "", size=11)
-
-
-def _ticks(panel: _Panel, letter: str) -> list[tuple[str | float, str]]:
-    axis = panel.axes[letter]
-    if axis.tickvals is not None:
-        return list(zip(axis.tickvals, axis.ticktext or [f"{v:g}" for v in axis.tickvals], strict=False))
-    if letter in panel.names:
-        return [(name, name) for name in panel.names[letter]]
-    low, high = sorted(panel.ends[letter])
-    if axis.type == "log":
-        return [(10.0**d, f"{10.0**d:g}") for d in range(math.ceil(low), math.floor(high) + 1)]
-    step = 10.0 ** math.floor(math.log10((high - low) or 1))
-    step *= next(k for k in (0.1, 0.2, 0.5, 1, 2) if (high - low) / (k * step) <= 7)
-    return [(n * step, f"{n * step:g}") for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
-
-
-def _scatter(panel: _Panel, trace: Trace, _place: int, _own: list) -> Iterator[str]:
+def _scatter(panel: Panel, trace: Trace, _place: int, _own: list) -> Iterator[str]:
     pairs = zip(_values(trace.x), _values(trace.y), strict=False)
     points = [(panel.place("x", x), panel.place("y", y)) for x, y in pairs]
     colour = _colour(trace)
@@ -182,7 +110,7 @@ def _scatter(panel: _Panel, trace: Trace, _place: int, _own: list) -> Iterator[s
         yield from _reach(panel, trace, letter)
 
 
-def _reach(panel: _Panel, trace: Trace, letter: str) -> Iterator[str]:
+def _reach(panel: Panel, trace: Trace, letter: str) -> Iterator[str]:
     """Error bars."""
     bars = trace[f"error_{letter}"]
     if bars.array is None:
@@ -194,12 +122,12 @@ def _reach(panel: _Panel, trace: Trace, letter: str) -> Iterator[str]:
             continue
         ends = [panel.place(letter, middle - down), panel.place(letter, middle + up)]
         if letter == "x":
-            yield f'<path d="M{ends[0]:.1f} {panel.place("y", y):.1f}H{ends[1]:.1f}" stroke="{_INK}"/>'
+            yield f'<path d="M{ends[0]:.1f} {panel.place("y", y):.1f}H{ends[1]:.1f}" stroke="{INK}"/>'
         else:
-            yield f'<path d="M{panel.place("x", x):.1f} {ends[0]:.1f}V{ends[1]:.1f}" stroke="{_INK}"/>'
+            yield f'<path d="M{panel.place("x", x):.1f} {ends[0]:.1f}V{ends[1]:.1f}" stroke="{INK}"/>'
 
 
-def _bar(panel: _Panel, trace: Trace, _place: int, own: list) -> Iterator[str]:
+def _bar(panel: Panel, trace: Trace, _place: int, own: list) -> Iterator[str]:
     bars = [other for other in own if other.type == "bar"]
     reach = abs(panel.place("x", trace.x[0]) - panel.place("x", trace.x[-1]))
     pitch = 0.8 * reach / max(1, len(set(trace.x)) - 1)
@@ -209,20 +137,20 @@ def _bar(panel: _Panel, trace: Trace, _place: int, own: list) -> Iterator[str]:
     for index, (x, y) in enumerate(zip(trace.x, _values(trace.y), strict=False)):
         if y is not None and math.isfinite(y):
             ends = sorted((panel.place("y", 0), panel.place("y", y)))
-            yield _rect(panel.place("x", x) + shift, ends[0], wide * 0.95, ends[1] - ends[0], colour(index))
+            yield rect(panel.place("x", x) + shift, ends[0], wide * 0.95, ends[1] - ends[0], colour(index))
     yield from _reach(panel, trace, "y") if len(bars) == 1 else ()
 
 
-def _histogram(panel: _Panel, trace: Trace, _place: int, _own: list) -> Iterator[str]:
+def _histogram(panel: Panel, trace: Trace, _place: int, _own: list) -> Iterator[str]:
     heights, edges = _counts(trace)
     for count, start, end in zip(heights, edges[:-1], edges[1:], strict=True):
         left = panel.place("x", start)
         top = panel.place("y", count)
         wide = panel.place("x", end) - left
-        yield _rect(left, top, wide, panel.place("y", 0) - top, _colour(trace)(0), opacity=0.6)
+        yield rect(left, top, wide, panel.place("y", 0) - top, _colour(trace)(0), opacity=0.6)
 
 
-def _box(panel: _Panel, trace: Trace, _place: int, _own: list) -> Iterator[str]:
+def _box(panel: Panel, trace: Trace, _place: int, _own: list) -> Iterator[str]:
     values = [panel.number("y", v) for v in numbers(trace.y)]
     if not values or trace.name not in panel.names.get("x", []):
         return
@@ -231,12 +159,12 @@ def _box(panel: _Panel, trace: Trace, _place: int, _own: list) -> Iterator[str]:
     low, lower, middle, upper, high = (panel.place("y", back(v)) for v in quartiles)
     x = panel.place("x", trace.name)
     wide = 0.3 * panel.box[2] / max(1, len(panel.names["x"]))
-    yield f'<path d="M{x:.1f} {low:.1f}V{high:.1f}" stroke="{_INK}"/>'
-    yield _rect(x - wide, upper, 2 * wide, lower - upper, _colour(trace)(0))
+    yield f'<path d="M{x:.1f} {low:.1f}V{high:.1f}" stroke="{INK}"/>'
+    yield rect(x - wide, upper, 2 * wide, lower - upper, _colour(trace)(0))
     yield f'<path d="M{x - wide:.1f} {middle:.1f}h{2 * wide:.1f}" stroke="white" stroke-width="2"/>'
 
 
-def _heatmap(panel: _Panel, trace: Trace, _place: int, _own: list) -> Iterator[str]:
+def _heatmap(panel: Panel, trace: Trace, _place: int, _own: list) -> Iterator[str]:
     rows = [[_finite(v) for v in row] for row in trace.z]
     known = [v for row in rows for v in row if v is not None]
     low = min(known, default=0.0)
@@ -250,16 +178,16 @@ def _heatmap(panel: _Panel, trace: Trace, _place: int, _own: list) -> Iterator[s
             share = (value - low) / ((high - low) or 1)
             x = panel.place("x", trace.x[c])
             y = panel.place("y", trace.y[r])
-            yield _rect(x - wide / 2, y - tall / 2, wide, tall, str(sample_colorscale("Viridis", [share])[0]))
+            yield rect(x - wide / 2, y - tall / 2, wide, tall, str(sample_colorscale("Viridis", [share])[0]))
             shown = f"{value:.3g}" if trace.text is None else str(trace.text[r][c])
-            yield _text(x, y + 4, shown, anchor="middle", colour="black" if share > 0.6 else "white")
+            yield text_at(x, y + 4, shown, anchor="middle", colour="black" if share > 0.6 else "white")
 
 
-def _lines_across(figure: go.Figure, panel: _Panel, key: tuple[str, str]) -> Iterator[str]:
+def _lines_across(figure: go.Figure, panel: Panel, key: tuple[str, str]) -> Iterator[str]:
     """Straight lines over the whole panel, as `add_hline` and `add_vline` draw them."""
     left, top, width, height = panel.box
     for shape in layout(figure).shapes:
-        style = f'stroke="{shape.line.color or _INK}" stroke-dasharray="5 4"'
+        style = f'stroke="{shape.line.color or INK}" stroke-dasharray="5 4"'
         if (shape.yref or "") == key[1] and shape.y0 == shape.y1:
             yield f'<path d="M{left:.1f} {panel.place("y", shape.y0):.1f}h{width:.1f}" {style}/>'
         elif (shape.xref or "") == key[0] and shape.x0 == shape.x1:
@@ -268,7 +196,7 @@ def _lines_across(figure: go.Figure, panel: _Panel, key: tuple[str, str]) -> Ite
 
 def _note(note: Note, height: int) -> str:
     x = _LEFT + note.x * (_WIDTH - _LEFT - _RIGHT)
-    return _text(x, _TOP + (1 - note.y) * (height - _TOP - _BOTTOM) - 22, note.text, anchor="middle")
+    return text_at(x, _TOP + (1 - note.y) * (height - _TOP - _BOTTOM) - 22, note.text, anchor="middle")
 
 
 def _legend(figure: go.Figure, height: int) -> Iterator[str]:
@@ -276,7 +204,7 @@ def _legend(figure: go.Figure, height: int) -> Iterator[str]:
     shown = {trace.name: _colour(trace)(0) for trace in named}
     x = 12.0
     for name, colour in shown.items() if len(shown) > 1 else ():
-        yield _rect(x, height - 20, 10, 10, colour) + _text(x + 14, height - 11, name, size=11)
+        yield rect(x, height - 20, 10, 10, colour) + text_at(x + 14, height - 11, name, size=11)
         x += 30 + 6.5 * len(unescape(name))
 
 
@@ -307,22 +235,7 @@ def _values(values: Iterable | None) -> list:
     return [] if values is None else list(values)
 
 
-def _rect(x: float, y: float, width: float, height: float, colour: str, opacity: float = 1.0) -> str:
-    return (
-        f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{max(height, 0):.1f}" '
-        f'fill="{colour}" opacity="{opacity}"/>'
-    )
-
-
-def _text(x: float, y: float, text: str, anchor: str = "start", size: int = 12, colour: str = _INK) -> str:
-    if not text or not math.isfinite(x) or not math.isfinite(y):
-        return ""
-    plain = escape(unescape(str(text).replace("<br>", " ")), quote=True)
-    style = f'text-anchor="{anchor}" font-size="{size}" fill="{colour}"'
-    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{plain}</text>'
-
-
-_DRAWERS: Mapping[str, Callable[[_Panel, go.Figure, int, list], Iterator[str]]] = {
+_DRAWERS: Mapping[str, Callable[[Panel, go.Figure, int, list], Iterator[str]]] = {
     "scatter": _scatter,
     "bar": _bar,
     "histogram": _histogram,
