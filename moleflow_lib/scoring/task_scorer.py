@@ -107,7 +107,7 @@ class TaskScorer:
         """Patch scores (N, H, W) of some training images, each without the patches stored from itself, on the
         CPU.
         """
-        return self._joined(self.training_parts(patches, images))[0].cpu()
+        return self.joined(self.training_parts(patches, images))[0].cpu()
 
     def training_image_scores(
         self, patches: torch.Tensor, images: Sequence[int] | None = None
@@ -122,7 +122,7 @@ class TaskScorer:
             images: which of them are scored, at most a few dozen; the calibration subset if None.
         """
         images = calibration_subset(len(patches)) if images is None else list(images)
-        of_images = self._joined(self.training_parts(patches, images))[1].cpu()
+        of_images = self.joined(self.training_parts(patches, images))[1].cpu()
         if self.task.image_scale is None:
             return of_images
         held_out = self.task.image_scale.held_out[images]
@@ -137,7 +137,7 @@ class TaskScorer:
         Returns:
             Patch scores (N, H, W), and image scores (N,) made of patches alone, where the flow is.
         """
-        return self._joined(self._parts(patches))
+        return self.joined(self._parts(patches))
 
     @torch.inference_mode()
     def _scores(self, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -164,7 +164,7 @@ class TaskScorer:
             return self.task.bank.distances(x, _NEIGHBOURS, without)
         raise TrainingError(f"{self.task.name} keeps nothing for the score part {name!r}; learn it again")
 
-    def _joined(self, parts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def joined(self, parts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Patch scores (N, H, W) and image scores (N,) of all parts (P, N, H, W)."""
         options = self.options
         scale = self.task.patch_scale

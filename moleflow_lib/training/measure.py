@@ -7,8 +7,9 @@ disk under the options they depend on, so that a new rule for scores trains noth
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from moleflow_lib.storage.artifacts import kept_artifact
 __all__ = ["measured"]
 
 _LEAST = 1e-3  # of a score's mean size: training images that are copies of one another differ by nothing
+_Parts = Callable[[], torch.Tensor]  # each score part (P, N, H, W) of the calibration subset
 _Made = tuple[dict[str, torch.Tensor], dict[str, object]]
 
 
@@ -49,10 +51,12 @@ def measured(
     """
     if "memory" in config.score.used_parts:
         task = _with_bank(flow, task, train, config, store)
+    scorer, images = TaskScorer(flow, task, config.score), calibration_subset(len(train.patches))
+    parts = cache(lambda: scorer.training_parts(train.patches, images))  # both scales rest on the same scores
     if config.score.scaled:
-        task = _with_patch_scale(flow, task, train, config, store)
+        task = _with_patch_scale(flow, task, parts, config, store)
     if config.score.prototype_weight:
-        task = _with_image_scale(flow, task, train, config, store)
+        task = _with_image_scale(flow, task, parts, train, config, store)
     return task
 
 
@@ -78,15 +82,13 @@ def _with_bank(
 
 
 def _with_patch_scale(
-    flow: MoLESpatialAwareNF, task: TaskParts, train: Features, config: ExperimentConfig, store: Path
+    flow: MoLESpatialAwareNF, task: TaskParts, parts: _Parts, config: ExperimentConfig, store: Path
 ) -> TaskParts:
     score = config.score
 
     def make() -> _Made:
         start = time.perf_counter()
-        scorer = TaskScorer(flow, task, score)
-        parts = scorer.training_parts(train.patches, calibration_subset(len(train.patches)))
-        return {"scale": torch.stack([_spread(part) for part in parts])}, _facts("patch scale", start)
+        return {"scale": torch.stack([_spread(part) for part in parts()])}, _facts("patch scale", start)
 
     made_from = [task.key, list(score.used_parts), score.memory_size, score.log_det_weight]
     tensors, facts = kept_artifact(store / "patch_scales", task.name, made_from, make)
@@ -94,13 +96,18 @@ def _with_patch_scale(
 
 
 def _with_image_scale(
-    flow: MoLESpatialAwareNF, task: TaskParts, train: Features, config: ExperimentConfig, store: Path
+    flow: MoLESpatialAwareNF,
+    task: TaskParts,
+    parts: _Parts,
+    train: Features,
+    config: ExperimentConfig,
+    store: Path,
 ) -> TaskParts:
     seed = derive_seed(config.train.seed, "prototype distance", task.name)
 
     def make() -> _Made:
         start = time.perf_counter()
-        of_patches = TaskScorer(flow, task, config.score).training_image_scores(train.patches)
+        of_patches = TaskScorer(flow, task, config.score).joined(parts())[1].cpu()
         return ImageScale.measured(train.image_means(), of_patches, seed).state(), _facts(
             "image scale", start
         )

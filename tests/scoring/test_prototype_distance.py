@@ -122,7 +122,7 @@ def test_its_scale_leaves_out_an_images_own_stored_patches(tiny_config: Configs)
     experiment.learn()
     train = experiment.features(experiment.tasks[0], "train").patches
     scorer = experiment.detector.scorer(0)
-    held_out, _ = scorer._joined(scorer.training_parts(train, range(len(train))))
+    held_out, _ = scorer.joined(scorer.training_parts(train, range(len(train))))
     assert held_out.mean().abs() < 1e-3, "on the scale of held-out training patches their own mean is zero"
     assert experiment.detector.patch_scores(train, 0).mean() < held_out.mean() - 1, (
         "with its own patches an image is near"
