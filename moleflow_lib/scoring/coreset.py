@@ -12,6 +12,9 @@ __all__ = ["greedy_coreset", "nearest_distances", "projected"]
 
 _PROJECTED = 128  # channels the coreset is chosen in, as in PatchCore's own code
 _CHUNK = 1 << 14  # patches projected at once
+_FARTHEST = 1024  # points that a round picks from
+_ROUND = 256  # picks of a round at most
+_AT_ONCE = 64  # picks that all distances are brought up to date with at once
 _PRODUCTS = 1 << 24  # distances held at once, 64 MB
 
 
@@ -33,8 +36,10 @@ def projected(patches: torch.Tensor, seed: int, device: torch.device | str = "cp
 def greedy_coreset(points: torch.Tensor, size: int, seed: int, name: str = "points") -> torch.Tensor:
     """Greedy k-centre: after a random first point, always the point farthest from all points picked so far.
 
-    Exact, with one pass over the points a pick; the largest distance left is at most twice the best
-    possible (Gonzalez 1985).
+    Exact up to rounding; the largest distance left is at most twice the best possible (Gonzalez 1985).
+    Distances only fall as points are picked. So picks are made among the farthest points alone, as long as
+    the farthest of them is farther than any other point was; then all distances are brought up to date by a
+    few matrix products. Nothing waits for an accelerator within a round.
 
     Args:
         points: (M, d) float32; moved in place so that their mean is zero.
@@ -51,16 +56,45 @@ def greedy_coreset(points: torch.Tensor, size: int, seed: int, name: str = "poin
     points -= points.mean(dim=0)  # only differences count; near zero their float32 squares are exact enough
     squares = points.square().sum(dim=1)
     nearest = torch.full_like(squares, math.inf)
-    first = torch.randint(len(points), (1,), generator=torch.Generator().manual_seed(seed))
-    picked = torch.empty(size, dtype=torch.long, device=points.device)
-    index = first.to(points.device)  # stays there: no pick waits for the device
-    for number in progress(range(size), f"coreset {name}"):
-        picked[number : number + 1] = index
-        point = points.index_select(0, index)[0]
-        torch.minimum(nearest, squares + squares[index] - 2 * (points @ point), out=nearest)
-        nearest.index_fill_(0, index, -math.inf)
+    fresh = torch.randint(len(points), (1,), generator=torch.Generator().manual_seed(seed)).to(points.device)
+    picked = [fresh]
+    with progress(None, f"coreset {name}", total=size, initial=1) as bar:
+        while (left := size - sum(map(len, picked))) > 0:
+            _fall(nearest, points, squares, fresh)
+            farthest = nearest.topk(min(_FARTHEST, len(points)))
+            pool = farthest.indices.sort().values
+            picks, distances = _picks(points[pool], squares[pool], nearest[pool], min(left, _ROUND))
+            elsewhere = farthest.values[-1] if len(pool) < len(points) else -math.inf
+            fresh = pool[picks[: max(1, int((distances > elsewhere).sum()))]]
+            picked.append(fresh)
+            bar.update(len(fresh))
+    return torch.cat(picked).cpu()
+
+
+def _fall(nearest: torch.Tensor, points: torch.Tensor, squares: torch.Tensor, fresh: torch.Tensor) -> None:
+    """Bring squared distances (M,) to the nearest pick up to date with new ones (P,), in place."""
+    for some in fresh.split(_AT_ONCE):
+        chunks = zip(nearest.split(_CHUNK), points.split(_CHUNK), squares.split(_CHUNK), strict=True)
+        for near, chunk, square in chunks:
+            gaps = torch.addmm(squares[some], chunk, points[some].T, alpha=-2).amin(dim=1) + square
+            torch.minimum(near, gaps, out=near)
+    nearest.index_fill_(0, fresh, -math.inf)
+
+
+def _picks(
+    points: torch.Tensor, squares: torch.Tensor, nearest: torch.Tensor, count: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The next picks (count,) if these points were all, and how far each was from all picked before."""
+    picks = torch.empty(count, dtype=torch.long, device=points.device)
+    distances = torch.empty(count, device=points.device)
+    for number in range(count):
         index = nearest.argmax(dim=0, keepdim=True)
-    return picked.cpu()
+        picks[number : number + 1] = index
+        distances[number : number + 1] = nearest[index]
+        gaps = torch.addmv(squares, points, points.index_select(0, index)[0], alpha=-2) + squares[index]
+        torch.minimum(nearest, gaps, out=nearest)
+        nearest.index_fill_(0, index, -math.inf)
+    return picks, distances
 
 
 def nearest_distances(queries: torch.Tensor, bank: torch.Tensor, neighbours: int = 1) -> torch.Tensor:

@@ -8,8 +8,9 @@ import torch
 
 from moleflow_lib.scoring.coreset import greedy_coreset, nearest_distances, projected
 
-__all__ = ["MemoryBank", "build_memory_bank", "calibration_subset"]
+__all__ = ["BANK_VERSION", "MemoryBank", "build_memory_bank", "calibration_subset"]
 
+BANK_VERSION = 3  # raise it when the same inputs give another bank
 _CALIBRATION = 64  # training images that set the scale of scores
 
 
@@ -56,7 +57,7 @@ class MemoryBank:
 def build_memory_bank(
     patches: torch.Tensor, size: int, seed: int, name: str, device: torch.device | str = "cpu"
 ) -> MemoryBank:
-    """Choose a task's stored patches as a greedy coreset.
+    """Choose a task's stored patches as a greedy coreset; they are kept in the order of the images.
 
     Args:
         patches: (N, H, W, D) features of the task's training images.
@@ -67,7 +68,7 @@ def build_memory_bank(
     """
     flat = patches.flatten(0, -2)
     per_image = patches[0].numel() // patches.shape[-1]
-    picked = greedy_coreset(projected(flat, seed, device), min(size, len(flat)), seed, name)
+    picked = greedy_coreset(projected(flat, seed, device), min(size, len(flat)), seed, name).sort().values
     return MemoryBank(flat[picked].to(device).half(), (picked // per_image).to(device))
 
 

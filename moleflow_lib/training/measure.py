@@ -20,7 +20,7 @@ from moleflow_lib.errors import ConfigError
 from moleflow_lib.features.store import Features
 from moleflow_lib.model.flow import MoLESpatialAwareNF
 from moleflow_lib.runtime import derive_seed
-from moleflow_lib.scoring.memory_bank import MemoryBank, build_memory_bank, calibration_subset
+from moleflow_lib.scoring.memory_bank import BANK_VERSION, MemoryBank, build_memory_bank, calibration_subset
 from moleflow_lib.scoring.prototype_distance import ImageScale
 from moleflow_lib.scoring.task_parts import TaskHistory, TaskParts
 from moleflow_lib.scoring.task_scorer import TaskScorer
@@ -76,7 +76,9 @@ def _with_bank(
             )
         return bank.state(), _facts("memory bank", start)
 
-    tensors, facts = kept_artifact(store / "memory_banks", task.name, [train.key, seed, size], make)
+    tensors, facts = kept_artifact(
+        store / "memory_banks", task.name, [BANK_VERSION, train.key, seed, size], make
+    )
     bank = MemoryBank(tensors["patches"].to(flow.device), tensors["owner"].to(flow.device))
     return replace(task, bank=bank, history=_longer(task, facts))
 

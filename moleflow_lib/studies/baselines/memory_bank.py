@@ -12,13 +12,12 @@ import torch
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.features.store import Features
 from moleflow_lib.runtime import derive_seed
-from moleflow_lib.scoring.memory_bank import MemoryBank, build_memory_bank
+from moleflow_lib.scoring.memory_bank import BANK_VERSION, MemoryBank, build_memory_bank
 from moleflow_lib.storage.artifacts import kept_artifact
 from moleflow_lib.studies.baselines.base import Footprint, PatchBaseline
 
 __all__ = ["MemoryBanks"]
 
-_VERSION = 2  # raise it when the same inputs give another bank
 _LIMIT = 8000  # most patches of a bank
 
 
@@ -46,7 +45,7 @@ class MemoryBanks(PatchBaseline):
         study = self.config.study
         seed = self.config.train.seed
         made_from = [
-            _VERSION,
+            BANK_VERSION,
             self.device.type,
             self.identity,
             name,

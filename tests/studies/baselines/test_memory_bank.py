@@ -29,8 +29,11 @@ def _radius(points: torch.Tensor, picked: torch.Tensor) -> float:
     return float(torch.cdist(points.double(), points[picked].double()).min(dim=1).values.max())
 
 
+@pytest.mark.parametrize("farthest", [1024, 20, 1])
 @pytest.mark.parametrize("seed", range(5))
-def test_the_coreset_is_the_naive_one(seed: int) -> None:
+def test_the_coreset_is_the_naive_one(seed: int, farthest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("moleflow_lib.scoring.coreset._FARTHEST", farthest)  # several rounds
+    monkeypatch.setattr("moleflow_lib.scoring.coreset._ROUND", 7)
     points = _cloud(300, 7, seed)
     picked = greedy_coreset(points, 40, seed).tolist()
     assert picked == _naive_coreset(points, 40, picked[0])
