@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.disk import read_json, write_bytes
+from moleflow_lib.errors import counted
 from moleflow_lib.reporting.escaping import html_text, sentence_html
 from moleflow_lib.reporting.notebook import provenance_table
 from moleflow_lib.reporting.report import TEMPLATES, page_css
@@ -78,7 +79,9 @@ def _state(entries: Sequence[Entry]) -> str:
 def page_environment() -> jinja2.Environment:
     """Templates that escape whatever they are given, control characters included."""
     loader = jinja2.FileSystemLoader(TEMPLATES)
-    return jinja2.Environment(loader=loader, autoescape=True, finalize=_finalized)
+    environment = jinja2.Environment(loader=loader, autoescape=True, finalize=_finalized)
+    environment.filters["counted"] = counted
+    return environment
 
 
 def _finalized(value: object) -> object:

@@ -16,7 +16,7 @@ from plotly.offline import get_plotlyjs
 from pygments.formatters import HtmlFormatter
 
 from moleflow_lib.disk import write_bytes
-from moleflow_lib.errors import NotebookError
+from moleflow_lib.errors import NotebookError, counted
 from moleflow_lib.reporting.definitions import all_definitions, link_cells
 from moleflow_lib.reporting.embedding import PLOTLY, figure_html, picture_source
 from moleflow_lib.reporting.escaping import visible
@@ -72,6 +72,7 @@ def render_report(notebook: Path, into: Path, failure: str = "", single_file: bo
     book.cells = cells
     exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(TEMPLATES)])
     exporter.register_filter("picture_source", picture_source)
+    exporter.register_filter("counted", counted)
     html = exporter.from_notebook_node(book, {"report": page})[0]
     write_bytes(into, html.encode(errors="backslashreplace"))
 

@@ -20,7 +20,7 @@ from papermill.exceptions import PapermillExecutionError
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.datasets import unused_line
 from moleflow_lib.disk import Room, clean_up, make_folder, read_json, room_kept, writing
-from moleflow_lib.errors import DiskError, MoLEFlowError, NotebookError
+from moleflow_lib.errors import DiskError, MoLEFlowError, NotebookError, counted
 from moleflow_lib.reporting.checks import checked_experiment
 from moleflow_lib.reporting.dependence import resting_on
 from moleflow_lib.reporting.escaping import visible
@@ -102,7 +102,7 @@ def _run_checked(
         make_folder(out / "executed")
         experiment.record_order()
         tasks = [task.name for task in experiment.tasks]
-        _say(f"{len(tasks)} task(s) in order of arrival: {', '.join(tasks)}")
+        _say(f"{counted(len(tasks), 'task')} in order of arrival: {', '.join(tasks)}")
         if unused := unused_line(experiment.unused):
             _say(unused)
         page = _Page(out, config, tasks, [_entry(book) for book in notebooks], room, log)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from moleflow_lib.disk import write_bytes, writing
+from moleflow_lib.errors import counted
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.inference import DECISIONS, LearnedDetector, learned_detector
 from moleflow_lib.reporting.figures.heat_maps import colour_bar, contour_words, scale_ends
@@ -113,9 +114,9 @@ def _lead(images: Sequence[JudgedImage]) -> str:
     astray = sum(image.task != image.chosen for image in images)
     return (
         f"Decisions at a false-alarm rate of {number(100 * _RATE, 1)} % asked for: {counts['missed defect']} "
-        f"of {labels['defective']} defective images missed, {counts['false alarm']} false alarm(s) among "
-        f"{labels['normal']} normal ones; {astray} image(s) sent to another task, {counts['routed wrong']} "
-        f"of them without another error; {labels['unlabelled']} without a label."
+        f"of {labels['defective']} defective images missed, {counted(counts['false alarm'], 'false alarm')} "
+        f"among {labels['normal']} normal ones; {counted(astray, 'image')} sent to another task, "
+        f"{counts['routed wrong']} of them without another error; {labels['unlabelled']} without a label."
     )
 
 
@@ -142,7 +143,7 @@ def _caption(
         if trained
         else "",
         "" if best and comparison.patch_scores(best) else "No baseline was scored under this run's seed.",
-        f"{drawn} row(s) show pictures, errors before others." if drawn < shown else "",
+        f"Rows with pictures: {drawn}, errors before others." if drawn < shown else "",
         f"Score and threshold: {learned.config.score.image_unit}.",
         "Rate: the smallest false-alarm rate at which the image would count as defective. Rank: share of the "
         "task's training images that score lower. Not accepted: farther from the task than its own held-out "

@@ -6,6 +6,7 @@ from collections import Counter
 from statistics import median
 
 from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.errors import counted
 from moleflow_lib.metrics import HEADLINES, METRICS
 from moleflow_lib.reporting.text.settings import setting_sentences
 from moleflow_lib.reporting.text.words import title
@@ -236,7 +237,7 @@ def _record(rows: Rows) -> list[str]:
         f"{verdict} {count}" for verdict, count in Counter(row["verdict"] for row in found).items()
     )
     return [
-        f"Public record ({RECORD}), {len(found)} effect(s): {counts}. "
+        f"Public record ({RECORD}), {counted(len(found), 'effect')}: {counts}. "
         + (
             "We disagree on " + "; ".join(apart) + "."
             if apart

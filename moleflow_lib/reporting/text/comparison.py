@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from moleflow_lib.errors import counted
 from moleflow_lib.metrics import HEADLINES, METRICS
 from moleflow_lib.reporting.tables import number
 from moleflow_lib.reporting.text.words import title, within
@@ -122,7 +123,7 @@ def _ranking(comparison: Comparison) -> str:
     wins = sum(METHOD in _best(values) for values in _by_task(comparison, "image_auroc"))
     return (
         f"Mean image AUROC, best first: {listed}; MoLE-Flow is highest, or ties, on {wins} of "
-        f"{len(comparison.classes)} task(s)."
+        f"{counted(len(comparison.classes), 'task')}."
     )
 
 

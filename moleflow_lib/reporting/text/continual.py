@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from moleflow_lib.errors import counted
 from moleflow_lib.evaluation.continual import ContinualResult
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import HEADLINES, METRICS, mean_defined
@@ -103,7 +104,7 @@ def continual_sentences(
     )
     right = percent((evaluation.routing or {}).get("accuracy"))
     return [
-        f"After {len(evaluation.classes)} task(s), routed: mean {means}.",
+        f"After {counted(len(evaluation.classes), 'task')}, routed: mean {means}.",
         *comparison_sentences(comparison),
         f"{_forgetting(summary['image_auroc'])} The router sends {right} of the test images to their task.",
         *_weakest(evaluation),

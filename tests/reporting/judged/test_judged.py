@@ -225,7 +225,7 @@ def test_what_the_page_leaves_out_is_said_and_the_errors_stay(
     told = written.write_judged_images(experiment, comparison, tmp_path / "x")
     html = (tmp_path / told["page"]).read_text()
     assert "This page holds 5 images, errors first; 13 are left out. x.csv holds all." in html
-    assert "2 row(s) show pictures" in html and len(_strips(html)) == 2
+    assert "Rows with pictures: 2," in html and len(_strips(html)) == 2
     assert len((tmp_path / told["table"]).read_text().splitlines()) == 19
 
 

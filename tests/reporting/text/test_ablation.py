@@ -139,7 +139,7 @@ def test_what_the_tail_loss_does() -> None:
 def test_disagreement_with_the_record_is_named() -> None:
     rows = _rows(no_DIA=[0.02, 0.021, 0.019], no_mixer=[-0.029, -0.03, -0.028])
     words = _said(rows, "Public record")
-    assert "other backbones and settings" in words and "2 effect(s): agrees 1, opposite 1." in words
+    assert "other backbones and settings" in words and "2 effects: agrees 1, opposite 1." in words
     assert (
         "dia_blocks=0, image AUROC: record -0.060, here +0.020 [+0.018, +0.022] (the other sign)" in words
         and "use_mixer=false" not in words
