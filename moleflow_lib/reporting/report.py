@@ -66,6 +66,7 @@ def render_report(notebook: Path, into: Path, failure: str = "", single_file: bo
         "nonce": hashlib.sha256(notebook.read_bytes()).hexdigest()[:32],
         "index": not single_file,
         "images": _images_beside(into, single_file),
+        "provenance": any("provenance" in _tags(cell) for cell in cells),
         **_drawing_library(figures, into.parent, single_file),
     }
     book.metadata = NotebookNode({k: v for k, v in book.metadata.items() if k != "widgets"})
@@ -154,7 +155,7 @@ def _code_css() -> str:
 
 def _arranged(book: NotebookNode) -> list[NotebookNode]:
     """Title, summary, contents, then the rest; the injected parameters stay where they acted."""
-    first, *rest = book.cells
+    first, *rest = _one_parameters_cell(book.cells)
     summary = [cell for cell in rest if "summary" in _tags(cell)]
     others = [cell for cell in rest if "summary" not in _tags(cell)]
     first.metadata["report"] = "title"
@@ -162,6 +163,16 @@ def _arranged(book: NotebookNode) -> list[NotebookNode]:
         cell.metadata["report"] = "summary" if cell.get("outputs") else "no summary"
     contents = nbformat.v4.new_markdown_cell("", metadata={"report": "contents"})
     return [first, *summary, contents, *others]
+
+
+def _one_parameters_cell(cells: list[NotebookNode]) -> list[NotebookNode]:
+    """The defaults and what was injected over them, in the place where the latter acted."""
+    defaults = next((cell for cell in cells if "parameters" in _tags(cell) and not cell.get("outputs")), None)
+    injected = next((cell for cell in cells if "injected-parameters" in _tags(cell)), None)
+    if defaults is None or injected is None:
+        return cells
+    injected.source = f"{defaults.source}\n\n{injected.source}"
+    return [cell for cell in cells if cell is not defaults]
 
 
 def _prepare(cell: NotebookNode, errors: list[str]) -> int:
