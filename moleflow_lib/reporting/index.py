@@ -1,4 +1,4 @@
-"""The first page of a run: whether it went well, one answer a notebook, its numbers, the rest folded."""
+"""The first page of a run: whether it went well, the verdict in numbers and pictures, each notebook."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from moleflow_lib.reporting.report import TEMPLATES, page_css
 from moleflow_lib.reporting.tables import Table
 from moleflow_lib.runtime import resolve_device
 
-__all__ = ["Entry", "page_environment", "write_index"]
+__all__ = ["STRIP", "Entry", "page_environment", "write_index"]
+
+STRIP = ".images.strip.json"  # pictures for the first page, which notebook 03 leaves
 
 
 @dataclass(kw_only=True)
@@ -103,6 +105,7 @@ def _row(entry: Entry, out: Path) -> dict[str, object]:
         "tiles": _tiles(out, entry),
         "matrix": _matrix(out, entry),
         "report": report if (out / report).is_file() else "",
+        "strip": _strip(out, entry),
         "images": images if (out / f"{images}.html").is_file() else "",
         "result": f"{entry.name}.result.json",
         "notebook": f"executed/{entry.name}.ipynb",
@@ -111,6 +114,12 @@ def _row(entry: Entry, out: Path) -> dict[str, object]:
 
 def _result(out: Path, entry: Entry) -> dict[str, Any]:
     path = out / f"{entry.name}.result.json"
+    return read_json(path) if entry.state == "done" and path.is_file() else {}
+
+
+def _strip(out: Path, entry: Entry) -> dict[str, Any]:
+    """The clearest detection and the worst errors as pictures; empty where the notebook left none."""
+    path = out / f"{entry.name}{STRIP}"
     return read_json(path) if entry.state == "done" and path.is_file() else {}
 
 
@@ -132,7 +141,9 @@ def _tiles(out: Path, entry: Entry) -> list[dict[str, object]]:
     """The headline numbers that a notebook's result file lists: label, value, interval, against."""
     tiles = _result(out, entry).get("tiles") or []
     keys = ("label", "value", "interval", "against")
-    return [{key: _shown(tile.get(key)) for key in keys} for tile in tiles]
+    return [
+        {**{key: _shown(tile.get(key)) for key in keys}, "others": tile.get("others") or []} for tile in tiles
+    ]
 
 
 def _shown(value: object) -> str:

@@ -24,7 +24,7 @@ from moleflow_lib.errors import DiskError, MoLEFlowError, NotebookError, counted
 from moleflow_lib.reporting.checks import checked_experiment
 from moleflow_lib.reporting.dependence import resting_on
 from moleflow_lib.reporting.escaping import visible
-from moleflow_lib.reporting.index import Entry, write_index
+from moleflow_lib.reporting.index import STRIP, Entry, write_index
 from moleflow_lib.reporting.parameters import read_parameters
 from moleflow_lib.reporting.report import notebook_title, render_report
 from moleflow_lib.reporting.run_log import RunLog, earlier_seconds
@@ -132,7 +132,7 @@ class _Page:
 def _run_all(page: _Page, params: Mapping[str, object], single_file: bool) -> int:
     """Run every notebook, but those that rest on what failed in another; returns how many failed."""
     for entry in page.entries:
-        for ending in (".html", ".result.json", ".images.json", ".images.csv", ".images.html"):
+        for ending in (".html", ".result.json", ".images.json", ".images.csv", ".images.html", STRIP):
             stale = page.out / f"{entry.name}{ending}"
             with writing(stale, "removed"):
                 stale.unlink(missing_ok=True)

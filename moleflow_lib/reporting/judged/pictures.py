@@ -58,14 +58,18 @@ class Strips:
 
     def address(self, image: JudgedImage) -> str:
         """The strip of an image as a data address; a mask or map that there is none of stays white."""
+        pictures = self.pictures(image)
+        strip = Image.fromarray(composed([pictures], len(pictures), _SIDE)[:_SIDE])
+        return jpeg_address(strip, _QUALITY)
+
+    def pictures(self, image: JudgedImage) -> list[np.ndarray | None]:
+        """Photo, mask, the method's map and the baseline's, each (S, S, 3) uint8; None: there is none."""
         evaluator = self._experiment.evaluators[image.task]
         photos: list[np.ndarray | None] = [tile.picture for tile in picture_tiles(evaluator, image.index)]
         photos += [None] * (2 - len(photos))
         maps = [self._map(image, self._own, False)]
         maps += [self._map(image, self._theirs, True)] if self._theirs else []
-        pictures = [*photos, *maps]
-        strip = Image.fromarray(composed([pictures], len(pictures), _SIDE)[:_SIDE])
-        return jpeg_address(strip, _QUALITY)
+        return [*photos, *maps]
 
     def _map(self, image: JudgedImage, scores: Sequence[torch.Tensor], baseline: bool) -> np.ndarray | None:
         scale = self._scale(image.chosen, scores, baseline)
