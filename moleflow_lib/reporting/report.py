@@ -12,12 +12,12 @@ import nbformat
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
-from plotly.offline import get_plotlyjs
 from pygments.formatters import HtmlFormatter
 
 from moleflow_lib.disk import write_bytes
 from moleflow_lib.errors import NotebookError, counted
 from moleflow_lib.reporting.definitions import all_definitions, link_cells
+from moleflow_lib.reporting.drawing_library import packed_plotly
 from moleflow_lib.reporting.embedding import PLOTLY, figure_html, picture_source
 from moleflow_lib.reporting.escaping import visible
 from moleflow_lib.reporting.run_log import is_progress
@@ -137,8 +137,8 @@ def _drawing_library(figures: int, folder: Path, single_file: bool) -> dict[str,
     if not figures:
         return {"plotly_js": "", "plotly_file": ""}
     if single_file:
-        return {"plotly_js": get_plotlyjs(), "plotly_file": ""}
-    library = get_plotlyjs().encode()
+        return {"plotly_js": packed_plotly(), "plotly_file": ""}
+    library = packed_plotly().encode()
     shared = folder / PLOTLY_FILE
     if not shared.is_file() or shared.stat().st_size != len(library):
         write_bytes(shared, library)

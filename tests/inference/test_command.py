@@ -79,7 +79,7 @@ def test_a_colour_means_the_same_whatever_else_is_scored(
 
 def test_the_page_is_closed_and_its_names_are_text(scored: Path) -> None:
     html = (scored / "scores.html").read_text()
-    assert "default-src 'none'" in html and "<img src=x" not in html and html.count("data:image/jpeg") == 24
+    assert "default-src 'none'" in html and "<img src=x" not in html and html.count("data:image/webp") == 24
     assert not re.search(r'(src|href)="(?!data:)', html)
     assert "24 images" in html and "None." in html.split("Errors</h2>")[1]
 

@@ -171,7 +171,7 @@ def test_the_page_holds_the_most_suspicious_and_says_what_is_left_out(
         _images(whole)[:32],
         key=lambda row: (row["smallest_rate"], row["threshold"] - row["score"], row["name"]),
     )
-    assert shown == [row["name"] for row in rows[:20]] and html.count("data:image/jpeg") == 7
+    assert shown == [row["name"] for row in rows[:20]] and html.count("data:image/webp") == 7
     assert "the 20 most suspicious images; 12 further images left out" in html
     assert "scores.csv and scores.json hold all" in html and "Rows with pictures: 7;" in html
     assert _images(tmp_path / "out") == _images(whole)[:32]

@@ -81,5 +81,6 @@ def _words(image: JudgedImage) -> str:
     row = image.row
     return (
         f"{row['product']}, {row['defect']}, {row['image']}: score {number(row['score'])}, threshold "
-        f"{number(row['threshold'])}, called {row['decision']}."
+        f"{number(row['threshold'])}, called {row['decision']}"
+        + (" (farther from every task than its own images)." if row["decision"] == "unknown" else ".")
     )

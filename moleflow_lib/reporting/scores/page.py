@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from moleflow_lib.errors import counted
 from moleflow_lib.inference import DECISIONS, LearnedDetector
-from moleflow_lib.reporting.scores.gallery import ROWS, Gallery, jpeg_address, limit_rows, suspicion
+from moleflow_lib.reporting.figures.sheets import data_address
+from moleflow_lib.reporting.scores.gallery import ROWS, Gallery, limit_rows, suspicion
 from moleflow_lib.reporting.scores.plan import Plan
 from moleflow_lib.reporting.tables import number
 from moleflow_lib.reporting.text.thresholds import trained_warning
@@ -108,4 +110,5 @@ def _name(row: Row) -> str:
 def _thumbnail(path: Path) -> str:
     """A heat map made small, as a data address."""
     with Image.open(path) as picture:
-        return jpeg_address(picture.resize((2 * _THUMB, _THUMB), Image.Resampling.BILINEAR))
+        thumbnail = picture.resize((2 * _THUMB, _THUMB), Image.Resampling.BILINEAR)
+        return data_address(np.asarray(thumbnail), quality=80)

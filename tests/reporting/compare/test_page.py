@@ -213,5 +213,5 @@ def test_the_maps_of_equal_runs_are_equal(reference: Path, copied: Path, tmp_pat
     edited(copied, lambda record: record["tasks"][0]["images"][0].update(rank=-1.0))
     assert _compare(tmp_path / "out", reference, copied) == 0
     html = (tmp_path / "out" / "compare.html").read_text()
-    maps = re.findall(r'src="(data:image/png[^"]*)"></label><span>(first|copied)</span>', html)
+    maps = re.findall(r'src="(data:image/webp[^"]*)"></label><span>(first|copied)</span>', html)
     assert [name for _, name in maps] == ["first", "copied"] and maps[0][0] == maps[1][0]

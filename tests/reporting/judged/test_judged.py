@@ -155,7 +155,7 @@ def test_errors_come_first_and_take_turns() -> None:
 
 
 def _strips(html: str) -> list[np.ndarray]:
-    found = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', html)
+    found = re.findall(r'src="data:image/webp;base64,([^"]+)"', html)
     return [np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) for text in found]
 
 
