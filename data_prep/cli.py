@@ -22,7 +22,7 @@ from data_prep.get import get_dataset, licence_text
 from data_prep.publishers import PUBLISHERS
 from data_prep.summary import summary_html, summary_rows, summary_text
 from moleflow_lib.datasets import Product, open_dataset
-from moleflow_lib.errors import MoLEFlowError
+from moleflow_lib.errors import MoLEFlowError, counted
 
 __all__ = ["main"]
 
@@ -88,7 +88,7 @@ def _get(options: argparse.Namespace) -> int:
     if publisher.package:
         return _get_installed(options.into, limits)
     tree = get_dataset(options.name, publisher, options.into, options.archive)
-    print(f"{len(tree.folders)} product(s) in {tree.base}: {', '.join(tree.folders)}")
+    print(f"{counted(len(tree.folders), 'product')} in {tree.base}: {', '.join(tree.folders)}")
     print(f"next: python -m data_prep check {tree.base}")
     return _OK
 
@@ -107,7 +107,8 @@ def _accepted_by_hand() -> bool:
 
 def _convert(options: argparse.Namespace) -> int:
     count = convert_visa(options.source, options.into, options.mode)
-    print(f"{count} image(s) laid out in {options.into}; next: python -m data_prep check {options.into}")
+    laid = counted(count, "image")
+    print(f"{laid} laid out in {options.into}; next: python -m data_prep check {options.into}")
     return _OK
 
 

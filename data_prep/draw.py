@@ -21,7 +21,7 @@ from tqdm.std import tqdm
 
 from data_prep.drawing.picture import picture, spoilt_picture
 from data_prep.drawing.products import PRODUCTS
-from moleflow_lib.errors import ConfigError, DataError, problem_list
+from moleflow_lib.errors import ConfigError, DataError, counted, problem_list
 
 __all__ = ["GENERATOR_VERSION", "MANIFEST", "draw_demo"]
 
@@ -113,7 +113,7 @@ def _check_numbers(**numbers: int) -> None:
     ]
     if problems:
         raise ConfigError(
-            problem_list(f"{len(problems)} problem(s) with the demo dataset asked for:", problems)
+            problem_list(f"{counted(len(problems), 'problem')} with the demo dataset asked for:", problems)
         )
 
 

@@ -12,6 +12,7 @@ from data_prep.page import html_page, html_table, text_table
 from moleflow_lib.datasets.faults import NOTE, Fault
 from moleflow_lib.datasets.names import shown
 from moleflow_lib.datasets.unused import unused_line
+from moleflow_lib.errors import counted
 
 __all__ = ["as_html", "as_json", "as_text", "verdict"]
 
@@ -52,13 +53,17 @@ def verdict(found: Examination) -> str:
     """Whether the folder can be used, and how many of its images are not."""
     images = sum(len(product.train) + len(product.test) for product in found.products)
     masked = sum(product.has_masks for product in found.products)
-    size = f"{len(found.products)} product(s), {images} image(s), pixel metrics over {masked} product(s)"
+    size = (
+        f"{counted(len(found.products), 'product')}, {counted(images, 'image')}, "
+        f"pixel metrics over {counted(masked, 'product')}"
+    )
     unused = unused_line(found.unused)
     rest = f" {unused}." if unused else ""
     root = shown(str(found.root))
+    notes = counted(len(found.notes), "note")
     if found.errors:
-        return f"{len(found.errors)} problem(s) and {len(found.notes)} note(s) in {root}: {size}.{rest}"
-    return f"{root} is sound: {size}, {len(found.notes)} note(s).{rest}"
+        return f"{counted(len(found.errors), 'problem')} and {notes} in {root}: {size}.{rest}"
+    return f"{root} is sound: {size}, {notes}.{rest}"
 
 
 def _rows(faults: Iterable[Fault]) -> list[tuple[str, str, str, str, str]]:

@@ -10,6 +10,7 @@ from moleflow_lib.datasets.faults import Fault, FaultLog
 from moleflow_lib.datasets.first_look import inverted
 from moleflow_lib.datasets.geometry import RESIZE_POLICIES, cut_defects
 from moleflow_lib.datasets.records import Product, Record
+from moleflow_lib.errors import counted
 
 __all__ = ["product_faults"]
 
@@ -107,5 +108,6 @@ def _geometry_notes(records: Sequence[Record], size: int, log: FaultLog) -> None
             log.note("crop", None, what, "choose resize or pad if these defects matter")
         if small := [cut for cut in gone if cut.lost < 1]:
             names = ", ".join(f"{cut.record.defect}/{cut.record.image.name}" for cut in small[:3])
-            what = f"with resize={policy} at {size} px, {len(small)} defect(s) shrink to nothing ({names})"
+            vanished = f"{counted(len(small), 'defect')} ({names})"
+            what = f"with resize={policy} at {size} px, nothing is left of {vanished}"
             log.note("vanish", None, what, _TO_SQUARE)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from moleflow_lib.config import GROUPS, PATHS, PRESETS, ExperimentConfig
 from moleflow_lib.datasets import task_order
-from moleflow_lib.errors import ConfigError, MoLEFlowError, NotebookError
+from moleflow_lib.errors import ConfigError, MoLEFlowError, NotebookError, counted
 from moleflow_lib.inference import DECISIONS, export_task, learn_into
 from moleflow_lib.reporting.compare.page import write_comparison
 from moleflow_lib.reporting.escaping import visible
@@ -77,9 +77,9 @@ def _score(options: argparse.Namespace) -> int:
     counts = write_scores(request, photos, options.scheduler)
     decided = ", ".join(f"{counts[decision]} {decision}" for decision in DECISIONS)
     page = visible(Path(options.out) / "scores.html")
-    print(f"{counts.total()} image(s): {decided}, {counts['failed']} failed; {page}")
+    print(f"{counted(counts.total(), 'image')}: {decided}, {counts['failed']} failed; {page}")
     if counts["failed"]:
-        _say(f"{counts['failed']} image(s) could not be scored; scores.html and scores.csv say why")
+        _say(f"{counted(counts['failed'], 'image')} could not be scored; scores.html and scores.csv say why")
     return 1 if counts["failed"] else 0
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "NotebookError",
     "RunError",
     "TrainingError",
+    "counted",
     "problem_list",
 ]
 
@@ -62,6 +63,15 @@ class NotebookError(MoLEFlowError):
 
 class RunError(MoLEFlowError):
     """Some of many runs failed; the others are kept."""
+
+
+def counted(count: int, thing: str) -> str:
+    """How many of what, in words that fit one of it too.
+
+    >>> counted(1, "task"), counted(0, "unlabelled image")
+    ('1 task', '0 unlabelled images')
+    """
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def problem_list(headline: str, problems: Iterable[str]) -> str:

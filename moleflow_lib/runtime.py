@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from tqdm.std import tqdm
 
-from moleflow_lib.errors import ConfigError
+from moleflow_lib.errors import ConfigError, counted
 
 __all__ = [
     "DEVICE_KINDS",
@@ -107,7 +107,7 @@ def resolve_device(name: str) -> torch.device:
     count = torch.cuda.device_count() if device.type == "cuda" else 0
     if device.type == "cuda" and (device.index or 0) >= count:
         raise ConfigError(
-            f"device {name!r} was asked for, but torch sees {count} GPU(s), cuda:0 being the first"
+            f"device {name!r} was asked for, but torch sees {counted(count, 'GPU')}, cuda:0 being the first"
         )
     if device.type == "cuda":
         for backend in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):  # pyright: ignore

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from moleflow_lib.datasets.names import shown
 from moleflow_lib.datasets.unused import Unused, left_out, reason_text
-from moleflow_lib.errors import DataError, problem_list
+from moleflow_lib.errors import DataError, counted, problem_list
 
 __all__ = ["ERROR", "NOTE", "Fault", "FaultLog", "file_name", "raise_errors", "stray"]
 
@@ -98,4 +98,4 @@ def raise_errors(root: Path, faults: Iterable[Fault]) -> None:
     """
     errors = [str(fault) for fault in faults if fault.severity == ERROR]
     if errors:
-        raise DataError(problem_list(f"{len(errors)} problem(s) in {shown(str(root))}:", errors))
+        raise DataError(problem_list(f"{counted(len(errors), 'problem')} in {shown(str(root))}:", errors))

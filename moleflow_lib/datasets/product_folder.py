@@ -28,6 +28,7 @@ from moleflow_lib.datasets.folder_names import (
 )
 from moleflow_lib.datasets.names import same_name
 from moleflow_lib.datasets.records import GOOD, UNLABELLED, Product, Record
+from moleflow_lib.errors import counted
 
 __all__ = ["scan_product"]
 
@@ -60,13 +61,19 @@ def _train_images(train: Path, log: FaultLog) -> list[Path]:
         if folder.name == GOOD:
             continue
         if others := _images(folder, None):
-            what = f"holds {len(others)} image(s); training takes normal images only, from train/{GOOD}"
+            what = (
+                f"holds {counted(len(others), 'image')}; training takes normal images only, from train/{GOOD}"
+            )
             todo = f"move defective ones to test/<defect>, normal ones to train/{GOOD}"
             log.error("defect-in-train", folder, what, todo)
         else:
             log.leave_out([folder])
     if not images:
-        hint = f"move the {len(loose)} image(s) of train/ into it" if loose else "put normal images there"
+        hint = (
+            f"move the {counted(len(loose), 'image')} of train/ into it"
+            if loose
+            else "put normal images there"
+        )
         log.error("no-train", train / GOOD, "has no training image", hint)
     log.leave_out(path for path in train.iterdir() if not path.is_dir())
     return images
@@ -134,7 +141,7 @@ def _pair(images: Sequence[Path], folder: Path, log: FaultLog) -> dict[Path, Pat
         log.error(
             "mask-missing",
             folder,
-            f"has no mask for the {len(images)} image(s) of test/{folder.name}",
+            f"has no mask for the {counted(len(images), 'image')} of test/{folder.name}",
             _BRING,
         )
         return {}
@@ -173,7 +180,7 @@ def _level_notes(test: Sequence[Record], folder: Path, log: FaultLog) -> None:
         log.note(
             "unlabelled",
             None,
-            f"has {len(test)} unlabelled test image(s)",
+            f"has {counted(len(test), 'unlabelled test image')}",
             "nothing; scored, never evaluated",
         )
     elif len(labels - {None}) == 1:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from moleflow_lib.datasets.files import IMAGE_SUFFIXES
 from moleflow_lib.datasets.names import shown
+from moleflow_lib.errors import counted
 
 __all__ = ["Unused", "left_out", "reason_text", "unused_line"]
 
@@ -55,7 +56,7 @@ def reason_text(path: Path, unused: tuple[Unused, ...]) -> tuple[str, str]:
     nothing = "nothing, it is ignored"
     images = sum(one.is_image for one in unused)
     if path.is_dir():
-        held = f", with {images} image(s)" if images else ""
+        held = f", with {counted(images, 'image')}" if images else ""
         return f"is a folder that belongs nowhere{held}", nothing
     if images and unused[0].why == FORMAT:
         what = f"is in a format that is not read ({path.suffix.lower()})"
@@ -70,7 +71,7 @@ def unused_line(unused: Iterable[Unused]) -> str:
     """How many files are not used, in one line; "" where every image is.
 
     >>> unused_line([Unused(path=Path("a.heic"), why="format"), Unused(path=Path("b.txt"), why="other")])
-    '1 image(s) not used: 1 in a format that is not read (.heic); 1 other file(s) ignored'
+    '1 image not used: 1 in a format that is not read (.heic); 1 other file ignored'
     """
     found = list(unused)
     images = [one for one in found if one.is_image]
@@ -86,8 +87,8 @@ def unused_line(unused: Iterable[Unused]) -> str:
     }
     told = ", ".join(f"{counts[why]} {text}" for why, text in words.items() if counts[why])
     others = len(found) - len(images)
-    rest = f"; {others} other file(s) ignored" if others else ""
-    return f"{len(images)} image(s) not used: {told}{rest}"
+    rest = f"; {counted(others, 'other file')} ignored" if others else ""
+    return f"{counted(len(images), 'image')} not used: {told}{rest}"
 
 
 def _names(unused: Iterable[Unused]) -> str:

@@ -17,7 +17,7 @@ from moleflow_lib.datasets.files import IMAGE_SUFFIXES
 from moleflow_lib.datasets.folder_names import refuse_foreign_name
 from moleflow_lib.datasets.names import same_name
 from moleflow_lib.datasets.records import GOOD, Product, Record
-from moleflow_lib.errors import DataError
+from moleflow_lib.errors import DataError, counted
 
 __all__ = ["BAD", "SPLIT_FILE", "product_folders", "scan_split"]
 
@@ -64,7 +64,7 @@ def _rows(root: Path) -> list[dict[str, str]]:
         raise DataError(f"{path} cannot be read ({error}); {_FIX_ROW}") from error
     missing = [column for column in _COLUMNS if column not in header]
     if missing or not rows:
-        lack = f"lacks the column(s) {', '.join(missing)}" if missing else "has no row"
+        lack = f"lacks {counted(len(missing), 'column')}, {', '.join(missing)}" if missing else "has no row"
         raise DataError(f"{path} {lack}; expected {','.join(_COLUMNS)} and one row an image; {_FIX_ROW}")
     return rows
 

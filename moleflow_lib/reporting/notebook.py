@@ -113,11 +113,17 @@ def write_result(
 
 
 def provenance_table(config: ExperimentConfig, hashes: Mapping[str, str] | None = None) -> Table:
-    """Versions, hardware, commit, the hashes of what went in and came out, and the configuration in full."""
+    """What differs from the preset; versions, hardware, commit, hashes; and the configuration in full."""
     facts = {**provenance(config.run.device), **(hashes or {})}
-    rows = [{"what": name, "value": str(value)} for name, value in facts.items()]
-    options = config.to_dict().items()
-    rows += [{"what": f"config: {name}", "value": str(value)} for name, value in options if name not in PATHS]
+    options = {name: value for name, value in config.to_dict().items() if name not in PATHS}
+    preset = ExperimentConfig.from_params({"preset": config.run.preset}).to_dict()
+    changed = {name: value for name, value in options.items() if value != preset[name]}
+    rows = [
+        {"what": f"{name}, not as in {config.run.preset}", "value": f"{value} (preset: {preset[name]})"}
+        for name, value in changed.items()
+    ]
+    rows += [{"what": name, "value": str(value)} for name, value in facts.items()]
+    rows += [{"what": f"config: {name}", "value": str(value)} for name, value in options.items()]
     return Table(rows, "Where and with what this was made, and every option in force.")
 
 

@@ -218,7 +218,7 @@ def test_all_faults_at_once(tmp_path, capsys):
         (kind, names[c], file, "error" if c in ERRORS else "note") for c, (kind, file, _) in cases.items()
     }
     assert code == 1 and found == expected
-    assert f"{len(ERRORS)} problem(s) and {len(NOTES)} note(s)" in capsys.readouterr().out
+    assert f"{len(ERRORS)} problems and {len(NOTES)} notes" in capsys.readouterr().out
 
 
 def test_what_lies_in_the_root_is_named(tmp_path):

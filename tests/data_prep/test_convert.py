@@ -27,7 +27,7 @@ def content(root):
 def test_converted_says_what_raw_says(tmp_path, mode, capsys):
     raw = trees.visa_raw(tmp_path / "raw")
     assert main(["convert", "visa", str(raw), "--into", str(tmp_path / "out"), "--mode", mode]) == 0
-    assert "14 image(s)" in capsys.readouterr().out
+    assert "14 images" in capsys.readouterr().out
     assert content(tmp_path / "out") == content(raw)
     assert main(["check", str(tmp_path / "out")]) == 0
     linked = (tmp_path / "out/candle/train/good/0000.JPG").is_symlink()

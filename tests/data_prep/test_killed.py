@@ -217,4 +217,4 @@ def test_what_is_not_used_stands_in_the_verdict(tmp_path, capsys):
     trees.mvtec(tmp_path, "bolt")
     (tmp_path / "bolt/test/good/IMG_9.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
     assert main(["check", str(tmp_path)]) == 0
-    assert "1 image(s) not used: 1 in a format that is not read (.heic)" in capsys.readouterr().out
+    assert "1 image not used: 1 in a format that is not read (.heic)" in capsys.readouterr().out

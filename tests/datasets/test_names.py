@@ -229,11 +229,11 @@ def test_what_is_not_used_is_counted(tmp_path):
     (bolt,) = open_dataset(tmp_path)
     assert isinstance(bolt, Product) and len(bolt.unused) == 7
     line = unused_line(bolt.unused)
-    assert line.startswith("5 image(s) not used: 3 in a format that is not read (.gif, .heic)")
-    assert "1 in folders inside folders, 1 where none belongs; 2 other file(s) ignored" in line
+    assert line.startswith("5 images not used: 3 in a format that is not read (.gif, .heic)")
+    assert "1 in folders inside folders, 1 where none belongs; 2 other files ignored" in line
     assert len(unused_files(tmp_path)) == 8 and len(unused_files(tmp_path, ["bolt"])) == 8
     notes = {fault.file: fault.what for fault in examine(tmp_path).notes}
-    assert "not read (.heic)" in notes["test/good/a.HEIC"] and "1 image(s)" in notes["test/good/more"]
+    assert "not read (.heic)" in notes["test/good/a.HEIC"] and "1 image" in notes["test/good/more"]
 
 
 def test_a_product_that_is_used_whole_has_nothing_to_tell(tmp_path):

@@ -79,9 +79,9 @@ def test_a_colour_means_the_same_whatever_else_is_scored(
 
 def test_the_page_is_closed_and_its_names_are_text(scored: Path) -> None:
     html = (scored / "scores.html").read_text()
-    assert "default-src 'none'" in html and "<img src=x" not in html and html.count("data:image/jpeg") == 24
+    assert "default-src 'none'" in html and "<img src=x" not in html and html.count("data:image/webp") == 24
     assert not re.search(r'(src|href)="(?!data:)', html)
-    assert "24 image(s)" in html and "None." in html.split("Errors</h2>")[1]
+    assert "24 images" in html and "None." in html.split("Errors</h2>")[1]
 
 
 def test_the_page_filters_and_sorts_in_a_browser(scored: Path, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_bad_images_are_listed_and_the_exit_code_says_so(
     assert (
         "bad.png" in errors
         and "gone.png" in errors
-        and "2 image(s) could not be scored" in capsys.readouterr().err
+        and "2 images could not be scored" in capsys.readouterr().err
     )
 
 

@@ -66,13 +66,13 @@ def test_whatever_ends_it_nothing_looks_finished_and_the_same_command_continues(
         process.send_signal(ending)
         told = process.communicate(timeout=120)[1]
         assert process.returncode == status and not any((out / name).exists() for name in TABLES)
-        assert (f"{64 * kept} of 320 image(s) were scored before" in told) == bool(kept)
+        assert (f"{64 * kept} of 320 images were scored before" in told) == bool(kept)
         assert "the same command continues" in told or ending != signal.SIGINT
         kept = chunks()
     times = {path: path.stat().st_mtime_ns for path in (out / "maps").iterdir()}
     (out / "maps" / ".writing-left").touch()
     assert 3 <= kept < 5 and main(_words(saved, out, many)) == 0
-    assert f"{64 * kept} of 320 image(s) were scored before" in capsys.readouterr().err
+    assert f"{64 * kept} of 320 images were scored before" in capsys.readouterr().err
     assert _images(out) == _images(whole) and _files(out) == _files(whole)
     assert sum(path.stat().st_mtime_ns == time for path, time in times.items()) >= 64 * kept
     assert main(_words(saved, out, many)) == 2 and "expected a new or empty folder" in capsys.readouterr().err
@@ -171,9 +171,9 @@ def test_the_page_holds_the_most_suspicious_and_says_what_is_left_out(
         _images(whole)[:32],
         key=lambda row: (row["smallest_rate"], row["threshold"] - row["score"], row["name"]),
     )
-    assert shown == [row["name"] for row in rows[:20]] and html.count("data:image/jpeg") == 7
-    assert "the 20 most suspicious images; 12 further one(s) are left out" in html
-    assert "scores.csv and scores.json hold all" in html and "7 row(s) show pictures" in html
+    assert shown == [row["name"] for row in rows[:20]] and html.count("data:image/webp") == 7
+    assert "the 20 most suspicious images; 12 further images left out" in html
+    assert "scores.csv and scores.json hold all" in html and "Rows with pictures: 7;" in html
     assert _images(tmp_path / "out") == _images(whole)[:32]
     assert "left out" not in (whole / "scores.html").read_text()
 
@@ -200,7 +200,7 @@ def test_errors_without_end_do_not_fill_the_page(
         (tmp_path / "photos" / f"{index}.png").write_bytes(b"no image")
     assert main(_words(saved, tmp_path / "out", tmp_path / "photos")) == 1
     html = (tmp_path / "out" / "scores.html").read_text()
-    assert html.count("<li>") == 2 and "3 further one(s) are in scores.csv" in html
+    assert html.count("<li>") == 2 and "3 further images in scores.csv" in html
     assert "5 could not be scored" in html and len(_images(tmp_path / "out")) == 5
 
 

@@ -61,14 +61,14 @@ def test_a_run_says_its_order_and_what_it_does_not_use(
     cut.write_bytes(cut.read_bytes()[:200])
     assert run() == 0 and whole.is_file()
     told = capfd.readouterr().err
-    assert "2 task(s) in order of arrival: bolt, nut" in told
+    assert "2 tasks in order of arrival: bolt, nut" in told
     assert (
-        "2 image(s) not used: 1 in a format that is not read (.heic), 1 that cannot be read (cut.png)" in told
+        "2 images not used: 1 in a format that is not read (.heic), 1 that cannot be read (cut.png)" in told
     )
     assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")) == []
     trees.product(data / "axle", seed=9)
     assert run() == 0
-    assert "3 task(s) in order of arrival: bolt, nut, axle" in capfd.readouterr().err
+    assert "3 tasks in order of arrival: bolt, nut, axle" in capfd.readouterr().err
 
 
 def test_a_second_run_in_the_same_folder_is_refused(

@@ -79,7 +79,7 @@ def test_a_second_run_extracts_nothing_and_its_log_has_lines_with_times_and_no_b
     assert not re.search(r"about .* left", first)
     assert re.search(r"notebook 1 of 2, .* \(\d+ s so far, about .* left\)", second), "from earlier copies"
     page = (tmp_path / "one/02_base_task.html").read_text()
-    assert "[stage]" not in page and "message(s) on standard error" not in page
+    assert "[stage]" not in page and "on standard error" not in page
     assert "config: epochs" in page and "config: store_dir" not in page, (
         "a place is no part of the provenance"
     )

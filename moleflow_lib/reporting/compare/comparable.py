@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from moleflow_lib.errors import ConfigError, problem_list
+from moleflow_lib.errors import ConfigError, counted, problem_list
 from moleflow_lib.reporting.compare.finished import FinishedRun, Image
 
 __all__ = ["check_comparable", "image_name"]
@@ -41,9 +41,9 @@ def _differences(reference: FinishedRun, run: FinishedRun) -> Iterator[str]:
         if expected != found:
             yield f"{option}: expected {expected}, found {found}; pixels are judged differently"
     if len(reference.tasks) != len(run.tasks):
-        yield f"expected {len(reference.tasks)} task(s), found {len(run.tasks)}"
-    yield from _listed("lacks task(s)", [name for name in reference.tasks if name not in run.images])
-    yield from _listed("has further task(s)", [name for name in run.tasks if name not in reference.images])
+        yield f"expected {counted(len(reference.tasks), 'task')}, found {len(run.tasks)}"
+    yield from _listed("lacks tasks", [name for name in reference.tasks if name not in run.images])
+    yield from _listed("has further tasks", [name for name in run.tasks if name not in reference.images])
     if reference.metrics != run.metrics or reference.rounds.shape[-1] != run.rounds.shape[-1]:
         yield "was measured by another version; run notebook 03 of both with one version"
     for name in reference.tasks:
@@ -55,11 +55,11 @@ def _other_images(task: str, expected: Sequence[Image], found: Sequence[Image]) 
     """How the test images of a task differ, each kind of difference in a line."""
     left, right = _by_name(expected), _by_name(found)
     shared = [name for name in left if name in right]
-    yield from _listed(f"task {task} lacks test image(s)", [name for name in left if name not in right])
-    yield from _listed(f"task {task} has further test image(s)", [n for n in right if n not in left])
+    yield from _listed(f"task {task} lacks test images", [name for name in left if name not in right])
+    yield from _listed(f"task {task} has further test images", [n for n in right if n not in left])
     for key, what in _SAME:
         differ = [name for name in shared if left[name][key] != right[name][key]]
-        yield from _listed(f"task {task} has test image(s) with {what}", differ)
+        yield from _listed(f"task {task} has test images with {what}", differ)
     if left.keys() == right.keys() and [*map(image_name, expected)] != [*map(image_name, found)]:
         yield f"task {task} has its test images in another order or number"
 

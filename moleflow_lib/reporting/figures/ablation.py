@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from moleflow_lib.errors import counted
 from moleflow_lib.reporting.figures.plotly_parts import traces
 from moleflow_lib.reporting.figures.style import captioned, share_axis, task_colour
 from moleflow_lib.reporting.text.words import title
@@ -53,8 +54,8 @@ def variation_differences(differences: Rows, metric: str, classes: Sequence[str]
     return captioned(
         figure,
         f"One change at a time, {title(metric)}",
-        f"Tasks: {', '.join(classes)}; {seeds} seed(s), paired by seed. Left of zero: worse than the preset. "
-        f"{bars}; grey ones hold zero and decide nothing.",
+        f"Tasks: {', '.join(classes)}; {counted(seeds, 'seed')}, paired by seed. Left of zero: worse than "
+        f"the preset. {bars}; grey ones hold zero and decide nothing.",
         height=160 + 26 * len(shown),
     ).update_layout(margin={"l": 150})
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import Image
-from scipy.ndimage import binary_erosion
+from scipy.ndimage import binary_dilation, binary_erosion
 
 from moleflow_lib.datasets import load_image
 from moleflow_lib.errors import MetricError
@@ -34,6 +34,7 @@ __all__ = [
 TILE = 224  # pixels of a tile
 _SAMPLE = 32  # training images that the scale rests on
 _CONTOUR = 1e-3  # the false-alarm rate at whose score the contour runs
+_OUTSIDE, _INSIDE = (120, 220, 255), (0, 0, 0)  # colours of the contour
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def colour_words() -> str:
 
 def contour_words() -> str:
     """What the contour of a map on the scale of false alarms means."""
-    return f"Light blue: the contour at {100 * _CONTOUR:g} %."
+    return f"Light blue and black: the contour at {100 * _CONTOUR:g} %."
 
 
 def photo_and_map(learned: LearnedDetector, image: ScoredImage) -> list[np.ndarray]:
@@ -172,7 +173,9 @@ def photo_and_map(learned: LearnedDetector, image: ScoredImage) -> list[np.ndarr
 
 def _caption(routed: bool, calibrated: bool) -> str:
     way = "the task the router chose" if routed else "its own task"
-    scale = "Colour: the score, linear from the task's median to its highest. Light blue: half of that."
+    scale = (
+        "Colour: the score, linear from the task's median to its highest. Light blue and black: half of that."
+    )
     if calibrated:
         scale = colour_words()
     return (
@@ -234,13 +237,17 @@ def picture_tiles(evaluator: TaskEvaluator, index: int) -> list[Tile]:
 
 
 def map_tile(
-    values: np.ndarray, scale: FalseAlarmScale | _LinearScale, label: str = "map", contour: int = 1
+    values: np.ndarray, scale: FalseAlarmScale | _LinearScale, label: str = "map", contour: int = 2
 ) -> Tile:
-    """A map (S, S) on a scale, with the contour, so many pixels wide."""
-    heat = heat_colours(scale.brightness(values))
-    over = values > scale.threshold()
-    heat[over & ~np.asarray(binary_erosion(over, iterations=contour), dtype=bool)] = (120, 220, 255)
-    return Tile(picture=_enlarged(heat), label=label, exact=True)
+    """A map (S, S) on a scale, with the contour: light blue outside, black inside, each so many pixels wide.
+
+    The two lines are seen on the darkest and on the brightest colour alike.
+    """
+    heat = _enlarged(heat_colours(scale.brightness(values))).copy()
+    over = _enlarged(values > scale.threshold())
+    heat[np.asarray(binary_dilation(over, iterations=contour), dtype=bool) & ~over] = _OUTSIDE
+    heat[over & ~np.asarray(binary_erosion(over, iterations=contour, border_value=1), dtype=bool)] = _INSIDE
+    return Tile(picture=heat, label=label, exact=True)
 
 
 def _enlarged(picture: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Figures of the router: confusion, margins, the map of prototypes, the price of a wrong route."""
+"""Figures of the router: confusion, margins, accuracy of each estimate, the price of a wrong route."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
-from sklearn.decomposition import PCA
 
-from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.reporting.figures.style import (
     DEFECTIVE,
     NORMAL,
@@ -19,10 +17,9 @@ from moleflow_lib.reporting.figures.style import (
     task_colour,
 )
 from moleflow_lib.rows import Rows
-from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.studies.routing import RoutingCase
 
-__all__ = ["confusion_matrix", "margins", "prototype_map", "variant_accuracy", "wrong_route_matrix"]
+__all__ = ["confusion_matrix", "margins", "variant_accuracy", "wrong_route_matrix"]
 
 
 def confusion_matrix(names: Sequence[str], case: RoutingCase, kind: str) -> go.Figure:
@@ -79,46 +76,6 @@ def margins(names: Sequence[str], case: RoutingCase, kind: str) -> go.Figure:
         f"Routing margins ({kind})",
         "Distance to the nearest foreign prototype over the distance to the own one. Filled: normal images, "
         "open: defective ones. A defect that pulls its image towards 1 endangers its own detection.",
-    )
-
-
-def prototype_map(evaluators: Sequence[TaskEvaluator[ContinualDetector]], max_images: int = 300) -> go.Figure:
-    """Image features of all tasks and their prototypes, in the plane of two principal components."""
-    router = evaluators[0].detector.router
-    pooled = np.concatenate([e.image_means.numpy() for e in evaluators])
-    plane = PCA(n_components=2, random_state=0).fit(pooled)
-    figure = go.Figure()
-    for e in evaluators:
-        points, colour = plane.transform(e.image_means.numpy()[:max_images]), task_colour(e.task.index)
-        symbols = np.select(
-            [e.labels[:max_images] == 1, e.labels[:max_images] == 0], ["x", "circle"], "circle-open"
-        )
-        figure.add_scatter(
-            x=points[:, 0],
-            y=points[:, 1],
-            mode="markers",
-            name=e.task.name,
-            marker={"color": colour, "size": 6, "opacity": 0.6, "symbol": symbols},
-        )
-        centre = plane.transform(router.prototypes[e.task.index].moments.mean.numpy()[None])[0]
-        figure.add_scatter(
-            x=[centre[0]],
-            y=[centre[1]],
-            mode="markers",
-            showlegend=False,
-            hovertext=f"prototype of {e.task.name}",
-            marker={"color": colour, "size": 16, "symbol": "diamond", "line": {"color": "black", "width": 2}},
-        )
-    share = plane.explained_variance_ratio_.sum()
-    figure.update_xaxes(title="first principal component")
-    figure.update_yaxes(title="second principal component")
-    return captioned(
-        figure,
-        "Images and prototypes",
-        "Mean patch features of test images; circles normal (open: unlabelled), crosses defective, diamonds "
-        f"prototypes. The plane shows {100 * share:.0f} % of the variance, so overlap here need not be "
-        "overlap for the router.",
-        height=480,
     )
 
 

@@ -41,8 +41,9 @@ def training_curves(histories: Sequence[TaskHistory], seed: int) -> go.Figure:
     return captioned(
         figure,
         "Training curves",
-        f"Means over each epoch's training patches; steps: {steps}; seed {seed}. A curve still falling at "
-        "the end means the task was given too few steps.",
+        f"Means over each epoch's training patches; steps: {steps}; seed {seed}. Between tasks the "
+        "level differs with their features; the slope at the end says what more steps would still move, "
+        "not whether defects would be found better.",
     )
 
 

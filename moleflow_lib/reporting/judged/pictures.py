@@ -6,20 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image
 
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.reporting.figures.heat_maps import FalseAlarmScale, map_tile, picture_tiles
+from moleflow_lib.reporting.figures.sheets import data_address
 from moleflow_lib.reporting.figures.style import composed
 from moleflow_lib.reporting.judged.verdict import JudgedImage
-from moleflow_lib.reporting.scores.gallery import jpeg_address
 
 __all__ = ["Strips"]
 
 _SIDE = 128  # pixels of a picture
 _QUALITY = 80
-_CONTOUR = 2  # pixels of a map, so that it is seen in so small a picture
+_CONTOUR = 3  # pixels of a map, so that it is seen in so small a picture
 
 
 class Strips:
@@ -58,14 +57,17 @@ class Strips:
 
     def address(self, image: JudgedImage) -> str:
         """The strip of an image as a data address; a mask or map that there is none of stays white."""
+        pictures = self.pictures(image)
+        return data_address(composed([pictures], len(pictures), _SIDE)[:_SIDE], quality=_QUALITY)
+
+    def pictures(self, image: JudgedImage) -> list[np.ndarray | None]:
+        """Photo, mask, the method's map and the baseline's, each (S, S, 3) uint8; None: there is none."""
         evaluator = self._experiment.evaluators[image.task]
         photos: list[np.ndarray | None] = [tile.picture for tile in picture_tiles(evaluator, image.index)]
         photos += [None] * (2 - len(photos))
         maps = [self._map(image, self._own, False)]
         maps += [self._map(image, self._theirs, True)] if self._theirs else []
-        pictures = [*photos, *maps]
-        strip = Image.fromarray(composed([pictures], len(pictures), _SIDE)[:_SIDE])
-        return jpeg_address(strip, _QUALITY)
+        return [*photos, *maps]
 
     def _map(self, image: JudgedImage, scores: Sequence[torch.Tensor], baseline: bool) -> np.ndarray | None:
         scale = self._scale(image.chosen, scores, baseline)

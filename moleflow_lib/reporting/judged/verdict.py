@@ -13,7 +13,7 @@ from moleflow_lib.inference.verdicts import verdicts_on_tests
 from moleflow_lib.reporting.scores.gallery import suspicion
 from moleflow_lib.rows import Row
 
-__all__ = ["OUTCOMES", "JudgedImage", "in_turn", "judged_images"]
+__all__ = ["OUTCOMES", "JudgedImage", "clearest", "in_turn", "judged_images"]
 
 OUTCOMES = ("missed defect", "false alarm", "routed wrong", "right", "unlabelled")
 _ERRORS = OUTCOMES[:3]
@@ -41,6 +41,11 @@ class JudgedImage:
         """One of `OUTCOMES`."""
         return str(self.row["outcome"])
 
+    @property
+    def detected(self) -> bool:
+        """Whether it is a defective image, sent to its own task and called defective there."""
+        return self.outcome == "right" and self.row["label"] == self.row["decision"] == "defective"
+
 
 def judged_images(
     evaluators: Sequence[TaskEvaluator], learned: LearnedDetector, false_alarm_rate: float
@@ -61,7 +66,7 @@ def in_turn(images: Sequence[JudgedImage]) -> list[JudgedImage]:
     So the first hundred show every kind of error of every task, however many one of them has.
     """
     groups = groupby(sorted(images, key=_group), key=_group)
-    places = [(place, image) for _, own in groups for place, image in enumerate(sorted(own, key=_clearest))]
+    places = [(place, image) for _, own in groups for place, image in enumerate(sorted(own, key=clearest))]
     turns = sorted(places, key=lambda one: (one[1].outcome not in _ERRORS, one[0], _group(one[1])))
     return [image for _, image in turns]
 
@@ -96,7 +101,7 @@ def _group(image: JudgedImage) -> tuple[int, int]:
     return OUTCOMES.index(image.outcome), image.task
 
 
-def _clearest(image: JudgedImage) -> tuple[float, float, str]:
-    """The least suspicious missed defect, the most suspicious of all others."""
+def clearest(image: JudgedImage) -> tuple[float, float, str]:
+    """Sorts images of one outcome: the least suspicious missed defect, the most suspicious of others."""
     rate, gap, name = suspicion({**image.row, "name": image.row["image"]})
     return (-rate, -gap, name) if image.outcome == "missed defect" else (rate, gap, name)

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from moleflow_lib.errors import counted
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.inference import DECISIONS, LearnedDetector, learned_detector
 from moleflow_lib.reporting.figures.heat_maps import colour_bar, contour_words, scale_ends
 from moleflow_lib.reporting.figures.sheets import data_address
+from moleflow_lib.reporting.judged.highlights import ENDING, write_highlights
 from moleflow_lib.reporting.judged.pictures import Strips
 from moleflow_lib.reporting.judged.verdict import OUTCOMES, JudgedImage, in_turn, judged_images
 from moleflow_lib.reporting.scores.gallery import ROWS, Gallery, limit_rows
@@ -55,24 +57,29 @@ def write_judged_images(experiment: Experiment, comparison: Comparison, stem: Pa
     """
     learned = learned_detector(experiment)
     images = judged_images(experiment.evaluators, learned, _RATE)
+    best = comparison.best("image_auroc")
+    theirs = comparison.patch_scores(best) if best else ()
     table, page = (stem.with_name(f"{stem.name}.{suffix}") for suffix in ("csv", "html"))
     with writing(table):
         write_bytes(table, Table([image.row for image in images], "").to_csv().encode())
+    strips = Strips(experiment, images, theirs)
     with writing(page):
-        write_bytes(page, _page(experiment, learned, images, comparison, table).encode())
+        write_bytes(page, _page(learned, images, comparison, strips, table).encode())
+    write_highlights(
+        images, strips, title(best) if best and theirs else "", stem.with_name(stem.name + ENDING)
+    )
     return {"table": table.name, "page": page.name}
 
 
 def _page(
-    experiment: Experiment,
     learned: LearnedDetector,
     images: Sequence[JudgedImage],
     comparison: Comparison,
+    strips: Strips,
     table: Path,
 ) -> str:
     best = comparison.best("image_auroc")
     theirs = comparison.patch_scores(best) if best else ()
-    strips = Strips(experiment, images, theirs)
     shown = in_turn(images)[:ROWS]
     pictures = {place: strips.address(image) for place, image in enumerate(shown[:_PICTURES])}
     trained = trained_warning(learned.trained_thresholds())
@@ -113,9 +120,9 @@ def _lead(images: Sequence[JudgedImage]) -> str:
     astray = sum(image.task != image.chosen for image in images)
     return (
         f"Decisions at a false-alarm rate of {number(100 * _RATE, 1)} % asked for: {counts['missed defect']} "
-        f"of {labels['defective']} defective images missed, {counts['false alarm']} false alarm(s) among "
-        f"{labels['normal']} normal ones; {astray} image(s) sent to another task, {counts['routed wrong']} "
-        f"of them without another error; {labels['unlabelled']} without a label."
+        f"of {labels['defective']} defective images missed, {counted(counts['false alarm'], 'false alarm')} "
+        f"among {labels['normal']} normal ones; {counted(astray, 'image')} sent to another task, "
+        f"{counts['routed wrong']} of them without another error; {labels['unlabelled']} without a label."
     )
 
 
@@ -142,7 +149,7 @@ def _caption(
         if trained
         else "",
         "" if best and comparison.patch_scores(best) else "No baseline was scored under this run's seed.",
-        f"{drawn} row(s) show pictures, errors before others." if drawn < shown else "",
+        f"Rows with pictures: {drawn}, errors before others." if drawn < shown else "",
         f"Score and threshold: {learned.config.score.image_unit}.",
         "Rate: the smallest false-alarm rate at which the image would count as defective. Rank: share of the "
         "task's training images that score lower. Not accepted: farther from the task than its own held-out "

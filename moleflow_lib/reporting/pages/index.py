@@ -1,4 +1,4 @@
-"""The first page of a run: whether it went well, one answer a notebook, its numbers, the rest folded."""
+"""The first page of a run: whether it went well, the verdict in numbers and pictures, each notebook."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.errors import counted
 from moleflow_lib.reporting.escaping import html_text, sentence_html
 from moleflow_lib.reporting.notebook import provenance_table
 from moleflow_lib.reporting.pages.report import TEMPLATES, page_css
@@ -18,7 +19,9 @@ from moleflow_lib.reporting.tables import Table
 from moleflow_lib.runtime import resolve_device
 from moleflow_lib.storage.disk import read_json, write_bytes
 
-__all__ = ["Entry", "page_environment", "write_index"]
+__all__ = ["STRIP", "Entry", "page_environment", "write_index"]
+
+STRIP = ".images.strip.json"  # pictures for the first page, which notebook 03 leaves
 
 
 @dataclass(kw_only=True)
@@ -78,7 +81,9 @@ def _state(entries: Sequence[Entry]) -> str:
 def page_environment() -> jinja2.Environment:
     """Templates that escape whatever they are given, control characters included."""
     loader = jinja2.FileSystemLoader(TEMPLATES)
-    return jinja2.Environment(loader=loader, autoescape=True, finalize=_finalized)
+    environment = jinja2.Environment(loader=loader, autoescape=True, finalize=_finalized)
+    environment.filters["counted"] = counted
+    return environment
 
 
 def _finalized(value: object) -> object:
@@ -100,6 +105,7 @@ def _row(entry: Entry, out: Path) -> dict[str, object]:
         "tiles": _tiles(out, entry),
         "matrix": _matrix(out, entry),
         "report": report if (out / report).is_file() else "",
+        "strip": _strip(out, entry),
         "images": images if (out / f"{images}.html").is_file() else "",
         "result": f"{entry.name}.result.json",
         "notebook": f"executed/{entry.name}.ipynb",
@@ -108,6 +114,12 @@ def _row(entry: Entry, out: Path) -> dict[str, object]:
 
 def _result(out: Path, entry: Entry) -> dict[str, Any]:
     path = out / f"{entry.name}.result.json"
+    return read_json(path) if entry.state == "done" and path.is_file() else {}
+
+
+def _strip(out: Path, entry: Entry) -> dict[str, Any]:
+    """The clearest detection and the worst errors as pictures; empty where the notebook left none."""
+    path = out / f"{entry.name}{STRIP}"
     return read_json(path) if entry.state == "done" and path.is_file() else {}
 
 
@@ -129,7 +141,9 @@ def _tiles(out: Path, entry: Entry) -> list[dict[str, object]]:
     """The headline numbers that a notebook's result file lists: label, value, interval, against."""
     tiles = _result(out, entry).get("tiles") or []
     keys = ("label", "value", "interval", "against")
-    return [{key: _shown(tile.get(key)) for key in keys} for tile in tiles]
+    return [
+        {**{key: _shown(tile.get(key)) for key in keys}, "others": tile.get("others") or []} for tile in tiles
+    ]
 
 
 def _shown(value: object) -> str:

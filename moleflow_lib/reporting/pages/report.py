@@ -12,12 +12,12 @@ import nbformat
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
-from plotly.offline import get_plotlyjs
 from pygments.formatters import HtmlFormatter
 
-from moleflow_lib.errors import NotebookError
+from moleflow_lib.errors import NotebookError, counted
 from moleflow_lib.reporting.definitions import all_definitions, link_cells
 from moleflow_lib.reporting.escaping import visible
+from moleflow_lib.reporting.pages.drawing_library import packed_plotly
 from moleflow_lib.reporting.pages.embedding import PLOTLY, figure_html, picture_source
 from moleflow_lib.reporting.running.run_log import is_progress
 from moleflow_lib.storage.disk import write_bytes
@@ -66,12 +66,14 @@ def render_report(notebook: Path, into: Path, failure: str = "", single_file: bo
         "nonce": hashlib.sha256(notebook.read_bytes()).hexdigest()[:32],
         "index": not single_file,
         "images": _images_beside(into, single_file),
+        "provenance": any("provenance" in _tags(cell) for cell in cells),
         **_drawing_library(figures, into.parent, single_file),
     }
     book.metadata = NotebookNode({k: v for k, v in book.metadata.items() if k != "widgets"})
     book.cells = cells
     exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(TEMPLATES)])
     exporter.register_filter("picture_source", picture_source)
+    exporter.register_filter("counted", counted)
     html = exporter.from_notebook_node(book, {"report": page})[0]
     write_bytes(into, html.encode(errors="backslashreplace"))
 
@@ -135,8 +137,8 @@ def _drawing_library(figures: int, folder: Path, single_file: bool) -> dict[str,
     if not figures:
         return {"plotly_js": "", "plotly_file": ""}
     if single_file:
-        return {"plotly_js": get_plotlyjs(), "plotly_file": ""}
-    library = get_plotlyjs().encode()
+        return {"plotly_js": packed_plotly(), "plotly_file": ""}
+    library = packed_plotly().encode()
     shared = folder / PLOTLY_FILE
     if not shared.is_file() or shared.stat().st_size != len(library):
         write_bytes(shared, library)
@@ -153,7 +155,7 @@ def _code_css() -> str:
 
 def _arranged(book: NotebookNode) -> list[NotebookNode]:
     """Title, summary, contents, then the rest; the injected parameters stay where they acted."""
-    first, *rest = book.cells
+    first, *rest = _one_parameters_cell(book.cells)
     summary = [cell for cell in rest if "summary" in _tags(cell)]
     others = [cell for cell in rest if "summary" not in _tags(cell)]
     first.metadata["report"] = "title"
@@ -161,6 +163,16 @@ def _arranged(book: NotebookNode) -> list[NotebookNode]:
         cell.metadata["report"] = "summary" if cell.get("outputs") else "no summary"
     contents = nbformat.v4.new_markdown_cell("", metadata={"report": "contents"})
     return [first, *summary, contents, *others]
+
+
+def _one_parameters_cell(cells: list[NotebookNode]) -> list[NotebookNode]:
+    """The defaults and what was injected over them, in the place where the latter acted."""
+    defaults = next((cell for cell in cells if "parameters" in _tags(cell) and not cell.get("outputs")), None)
+    injected = next((cell for cell in cells if "injected-parameters" in _tags(cell)), None)
+    if defaults is None or injected is None:
+        return cells
+    injected.source = f"{defaults.source}\n\n{injected.source}"
+    return [cell for cell in cells if cell is not defaults]
 
 
 def _prepare(cell: NotebookNode, errors: list[str]) -> int:

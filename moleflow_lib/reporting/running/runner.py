@@ -19,9 +19,9 @@ from papermill.exceptions import PapermillExecutionError
 
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.datasets import unused_line
-from moleflow_lib.errors import DiskError, MoLEFlowError, NotebookError
+from moleflow_lib.errors import DiskError, MoLEFlowError, NotebookError, counted
 from moleflow_lib.reporting.escaping import visible
-from moleflow_lib.reporting.pages.index import Entry, write_index
+from moleflow_lib.reporting.pages.index import STRIP, Entry, write_index
 from moleflow_lib.reporting.pages.report import notebook_title, render_report
 from moleflow_lib.reporting.parameters import read_parameters
 from moleflow_lib.reporting.running.checks import checked_experiment
@@ -102,7 +102,7 @@ def _run_checked(
         make_folder(out / "executed")
         experiment.record_order()
         tasks = [task.name for task in experiment.tasks]
-        _say(f"{len(tasks)} task(s) in order of arrival: {', '.join(tasks)}")
+        _say(f"{counted(len(tasks), 'task')} in order of arrival: {', '.join(tasks)}")
         if unused := unused_line(experiment.unused):
             _say(unused)
         page = _Page(out, config, tasks, [_entry(book) for book in notebooks], room, log)
@@ -132,7 +132,7 @@ class _Page:
 def _run_all(page: _Page, params: Mapping[str, object], single_file: bool) -> int:
     """Run every notebook, but those that rest on what failed in another; returns how many failed."""
     for entry in page.entries:
-        for ending in (".html", ".result.json", ".images.json", ".images.csv", ".images.html"):
+        for ending in (".html", ".result.json", ".images.json", ".images.csv", ".images.html", STRIP):
             stale = page.out / f"{entry.name}{ending}"
             with writing(stale, "removed"):
                 stale.unlink(missing_ok=True)

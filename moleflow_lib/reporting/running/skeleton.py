@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.errors import ConfigError, NotebookError, problem_list
+from moleflow_lib.errors import ConfigError, NotebookError, counted, problem_list
 
 __all__ = ["require_skeletons", "skeleton_faults"]
 
@@ -27,7 +27,7 @@ def require_skeletons(notebooks: Sequence[Path]) -> None:
     if faults:
         raise NotebookError(
             problem_list(
-                f"{len(faults)} problem(s) with notebooks; docs/extending.md has an example:", faults
+                f"{counted(len(faults), 'problem')} with notebooks; docs/extending.md has an example:", faults
             )
         )
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
-from PIL import Image
 
 from moleflow_lib.inference import LearnedDetector
 from moleflow_lib.reporting.pages.index import page_environment
@@ -17,7 +15,7 @@ from moleflow_lib.reporting.pages.report import TEMPLATES, page_css
 from moleflow_lib.reporting.tables import number
 from moleflow_lib.rows import Row, Rows
 
-__all__ = ["ROWS", "Gallery", "jpeg_address", "limit_rows", "suspicion"]
+__all__ = ["ROWS", "Gallery", "limit_rows", "suspicion"]
 
 ROWS = 5000  # on a page; all images are in the CSV file beside it
 _WORDS = ("name", "decision")  # columns with a look of their own
@@ -109,13 +107,6 @@ def limit_rows(learned: LearnedDetector, rate: float) -> list[Row]:
 def suspicion(row: Row) -> tuple[float, float, str]:
     """Sorts images, most suspicious first: by the rate at which each would be flagged."""
     return row["smallest_rate"], row["threshold"] - row["score"], str(row["name"])
-
-
-def jpeg_address(picture: Image.Image, quality: int = 85) -> str:
-    """A picture as a data address, small rather than exact."""
-    buffer = io.BytesIO()
-    picture.save(buffer, format="JPEG", quality=quality)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _cell(key: str, value: object) -> dict[str, str]:

@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
+from moleflow_lib.errors import counted
 from moleflow_lib.inference import DECISIONS, LearnedDetector
-from moleflow_lib.reporting.scores.gallery import ROWS, Gallery, jpeg_address, limit_rows, suspicion
+from moleflow_lib.reporting.figures.sheets import data_address
+from moleflow_lib.reporting.scores.gallery import ROWS, Gallery, limit_rows, suspicion
 from moleflow_lib.reporting.scores.plan import Plan
 from moleflow_lib.reporting.tables import number
 from moleflow_lib.reporting.text.thresholds import trained_warning
@@ -46,10 +49,10 @@ def scores_page(plan: Plan, learned: LearnedDetector) -> str:
     errors = heapq.nsmallest(_ERRORS, (row for row in plan.rows() if row["error"]), key=_name)
     rate = plan.request.false_alarm_rate
     drawn = [place for place, row in enumerate(good) if row["heat_map"]][:_PICTURES]
-    failed = f"{counts['failed']} image(s) could not be scored"
+    failed = f"{counted(counts['failed'], 'image')} could not be scored"
     trained = trained_warning(learned.trained_thresholds())
     return Gallery(
-        title=f"scores of {counts.total()} image(s)",
+        title=f"scores of {counted(counts.total(), 'image')}",
         lead=f"{counts['defective']} defective, {counts['unknown']} accepted by no task, "
         f"{counts['normal']} normal, {counts['failed']} could not be scored. "
         f"False-alarm rate asked for: {number(100 * rate, 1)} %.",
@@ -71,8 +74,9 @@ def scores_page(plan: Plan, learned: LearnedDetector) -> str:
 def _left_out(shown: int, scored: int) -> str:
     if shown == scored:
         return ""
+    rest = counted(scored - shown, "further image")
     return (
-        f"This page holds the {shown} most suspicious images; {scored - shown} further one(s) are left out. "
+        f"This page holds the {shown} most suspicious images; {rest} left out. "
         "scores.csv and scores.json hold all."
     )
 
@@ -95,7 +99,7 @@ def _caption(plan: Plan, learned: LearnedDetector, drawn: int, shown: int) -> Se
         "Rank: share of the task's training images that score lower.",
         "Margin: distance to the nearest other task over the distance to this one.",
         asked[plan.request.heat_maps],
-        f"{drawn} row(s) show pictures; all heat maps are in maps/." if 0 < drawn < shown else "",
+        f"Rows with pictures: {drawn}; all heat maps are in maps/." if 0 < drawn < shown else "",
     ]
 
 
@@ -106,4 +110,5 @@ def _name(row: Row) -> str:
 def _thumbnail(path: Path) -> str:
     """A heat map made small, as a data address."""
     with Image.open(path) as picture:
-        return jpeg_address(picture.resize((2 * _THUMB, _THUMB), Image.Resampling.BILINEAR))
+        thumbnail = picture.resize((2 * _THUMB, _THUMB), Image.Resampling.BILINEAR)
+        return data_address(np.asarray(thumbnail), quality=80)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from moleflow_lib.errors import RunError, problem_list
+from moleflow_lib.errors import RunError, counted, problem_list
 from moleflow_lib.inference.images import named_images
 from moleflow_lib.reporting.scores.chunks import score_elsewhere, score_here
 from moleflow_lib.reporting.scores.page import scores_page
@@ -73,7 +73,9 @@ def _score(plan: Plan, scheduler: str) -> None:
     left = sum(len(chunk.photos) for chunk in pending)
     total = sum(len(chunk.photos) for chunk in plan.chunks)
     if left < total:
-        print(f"moleflow_lib: {total - left} of {total} image(s) were scored before", file=sys.stderr)
+        print(
+            f"moleflow_lib: {total - left} of {counted(total, 'image')} were scored before", file=sys.stderr
+        )
     if pending and not scheduler:
         score_here(pending)
     elif pending:

@@ -1,4 +1,4 @@
-"""Notebook 05: what each variation moves, with its interval. Numbers only; readings belong to the reader."""
+"""Notebook 05: what each variation moves, with its interval. Numbers only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections import Counter
 from statistics import median
 
 from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.errors import counted
 from moleflow_lib.metrics import HEADLINES, METRICS
+from moleflow_lib.reporting.text.earned import earned_sentence
 from moleflow_lib.reporting.text.settings import setting_sentences
 from moleflow_lib.reporting.text.words import title
 from moleflow_lib.rows import Row, Rows
@@ -58,6 +60,7 @@ def ablation_sentences(rows: Rows, updates: Rows, config: ExperimentConfig) -> l
         config: of the runs.
     """
     return [
+        earned_sentence(rows),
         _how_sure(rows, config),
         *_parts(rows),
         *_score_parts(rows),
@@ -236,7 +239,7 @@ def _record(rows: Rows) -> list[str]:
         f"{verdict} {count}" for verdict, count in Counter(row["verdict"] for row in found).items()
     )
     return [
-        f"Public record ({RECORD}), {len(found)} effect(s): {counts}. "
+        f"Public record ({RECORD}), {counted(len(found), 'effect')}: {counts}. "
         + (
             "We disagree on " + "; ".join(apart) + "."
             if apart

@@ -6,12 +6,20 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from moleflow_lib.errors import counted
 from moleflow_lib.metrics import HEADLINES, METRICS
 from moleflow_lib.reporting.tables import number
 from moleflow_lib.reporting.text.words import title, within
 from moleflow_lib.studies.baselines.comparison import METHOD, Comparison, Estimate
 
-__all__ = ["class_comparison_rows", "comparison_result", "comparison_rows", "comparison_sentences", "tiles"]
+__all__ = [
+    "beside_the_best",
+    "class_comparison_rows",
+    "comparison_result",
+    "comparison_rows",
+    "comparison_sentences",
+    "tiles",
+]
 
 _WAYS = ("oracle", "routed")
 _BARS = ("memory_bank", "gaussian")  # what a flow has to beat
@@ -99,19 +107,49 @@ def comparison_sentences(comparison: Comparison) -> list[str]:
     ]
 
 
+def beside_the_best(comparison: Comparison) -> str:
+    """The method's distance from the best baseline in words, with its interval; empty without a baseline."""
+    best = comparison.best("image_auroc")
+    if not best:
+        return ""
+    gap = comparison.difference(best, "image_auroc")
+    if gap.value is None:
+        return ""
+    return f"image AUROC minus that of the best baseline, {title(best)}: {within(gap, '+')} ({_verdict(gap)})"
+
+
 def tiles(comparison: Comparison) -> list[dict[str, object]]:
-    """The headline numbers of a report: each metric with its interval, and the best baseline beside it."""
+    """The headline numbers of a report: each metric with its interval, the best baseline and what a flow has
+    to beat beside it; then what is forgotten, beside what fine-tuning forgets.
+    """
     found = []
     for metric in HEADLINES:
         own = comparison.mean(METHOD, metric)
         if own.value is None:
             continue
         best = comparison.best(metric)
-        against = f"{title(best)} {number(comparison.mean(best, metric).value)}" if best else "no baseline"
-        found.append(
-            {"label": title(metric), "value": own.value, "interval": own.interval, "against": against}
-        )
-    return found
+        against = f"best baseline: {_with_mean(comparison, best, metric)}" if best else "no baseline"
+        others = [
+            _with_mean(comparison, name, metric)
+            for name in _BARS
+            if name in comparison.others and name != best
+        ]
+        facts = {"label": title(metric), "value": own.value, "interval": own.interval}
+        found.append({**facts, "against": against, "others": others})
+    return [*found, *_forgotten_tile(comparison)]
+
+
+def _with_mean(comparison: Comparison, name: str, metric: str) -> str:
+    return f"{title(name)} {number(comparison.mean(name, metric).value)}"
+
+
+def _forgotten_tile(comparison: Comparison) -> list[dict[str, object]]:
+    lost = comparison.summary(METHOD)["image_auroc"]["routed"]["fm_max"]
+    if lost is None:
+        return []
+    tuned = _fine_tuned_loss(comparison)
+    against = f"{title('fine_tune')} {number(tuned)}" if tuned is not None else ""
+    return [{"label": "forgetting, image AUROC", "value": lost, "interval": None, "against": against}]
 
 
 def _ranking(comparison: Comparison) -> str:
@@ -122,7 +160,7 @@ def _ranking(comparison: Comparison) -> str:
     wins = sum(METHOD in _best(values) for values in _by_task(comparison, "image_auroc"))
     return (
         f"Mean image AUROC, best first: {listed}; MoLE-Flow is highest, or ties, on {wins} of "
-        f"{len(comparison.classes)} task(s)."
+        f"{counted(len(comparison.classes), 'task')}."
     )
 
 
@@ -149,14 +187,19 @@ def _verdict(gap: Estimate) -> str:
 
 
 def _forgetting(comparison: Comparison) -> list[str]:
-    if "fine_tune" not in comparison.runs:
-        return []
-    lost = comparison.summary("fine_tune")["image_auroc"]["oracle"]["fm_max"]
+    lost = _fine_tuned_loss(comparison)
     return (
         []
         if lost is None
         else [f"Fine-tuning one flow from task to task forgets {number(lost)} image AUROC (FM_max)."]
     )
+
+
+def _fine_tuned_loss(comparison: Comparison) -> float | None:
+    """FM_max of image AUROC of one flow trained on product after product; None where it was not run."""
+    if "fine_tune" not in comparison.runs:
+        return None
+    return comparison.summary("fine_tune")["image_auroc"]["oracle"]["fm_max"]
 
 
 def _nested(cells: dict[tuple[str, str], object]) -> dict[str, dict[str, object]]:

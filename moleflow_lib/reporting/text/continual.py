@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from moleflow_lib.errors import counted
 from moleflow_lib.evaluation.continual import ContinualResult
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import HEADLINES, METRICS, mean_defined
 from moleflow_lib.reporting.tables import number
-from moleflow_lib.reporting.text.comparison import comparison_result, comparison_sentences, tiles
-from moleflow_lib.reporting.text.thresholds import threshold_rows
+from moleflow_lib.reporting.text.comparison import (
+    beside_the_best,
+    comparison_result,
+    comparison_sentences,
+    tiles,
+)
+from moleflow_lib.reporting.text.thresholds import threshold_rows, threshold_tile
 from moleflow_lib.reporting.text.unlabelled import unlabelled_rows
 from moleflow_lib.reporting.text.words import percent, title
 from moleflow_lib.studies.baselines.comparison import Comparison
@@ -64,6 +70,7 @@ def continual_result(
     unchanged: bool,
 ) -> dict[str, object]:
     """Contents of `03_continual_tasks.result.json`."""
+    thresholds = threshold_rows(experiment)
     return {
         "classes": list(evaluation.classes),
         "R": evaluation.matrices,
@@ -73,9 +80,9 @@ def continual_result(
         "unchanged": unchanged,
         "routing_over_time": evaluation.routing_over_time,
         "unlabelled": unlabelled_rows(experiment),
-        "thresholds": threshold_rows(experiment),
+        "thresholds": thresholds,
         **comparison_result(comparison),
-        "tiles": tiles(comparison),
+        "tiles": [*tiles(comparison), *threshold_tile(thresholds)],
         "seconds": {history.name: history.seconds for history in experiment.trainer.histories},
         "control": None
         if control is None
@@ -96,19 +103,27 @@ def continual_sentences(
 ) -> list[str]:
     """Summary of notebook 03: what is detected, who is ahead, what is lost, where it is weak."""
     summary = evaluation.summary()
-    means = ", ".join(
-        f"{title(metric)} {number(summary[metric]['routed']['acc'])} (oracle "
-        f"{number(summary[metric]['oracle']['acc'])})"
-        for metric in HEADLINES
-    )
     right = percent((evaluation.routing or {}).get("accuracy"))
     return [
-        f"After {len(evaluation.classes)} task(s), routed: mean {means}.",
+        _answer(evaluation, comparison),
         *comparison_sentences(comparison),
         f"{_forgetting(summary['image_auroc'])} The router sends {right} of the test images to their task.",
         *_weakest(evaluation),
         *_control(experiment, summary, control),
     ]
+
+
+def _answer(evaluation: ContinualResult, comparison: Comparison) -> str:
+    """What is detected, what is lost, and how far that is from the best baseline."""
+    summary = evaluation.summary()
+    means = []
+    for metric in HEADLINES:
+        routed, oracle = (number(summary[metric][way]["acc"]) for way in ("routed", "oracle"))
+        means.append(f"{title(metric)} {routed}" + (f" (oracle {oracle})" if oracle != routed else ""))
+    lost = summary["image_auroc"]["routed"]["fm_max"]
+    parts = [f"After {counted(len(evaluation.classes), 'task')}, routed: mean {', '.join(means)}"]
+    parts += [f"forgetting {number(lost)}"] if lost is not None else []
+    return "; ".join(filter(None, [*parts, beside_the_best(comparison)])) + "."
 
 
 def _forgetting(image: Mapping[str, Mapping[str, float | None]]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from moleflow_lib.datasets import Task, unused_line
+from moleflow_lib.errors import counted
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.features.store import Features
 from moleflow_lib.metrics import mean_defined
@@ -90,7 +91,7 @@ def input_sentences(result: Mapping[str, Any]) -> list[str]:
         f"The backbone `{backbone['tag']}` gives {backbone['feature_dim']} features a patch on a "
         f"{rows}×{columns} grid, at {result['images_per_second']:.0f} images a second.",
         f"{sum(c['train'] for c in counts)} training and {sum(c['test'] for c in counts)} test images of "
-        f"{len(counts)} task(s) fill {result['megabytes']:.0f} MB.",
+        f"{counted(len(counts), 'task')} fill {result['megabytes']:.0f} MB.",
     ]
     if told := cast("Mapping[str, object]", result["unused"])["text"]:
         sentences.append(f"The folder holds more than this run used: {told}.")

@@ -57,14 +57,11 @@ def router_sentences(result: Mapping[str, Any], used: str) -> list[str]:
 
 def _answer(result: Mapping[str, Any], used: str) -> str:
     """How well, at which cost, with which distance, in one sentence."""
-    mine, kind = _row(result["variants"], used), result["recommendation"]["covariance"]
-    advice = (
-        "training images speak for staying with it"
-        if kind == used
-        else f"training images speak for `{kind}` instead"
-    )
+    mine, advice = _row(result["variants"], used), result["recommendation"]["advice"]
     if mine["accuracy"] is None:
-        return f"Of the preset's `{used}`, {advice}; no test image is labelled, so its errors are unknown."
+        return (
+            f"The preset routes by `{used}`; {advice}; no test image is labelled, so its errors are unknown."
+        )
     return (
         f"The preset's `{used}` sends {percent(mine['accuracy'])} of the test images to their task, wrong "
         f"routes cost {number(mine['image_auroc_lost'])} image AUROC, and {advice}."

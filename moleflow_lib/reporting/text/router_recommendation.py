@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from moleflow_lib.reporting.text.words import percent
 from moleflow_lib.rows import Row, Rows
-from moleflow_lib.studies.routing.covariance_choice import preferred, weakest_accuracy
+from moleflow_lib.studies.routing.covariance_choice import alike, preferred, weakest_accuracy
 
 __all__ = ["recommendation"]
 
@@ -21,35 +21,39 @@ def recommendation(evidence: Rows, variants: Rows, used: str, tasks: int) -> dic
         tasks: T.
 
     Returns:
-        `covariance` and `text`.
+        `covariance`, `advice` (the end of a sentence) and `text`. Where all estimates route alike, the
+        preset's stays: a stress test alone is no reason to change it.
     """
     if tasks < 2:
-        return {
-            "covariance": used,
-            "text": f"Stay with `{used}`: with a single task there is nothing to route.",
-        }
-    kind = preferred(evidence, used)
+        nothing = "with a single task there is nothing to route"
+        return {"covariance": used, "advice": nothing, "text": f"Stay with `{used}`: {nothing}."}
+    if alike(evidence):
+        kind, advice = used, f"on training images all {len(evidence)} covariances route alike"
+    else:
+        kind = preferred(evidence, used)
+        advice = "training images speak for " + ("staying with it" if kind == used else f"`{kind}` instead")
     head = f"Stay with `{kind}`" if kind == used else f"Use `{kind}` instead of the preset's `{used}`"
-    return {"covariance": kind, "text": f"{head}. {_why(evidence, kind, used)} {_check(variants, kind)}"}
+    text = f"{head}. {_why(evidence, kind, used)} {_check(variants, kind)}"
+    return {"covariance": kind, "advice": advice, "text": text}
 
 
 def _why(evidence: Rows, kind: str, used: str) -> str:
     by_kind = {row["variant"]: row for row in evidence}
     row = by_kind[kind]
-    weak = sorted({weakest_accuracy(other) for other in evidence})
-    if weak[-1] - weak[0] <= 0.005:
-        first = (
+    worst = min(evidence, key=weakest_accuracy)
+    if alike(evidence):
+        reserves = ", ".join(f"`{other['variant']}` {_reserve(other)}" for other in evidence)
+        return (
             f"On training images all {len(evidence)} estimates route equally well (none below "
-            f"{percent(weak[0])}), so that the choice matters little"
+            f"{percent(weakest_accuracy(worst))}), so nothing there speaks for another. Stress test, the "
+            f"gaps between tasks shrunk until 99 % of the held-out images stay right: {reserves} are left."
         )
-    else:
-        worst = min(evidence, key=weakest_accuracy)
-        first = (
-            f"On training images it routes {percent(row['held_out'])} right when they are held out, "
-            f"{percent(row['few_images'])} from prototypes of a few images, and "
-            f"{percent(row['one_small_task'])} of a task that alone has few; `{worst['variant']}` falls to "
-            f"{percent(weakest_accuracy(worst))} in the worst of the three"
-        )
+    first = (
+        f"On training images it routes {percent(row['held_out'])} right when they are held out, "
+        f"{percent(row['few_images'])} from prototypes of a few images, and "
+        f"{percent(row['one_small_task'])} of a task that alone has few; `{worst['variant']}` falls to "
+        f"{percent(weakest_accuracy(worst))} in the worst of the three"
+    )
     rest = "; none of the equals has more reserve" if row["min_separation"] is not None else ""
     others = [name for name in dict.fromkeys((used, "euclidean")) if name != kind]
     others_text = ", ".join(f"`{name}` {_reserve(by_kind[name])}" for name in others)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from moleflow_lib.metrics import HEADLINES
+from moleflow_lib.reporting.text.earned import is_setting
 from moleflow_lib.reporting.text.words import title
 from moleflow_lib.rows import Row, Rows
 from moleflow_lib.studies.ablation.differences import paired_differences
-from moleflow_lib.studies.ablation.parts import PARTS
 
 __all__ = ["setting_sentences"]
 
@@ -24,7 +24,7 @@ def setting_sentences(rows: Rows, said: Callable[[Row], str]) -> list[str]:
         said: gives a paired difference in words, with its interval.
     """
     sentences = []
-    settings = {row["variation"] for row in rows if _is_setting(row)}
+    settings = {row["variation"] for row in rows if is_setting(row["changes"])}
     for metric in HEADLINES:
         moved = [
             gap
@@ -45,15 +45,6 @@ def setting_sentences(rows: Rows, said: Callable[[Row], str]) -> list[str]:
             f"{_listed(worse, said)}; not told apart {len(gaps) - len(better) - len(worse)} of {len(gaps)}."
         )
     return sentences
-
-
-def _is_setting(row: Row) -> bool:
-    """Whether a row's run changes a setting: no part is taken out, no order of tasks changed."""
-    return (
-        bool(row["changes"])
-        and "classes" not in row["changes"]
-        and all(row["changes"] != part.without for part in PARTS)
-    )
 
 
 def _listed(gaps: Rows, said: Callable[[Row], str]) -> str:

@@ -9,7 +9,7 @@ from moleflow_lib.experiment import Experiment
 from moleflow_lib.inference import calibration_rows, learned_detector
 from moleflow_lib.reporting.text.words import percent
 
-__all__ = ["threshold_caption", "threshold_rows", "trained_warning"]
+__all__ = ["threshold_caption", "threshold_rows", "threshold_tile", "trained_warning"]
 
 _RATES = (0.01, 0.05)  # false-alarm rates asked for
 _SHOWN = (
@@ -57,6 +57,28 @@ def threshold_caption(rows: Sequence[Mapping[str, Any]]) -> str:
             trained_warning(trained),
         ]
     ).strip()
+
+
+def threshold_tile(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
+    """Headline of `threshold_rows`: defects caught at the smallest false-alarm rate asked for."""
+    sums = [row for row in rows if row["task"] == "all"] or list(rows)
+    first = min((row for row in sums if row["normal"] and row["defective"]), key=_asked, default=None)
+    if first is None:
+        return []
+    stopped = round(first["over threshold"] * first["normal"])
+    return [
+        {
+            "label": f"defects caught, {percent(first['asked'])} false alarms asked for",
+            "value": first["caught"],
+            "interval": [first["caught low"], first["caught high"]],
+            "against": f"{stopped} of {first['normal']} normal images over the threshold, "
+            f"{first['refused normal']} refused as unknown",
+        }
+    ]
+
+
+def _asked(row: Mapping[str, Any]) -> float:
+    return row["asked"]
 
 
 def trained_warning(tasks: Sequence[str]) -> str:

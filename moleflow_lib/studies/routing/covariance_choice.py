@@ -12,7 +12,14 @@ from moleflow_lib.routing.router import PrototypeRouter, TaskPrototype
 from moleflow_lib.rows import Row, Rows
 from moleflow_lib.studies.routing.mean_shrinkage import joined, min_separation, shrunk_distances
 
-__all__ = ["RESERVE_LEVEL", "choose_covariance", "covariance_evidence", "preferred", "weakest_accuracy"]
+__all__ = [
+    "RESERVE_LEVEL",
+    "alike",
+    "choose_covariance",
+    "covariance_evidence",
+    "preferred",
+    "weakest_accuracy",
+]
 
 RESERVE_LEVEL = 0.99  # of the held-out images are routed right down to `min_separation`
 _FEW, _DRAWS = 10, 3
@@ -55,6 +62,17 @@ def _rank(row: Row, used: str) -> tuple[float, bool, float]:
 def weakest_accuracy(row: Row) -> float:
     """The lowest of a row's three accuracies; those that are undefined do not count."""
     return min(_or(row[key], 1.0) for key in ("held_out", "few_images", "one_small_task"))
+
+
+def alike(evidence: Rows) -> bool:
+    """Whether no estimate's weakest accuracy is more than half a point below the best.
+
+    >>> rows = [{"held_out": 1.0, "few_images": low, "one_small_task": None} for low in (0.996, 1.0)]
+    >>> alike(rows), alike([{**rows[0], "few_images": 0.99}, rows[1]])
+    (True, False)
+    """
+    weakest = [weakest_accuracy(row) for row in evidence]
+    return max(weakest) - min(weakest) <= _NEAR
 
 
 def covariance_evidence(train: Sequence[torch.Tensor], seed: int = 0) -> list[dict[str, object]]:

@@ -13,13 +13,13 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from tests.reporting.test_report import WATCH, _asked_for, _dom
 
 from moleflow_lib.cli import main
 from moleflow_lib.metrics import METRICS
 from tests.reporting.compare.test_finished import edited
 from tests.reporting.test_hostile_text import IMAGE, NAMES, _dangers, _live
 from tests.reporting.test_pages import too_wide
-from tests.reporting.test_report import WATCH, _asked_for, _dom
 
 
 def _compare(out: Path, *words: object) -> int:
@@ -213,5 +213,5 @@ def test_the_maps_of_equal_runs_are_equal(reference: Path, copied: Path, tmp_pat
     edited(copied, lambda record: record["tasks"][0]["images"][0].update(rank=-1.0))
     assert _compare(tmp_path / "out", reference, copied) == 0
     html = (tmp_path / "out" / "compare.html").read_text()
-    maps = re.findall(r'src="(data:image/png[^"]*)"></label><span>(first|copied)</span>', html)
+    maps = re.findall(r'src="(data:image/webp[^"]*)"></label><span>(first|copied)</span>', html)
     assert [name for _, name in maps] == ["first", "copied"] and maps[0][0] == maps[1][0]

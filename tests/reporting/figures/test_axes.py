@@ -57,9 +57,7 @@ def _of_tasks(learned: Experiment) -> list[go.Figure]:
     result = learned.evaluate()
     few = Experiment(learned.config.with_(baselines=("gaussian", "memory_bank")))
     return [
-        continual.metric_over_time(result, "image_auroc"),
         continual.r_matrices(result, "image_auroc", 0),
-        continual.task_cost(learned.trainer.histories, *learned.detector.stored_values()),
         continual.control_comparison(result, result, "a", "b"),
         comparison.method_intervals(compare(few)),
     ]
@@ -73,7 +71,6 @@ def _of_routing(learned: Experiment) -> list[go.Figure]:
     return [
         routing.confusion_matrix(names, case, "tied"),
         routing.margins(names, case, "tied"),
-        routing.prototype_map(evaluators),
         routing.variant_accuracy(study.study_routers(evaluators)),
         routing.wrong_route_matrix(names, study.wrong_route_cost(evaluators)),
         routing_reserve.accuracy_by_images(study.accuracy_by_sample_size(images), images),

@@ -68,7 +68,7 @@ def test_a_sheet_needs_neither_script_nor_plotly_and_escapes_its_words() -> None
         title="<i>", caption="<u>", rows=[("<s>", [Case(tiles=[tile], name='"><img src=x>')])]
     )._repr_html_()
     assert "<script" not in html and not re.search(r"<(i|u|s|b)[ >]", html) and "<img src=x" not in html
-    assert html.count('type="checkbox"') == 1 and "data:image/jpeg;base64," in html
+    assert html.count('type="checkbox"') == 1 and "data:image/webp;base64," in html
 
 
 def test_the_gallery_shows_defects_plain_and_outlined(learned: Experiment) -> None:

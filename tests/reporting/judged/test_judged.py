@@ -26,6 +26,7 @@ from moleflow_lib.inference import learned_detector, load_detector, save_detecto
 from moleflow_lib.reporting.compare.record import save_test_images
 from moleflow_lib.reporting.figures.heat_maps import FalseAlarmScale
 from moleflow_lib.reporting.judged import written
+from moleflow_lib.reporting.judged.highlights import highlights
 from moleflow_lib.reporting.judged.pictures import Strips
 from moleflow_lib.reporting.judged.verdict import OUTCOMES, JudgedImage, in_turn, judged_images
 from moleflow_lib.reporting.pages.index import Entry, write_index
@@ -155,8 +156,9 @@ def test_errors_come_first_and_take_turns() -> None:
 
 
 def _strips(html: str) -> list[np.ndarray]:
-    found = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', html)
-    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) for text in found]
+    found = re.findall(r'src="data:image/webp;base64,([^"]+)"', html)
+    pictures = [np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) for text in found]
+    return [picture for picture in pictures if len(picture) > 8]  # and not the colour bar
 
 
 def test_a_picture_shows_image_mask_map_and_the_best_baselines_map(run: Path, comparison: Comparison) -> None:
@@ -225,7 +227,7 @@ def test_what_the_page_leaves_out_is_said_and_the_errors_stay(
     told = written.write_judged_images(experiment, comparison, tmp_path / "x")
     html = (tmp_path / told["page"]).read_text()
     assert "This page holds 5 images, errors first; 13 are left out. x.csv holds all." in html
-    assert "2 row(s) show pictures" in html and len(_strips(html)) == 2
+    assert "Rows with pictures: 2," in html and len(_strips(html)) == 2
     assert len((tmp_path / told["table"]).read_text().splitlines()) == 19
 
 
@@ -314,6 +316,45 @@ def test_the_index_links_to_the_page_of_a_notebook_that_is_done(
     entry.state = "failed"
     write_index(tmp_path, tiny_config(), ["leather"], [entry])
     assert STEM not in (tmp_path / "index.html").read_text()
+
+
+def test_the_first_page_shows_the_clearest_detection_and_the_worst_errors(
+    run: Path, images: list[JudgedImage], tmp_path: Path, tiny_config: Callable[..., ExperimentConfig]
+) -> None:
+    picked = dict((what, image) for what, _, image in highlights(images))
+    assert list(picked) == ["Clearest detection", "Worst miss", "Worst false alarm"]
+    for what, outcome in (("Worst miss", "missed defect"), ("Worst false alarm", "false alarm")):
+        same = [one for one in images if one.outcome == outcome]
+        rates = [one.row["smallest_rate"] for one in same]
+        assert not same or picked[what].row["smallest_rate"] == (max if outcome[0] == "m" else min)(rates)
+    shutil.copy(run / f"{STEM}.strip.json", tmp_path / f"{STEM}.strip.json")
+    told = json.loads((run / f"{STEM}.strip.json").read_text())
+    assert [bool(case["picture"]) for case in told["cases"]] == [
+        image is not None for image in picked.values()
+    ]
+    result = {"tiles": [{"label": "image AUROC", "value": 0.9, "interval": None, "against": "none"}]}
+    (tmp_path / "03_continual_tasks.result.json").write_text(json.dumps(result))
+    entry = Entry(
+        source=Path("03_continual_tasks.ipynb"), title="T", question="Q", state="done", summary=["A."]
+    )
+    write_index(tmp_path, tiny_config(), ["leather"], [entry])
+    html = (tmp_path / "index.html").read_text()
+    assert all(f"<h3>{what}</h3>" in html for what in picked) and "<img src=x" not in html
+    for picture in _strips(html):
+        assert picture.shape == (2 * 230, 2 * 230, 3)
+    assert len(_strips(html)) == sum(image is not None for image in picked.values())
+    entry.state = "failed"
+    write_index(tmp_path, tiny_config(), ["leather"], [entry])
+    assert "Worst miss" not in (tmp_path / "index.html").read_text()
+
+
+def test_what_a_run_has_none_of_is_said(images: list[JudgedImage]) -> None:
+    right = [one for one in images if one.outcome == "right" and one.row["label"] == "normal"]
+    assert [(none, image) for _, none, image in highlights(right)] == [
+        ("No defect was called defective.", None),
+        ("No defect was missed.", None),
+        ("No normal image was called defective or unknown.", None),
+    ]
 
 
 def test_a_report_links_to_the_page_beside_it_and_not_when_sent_alone(tmp_path: Path) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from html import unescape
 from pathlib import Path
+from urllib.parse import unquote
 
 import nbformat
 import pytest
@@ -21,6 +24,7 @@ from moleflow_lib.reporting.running import runner
 from moleflow_lib.reporting.running.runner import NOTEBOOKS, available_notebooks, run_notebooks
 from moleflow_lib.storage.artifacts import file_sha256
 from tests.conftest import TINY
+from tests.reporting.test_pages import too_wide
 
 pytestmark = pytest.mark.filterwarnings(
     # papermill and its kernel client, on their own behalf
@@ -71,6 +75,57 @@ def test_every_notebook_leaves_report_result_and_executed_copy(run: Path) -> Non
     page = "03_continual_tasks.images.html"
     linked = [index, (run / "03_continual_tasks.html").read_text()]
     assert (run / page).is_file() and all(f'href="{page}"' in html for html in linked)
+
+
+def _dead_links(run: Path) -> list[str]:
+    """Links of all pages of a folder that lead to no file and no place, or to a place that is there twice."""
+    pages = {page.name: page.read_text() for page in run.glob("*.html")}
+    found = []
+    for name, html in pages.items():
+        for link in map(unescape, re.findall(r'<a [^>]*?href="([^"]*)"', html)):
+            file, _, place = unquote(link).partition("#")
+            aims = re.findall(rf'id="{re.escape(place)}"', pages.get(file or name, "")) if place else [""]
+            if not link.startswith(("data:", "https:")) and not ((run / file).exists() and len(aims) == 1):
+                found.append(f"{name}: {link}")
+    return found
+
+
+def test_every_link_of_every_page_leads_somewhere(run: Path, tmp_path: Path) -> None:
+    assert _dead_links(run) == []
+    (tmp_path / "a.html").write_text('<p id="b"><a href="#b">1</a> <a href="#c">2</a> <a href="d.html">3</a>')
+    assert _dead_links(tmp_path) == ["a.html: #c", "a.html: d.html"], "a dead link would be found"
+
+
+def test_the_index_tells_the_story_of_the_run(run: Path) -> None:
+    html = (run / "index.html").read_text()
+    result = _result(run, "03_continual_tasks")
+    story = html[html.index('<section class="summary">') : html.index("Notebook by notebook")]
+    assert html.count('<section class="summary">') == 1 and "after learning" in story
+    assert [tile["label"] for tile in result["tiles"]][:4] == [
+        "image AUROC",
+        "pixel AP",
+        "AUPRO",
+        "forgetting, image AUROC",
+    ]
+    for tile in result["tiles"]:
+        assert f"<span>{tile['label']}</span><b>{tile['value']:.3f}</b>" in story and tile["against"] in story
+    assert story.count("best baseline: ") == 3 and story.count("Gaussian ") >= 3
+    for what in ("Clearest detection", "Worst miss", "Worst false alarm"):
+        assert f"<h3>{what}</h3>" in story
+    assert "data:image/webp;base64," in story, "at least one of them, and the colour bar"
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("page", ["index", "03_continual_tasks", "04_router_analysis", "05_ablations"])
+def test_no_page_is_wider_than_the_screen(page: str, width: int, run: Path, tmp_path: Path) -> None:
+    client, scroll, out = too_wide((run / f"{page}.html").read_text(), width, tmp_path)
+    assert width - 20 < client <= width and scroll <= client and out == []
+
+
+def test_a_run_stores_no_picture_as_png_or_jpeg_and_plotly_once_and_packed(run: Path) -> None:
+    pages = "".join(page.read_text() for page in run.glob("*.html"))
+    assert "data:image/webp;base64," in pages and not re.search("data:image/(png|jpeg)", pages)
+    assert "plotly.js v" not in pages and (run / "plotly.min.js").stat().st_size < 2.1e6
 
 
 def test_documented_keys_of_00(run: Path) -> None:

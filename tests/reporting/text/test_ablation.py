@@ -60,10 +60,9 @@ def _said(rows: list[dict], start: str, updates: list[dict] = UPDATES) -> str:
 
 def test_one_seed_decides_nothing() -> None:
     rows = _rows(no_DIA=[-0.2], no_LoRA=[-0.2])
-    assert (
-        "one seed gives differences without intervals, which decide nothing"
-        in ablation_sentences(rows, UPDATES, EIGHT)[0]
-    )
+    answer, second, *_ = ablation_sentences(rows, UPDATES, EIGHT)
+    assert answer == "One seed decides nothing: no part can be said to earn its place here, or not to."
+    assert "one seed gives differences without intervals, which decide nothing" in second
     assert "raise it: none; lower it: none; undecided: LoRA +0.200" in _said(rows, "image AUROC, the preset")
 
 
@@ -74,8 +73,32 @@ def test_parts_are_sorted_by_what_their_intervals_say() -> None:
         "raise it: DIA +0.200 [+0.175, +0.225]; lower it: mixer -0.100" in words
         and "undecided: position" in words
     )
-    first = ablation_sentences(rows, UPDATES, EIGHT)[0]
-    assert "3 seeds" in first and "6 of 9 intervals exclude zero; 0.5 would by chance" in first
+    answer, second, *_ = ablation_sentences(rows, UPDATES, EIGHT)
+    assert "3 seeds" in second and "6 of 9 intervals exclude zero; 0.5 would by chance" in second
+    every = "image AUROC, pixel AP, AUPRO"
+    assert answer == (
+        f"Of the parts taken out on nut, grid, DIA ({every}) earned their place. "
+        f"Better without: mixer ({every}). No effect that 3 seeds can tell: position code."
+    )
+
+
+def test_the_answer_names_settings_that_beat_the_preset_and_what_they_cost() -> None:
+    rows = _rows(
+        no_DIA=[-0.2, -0.21, -0.19],
+        no_LoRA=[-0.2, -0.21, -0.19],
+        top_10=[0.1, 0.11, 0.09],
+        lr_3e_4=[0.0, 0.1, -0.1],
+    )
+    for row in rows:
+        if row["variation"] == "top_k=10":
+            row["aupro"] = 0.2 + row["seed"] / 1000
+    answer = ablation_sentences(rows, UPDATES, EIGHT)[0]
+    assert "LoRA (image AUROC, pixel AP, AUPRO) and DIA (" in answer
+    assert answer.endswith(
+        "Settings better than the preset's: `top_k=10` (higher image AUROC, pixel AP, but lower AUPRO)."
+    )
+    only = ablation_sentences(_rows(top_1=[0.0, 0.1, -0.1]), UPDATES, EIGHT)[0]
+    assert only == "No part was taken out in these runs."
 
 
 def test_settings_are_sorted_by_what_their_intervals_say() -> None:
@@ -108,7 +131,7 @@ def test_one_seed_still_names_the_largest_moves_of_settings() -> None:
 
 def test_what_a_variation_cannot_move_is_not_counted() -> None:
     rows = _rows(no_DIA=[0.1, 0.2, 0.3], top_1=[0.0, 0.0, 0.0])
-    assert "0 of 3 intervals" in ablation_sentences(rows, UPDATES, EIGHT)[0]
+    assert "0 of 3 intervals" in ablation_sentences(rows, UPDATES, EIGHT)[1]
 
 
 def test_the_order_beside_the_seed() -> None:
@@ -139,7 +162,7 @@ def test_what_the_tail_loss_does() -> None:
 def test_disagreement_with_the_record_is_named() -> None:
     rows = _rows(no_DIA=[0.02, 0.021, 0.019], no_mixer=[-0.029, -0.03, -0.028])
     words = _said(rows, "Public record")
-    assert "other backbones and settings" in words and "2 effect(s): agrees 1, opposite 1." in words
+    assert "other backbones and settings" in words and "2 effects: agrees 1, opposite 1." in words
     assert (
         "dia_blocks=0, image AUROC: record -0.060, here +0.020 [+0.018, +0.022] (the other sign)" in words
         and "use_mixer=false" not in words

@@ -110,7 +110,7 @@ def test_the_gap_to_separate_is_theirs_told_minus_ours(drawn: Comparison) -> Non
 
 def test_sentences_say_who_wins_and_who_forgets(drawn: Comparison) -> None:
     text = " ".join(comparison_sentences(drawn))
-    assert "best first: separate flows" in text and "MoLE-Flow is highest, or ties, on 0 of 2 task(s)" in text
+    assert "best first: separate flows" in text and "MoLE-Flow is highest, or ties, on 0 of 2 tasks" in text
     assert "MoLE-Flow minus memory bank: image AUROC -0.025" in text and "(worse)" in text
     assert "forgets 0.400 image AUROC (FM_max)" in text
     assert (

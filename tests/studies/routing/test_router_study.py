@@ -216,13 +216,19 @@ def test_no_test_image_decides_the_recommendation() -> None:
         assert advice["covariance"] == "tied"
         assert ("no estimate does better" in advice["text"]) == (best == "tied")
     assert "Stay with `ridge`" in recommendation(evidence, tested("tied"), "ridge", 1)["text"]
-    equal = [{**row, "one_small_task": 1.0, "min_separation": 0.3} for row in evidence]
-    assert "all 6 estimates route equally well" in recommendation(equal, tested("tied"), "ridge", 3)["text"]
+    equal = [{**row, "one_small_task": 1.0} for row in evidence]
+    advice = recommendation(equal, tested("tied"), "ridge", 3)
+    assert advice["covariance"] == "ridge", "a stress test alone is no reason to leave the preset"
+    assert "all 6 estimates route equally well" in advice["text"] and "`tied` 20 %" in advice["text"]
 
 
 def test_words_say_what_is_undefined() -> None:
     result = {
-        "recommendation": {"covariance": "tied", "text": "Use it."},
+        "recommendation": {
+            "covariance": "tied",
+            "advice": "training images speak for `tied` instead",
+            "text": "Use it.",
+        },
         "variants": [{"variant": "ridge", "accuracy": None}],
     }
     assert "nothing else can be said" in router_sentences(result, "ridge")[-1]
