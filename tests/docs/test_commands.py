@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep import cli as data_prep_cli
+from data_prep.arguments import parser
 from moleflow_lib import cli
 from tests.conftest import TINY
 
@@ -39,7 +39,7 @@ def test_every_command_is_understood(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if module == "data_prep":
-        assert data_prep_cli._parser().parse_args(words).run
+        assert parser().parse_args(words).command == words[0]
         return
     options = cli._parser().parse_args(words)
     if words[0] == "run":

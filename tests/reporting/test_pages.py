@@ -12,7 +12,6 @@ import nbformat
 import plotly.graph_objects as go
 import pytest
 from nbformat import v4
-from tests.reporting.test_report import BROWSER, _code, _dom, _scripted
 
 from moleflow_lib.cli import main
 from moleflow_lib.config import ExperimentConfig
@@ -20,6 +19,7 @@ from moleflow_lib.reporting.figures.style import captioned
 from moleflow_lib.reporting.pages.index import Entry, write_index
 from moleflow_lib.reporting.pages.report import render_report
 from moleflow_lib.reporting.tables import Table
+from tests.reporting.pages.test_report import BROWSER, _code, _dom, _scripted
 
 COLUMNS = [f"column_{n}_of_a_wide_table" for n in range(18)]
 NOTE = "document.documentElement.dataset.seen = JSON.stringify(seen);"

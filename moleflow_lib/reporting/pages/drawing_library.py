@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 
 __all__ = ["packed", "packed_plotly"]
 
-_UNPACK = Path(__file__).parent / "templates" / "unpack.js"
+_UNPACK = Path(__file__).parents[1] / "templates" / "unpack.js"
 
 
 @cache

@@ -13,11 +13,11 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from tests.reporting.test_report import WATCH, _asked_for, _dom
 
 from moleflow_lib.cli import main
 from moleflow_lib.metrics import METRICS
 from tests.reporting.compare.test_finished import edited
+from tests.reporting.pages.test_report import WATCH, _asked_for, _dom
 from tests.reporting.test_hostile_text import IMAGE, NAMES, _dangers, _live
 from tests.reporting.test_pages import too_wide
 

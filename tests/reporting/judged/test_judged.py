@@ -18,7 +18,6 @@ import pytest
 import torch
 from nbformat import v4
 from PIL import Image
-from tests.reporting.test_report import _dom
 
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.experiment import Experiment
@@ -33,6 +32,7 @@ from moleflow_lib.reporting.pages.index import Entry, write_index
 from moleflow_lib.reporting.pages.report import render_report
 from moleflow_lib.studies.baselines.comparison import Comparison, compare
 from tests.conftest import TINY
+from tests.reporting.pages.test_report import _dom
 from tests.reporting.test_hostile_text import _Dangers
 from tests.reporting.test_pages import too_wide
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from plotly.offline import get_plotlyjs
-from tests.reporting.test_report import _dom
 
 from moleflow_lib.reporting.pages.drawing_library import packed, packed_plotly
+from tests.reporting.pages.test_report import _dom
 
 _LETTERS = "abcdefgh <>&'\"\\/\u00e4\u20ac\U0001f529\n"
 
