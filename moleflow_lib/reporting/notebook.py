@@ -12,7 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import HTML
 
 from moleflow_lib.config import PATHS, ExperimentConfig, RunOptions, check_baselines
-from moleflow_lib.errors import ConfigError
+from moleflow_lib.errors import ConfigError, counted
 from moleflow_lib.reporting.escaping import sentence_html
 from moleflow_lib.reporting.parameters import injected_names, parameter_names, read_parameters
 from moleflow_lib.reporting.tables import Table
@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _ANCHOR = Path("notebooks") / "01_feature_extraction.ipynb"
+_SENTENCES = 5  # of a summary, beside its answer, before the rest is folded
 pio.renderers.default = "plotly_mimetype"  # figures as data: JupyterLab draws them, reports embed them
 
 
@@ -68,13 +69,20 @@ def repository_root() -> Path:
 
 
 def show_summary(sentences: Sequence[str]) -> HTML:
-    """The answer to the notebook's question: its first sentence large, the rest as a list.
+    """The answer to the notebook's question: its first sentence large, five more as a list, the rest folded.
 
     What stands between backticks is shown as code; nothing else of a sentence is markup.
     """
     answer, *others = [sentence_html(sentence) for sentence in sentences] or [""]
-    rest = "".join(f"<li>{sentence}</li>" for sentence in others)
-    return HTML(f'<p class="answer"><strong>{answer}</strong></p>' + (f"<ul>{rest}</ul>" if rest else ""))
+    items = [f"<li>{sentence}</li>" for sentence in others]
+    shown, folded = items[:_SENTENCES], items[_SENTENCES:]
+    html = f'<p class="answer"><strong>{answer}</strong></p>' + (
+        f"<ul>{''.join(shown)}</ul>" if shown else ""
+    )
+    if folded:
+        words = counted(len(folded), "further sentence")
+        html += f"<details><summary>{words}</summary><ul>{''.join(folded)}</ul></details>"
+    return HTML(html)
 
 
 def kept_name(folder: Path, name: str) -> str:

@@ -107,7 +107,7 @@ def too_wide(html: str, width: int, folder: Path) -> tuple[int, int, list[str]]:
     """Width of a page in a frame, of what it holds, and what reaches beyond it and cannot be scrolled."""
     script = """const frame = document.querySelector("iframe"); frame.onload = () => {
       const page = frame.contentDocument, root = page.documentElement;
-      const holder = (e) => e.closest(".scroll");
+      const holder = (e) => e.closest(".scroll, pre");
       const inside = (e) => holder(e) && getComputedStyle(holder(e)).overflowX === "auto";
       const out = [...page.querySelectorAll("main *")]
         .filter((e) => e.getBoundingClientRect().right > root.clientWidth + 1)

@@ -118,10 +118,15 @@ def _answer(evaluation: ContinualResult, comparison: Comparison) -> str:
     summary = evaluation.summary()
     means = []
     for metric in HEADLINES:
+        if summary[metric]["routed"]["acc"] is None:
+            continue
         routed, oracle = (number(summary[metric][way]["acc"]) for way in ("routed", "oracle"))
         means.append(f"{title(metric)} {routed}" + (f" (oracle {oracle})" if oracle != routed else ""))
+    after = f"After {counted(len(evaluation.classes), 'task')}"
+    if not means:
+        return f"{after} no metric is defined: that takes normal and defective test images of one product."
     lost = summary["image_auroc"]["routed"]["fm_max"]
-    parts = [f"After {counted(len(evaluation.classes), 'task')}, routed: mean {', '.join(means)}"]
+    parts = [f"{after}, routed: mean {', '.join(means)}"]
     parts += [f"forgetting {number(lost)}"] if lost is not None else []
     return "; ".join(filter(None, [*parts, beside_the_best(comparison)])) + "."
 

@@ -34,7 +34,9 @@ def earned_sentence(rows: Rows) -> str:
     harm = [f"{part} ({_metrics(down)})" for part, (up, down) in effects.items() if down and not up]
     mixed = [f"{part} ({_both(*moved)})" for part, moved in effects.items() if all(moved)]
     still = [part for part, moved in effects.items() if not any(moved)]
-    told = [f"Of the parts taken out on {', '.join(rows[0]['order'])}, {_listed(earn)} earned their place."]
+    where = _listed(rows[0]["order"])
+    found = "earned their place" if len(earn) > 1 else "earned its place"
+    told = [f"On {where}, {_listed(earn)} {found}." if earn else f"On {where}, no part earned its place."]
     if not effects:
         told = ["No part was taken out in these runs."]
     told += [f"Better without: {', '.join(harm)}."] if harm else []
@@ -87,4 +89,4 @@ def _metrics(names: Sequence[str]) -> str:
 
 
 def _listed(parts: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:]))) or "none"
+    return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))

@@ -95,3 +95,16 @@ def test_every_detected_defect_is_seen_on_its_map(learned: Experiment) -> None:
             detected, seen = detected + 1, seen + _seen(tiles[0].picture)
             seen_linear += _seen(tiles[1].picture)
     assert detected >= 4 and seen == detected and seen_linear < detected / 2
+
+
+def test_the_contour_is_seen_on_the_darkest_and_on_the_brightest_colour() -> None:
+    scale = FalseAlarmScale(np.linspace(0, 1, 5000), 1 / 5000)
+    values = np.zeros((224, 224))
+    values[80:140, 80:140] = 9.0
+    picture = map_tile(values, scale).picture / 255 @ np.array([0.2126, 0.7152, 0.0722])
+    plateau, inside, outside, ground = (picture[110, column] for column in (110, 80, 79, 20))
+    assert outside - ground >= CONTRAST and plateau - inside >= CONTRAST
+    values[:] = 9.0
+    assert (map_tile(values, scale).picture == map_tile(values, scale).picture[0, 0]).all(), (
+        "no edge, no line"
+    )

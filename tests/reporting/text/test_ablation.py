@@ -77,7 +77,7 @@ def test_parts_are_sorted_by_what_their_intervals_say() -> None:
     assert "3 seeds" in second and "6 of 9 intervals exclude zero; 0.5 would by chance" in second
     every = "image AUROC, pixel AP, AUPRO"
     assert answer == (
-        f"Of the parts taken out on nut, grid, DIA ({every}) earned their place. "
+        f"On nut and grid, DIA ({every}) earned its place. "
         f"Better without: mixer ({every}). No effect that 3 seeds can tell: position code."
     )
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from moleflow_lib.experiment import Experiment
+from moleflow_lib.reporting.notebook import show_summary
+from moleflow_lib.reporting.text.continual import _answer
 from moleflow_lib.reporting.text.inputs import input_sentences, inputs_result
 from moleflow_lib.reporting.text.router import router_sentences
 from moleflow_lib.reporting.text.router_recommendation import recommendation
@@ -66,3 +70,28 @@ def test_04_says_how_well_at_which_cost_and_with_which_distance(learned: Experim
     }
     assert answer.endswith(ends[kind]) and advice["covariance"] == ("tied" if kind == "tied" else "ridge")
     assert second.startswith("Recommendation. ") and len(answer.split()) <= 35
+
+
+def test_a_summary_shows_six_sentences_and_folds_the_rest() -> None:
+    short = show_summary([f"Sentence {n}." for n in range(6)]).data
+    assert short.count("<li>") == 5 and "<details" not in short
+    long = show_summary([f"Sentence {n}." for n in range(8)]).data
+    shown, folded = long.split("<details>")
+    assert shown.count("<li>") == 5 and folded.count("<li>") == 2 and "2 further sentences" in folded
+
+
+def _evaluated(**values: float | None) -> SimpleNamespace:
+    """Two tasks with these means, half a point better under the oracle."""
+    means = {
+        name: {"routed": {"acc": value, "fm_max": None}, "oracle": {"acc": value and value + 0.005}}
+        for name, value in values.items()
+    }
+    return SimpleNamespace(classes=("nut", "grid"), summary=lambda: means)
+
+
+def test_03_names_defined_metrics_alone() -> None:
+    nothing = SimpleNamespace(best=lambda metric: None)
+    told = _answer(_evaluated(image_auroc=0.9, pixel_ap=None, aupro=None), nothing)
+    assert told == "After 2 tasks, routed: mean image AUROC 0.900 (oracle 0.905)."
+    told = _answer(_evaluated(image_auroc=None, pixel_ap=None, aupro=None), nothing)
+    assert told.startswith("After 2 tasks no metric is defined")
