@@ -21,6 +21,7 @@ from data_prep.files import write_whole
 from data_prep.get import get_dataset, licence_text
 from data_prep.publishers import PUBLISHERS, Publisher
 from data_prep.summary import summary_html, summary_rows, summary_text
+from moleflow_lib.arguments import CommandParser
 from moleflow_lib.datasets import Product, open_dataset
 from moleflow_lib.errors import MoLEFlowError
 
@@ -80,7 +81,8 @@ def _parser() -> argparse.ArgumentParser:
         "command was wrong",
         formatter_class=formatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    named = {"dest": "command", "required": True, "metavar": "command"}
+    commands = parser.add_subparsers(**named, parser_class=CommandParser)
     _add_get(commands, formatter)
     _add_convert(commands, formatter)
     _add_check(commands, formatter)
