@@ -18,7 +18,7 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.datasets import unused_line
+from moleflow_lib.datasets import shared_line, unused_line
 from moleflow_lib.disk import Room, clean_up, make_folder, read_json, room_kept, writing
 from moleflow_lib.errors import DiskError, MoLEFlowError, NotebookError
 from moleflow_lib.reporting.checks import checked_experiment
@@ -30,6 +30,7 @@ from moleflow_lib.reporting.report import notebook_title, render_report
 from moleflow_lib.reporting.run_log import RunLog, earlier_seconds
 from moleflow_lib.reporting.skeleton import require_skeletons
 from moleflow_lib.run_lock import run_lock
+from moleflow_lib.runtime import busy_line
 
 __all__ = ["NOTEBOOKS", "available_notebooks", "run_notebooks"]
 
@@ -103,8 +104,9 @@ def _run_checked(
         experiment.record_order()
         tasks = [task.name for task in experiment.tasks]
         _say(f"{len(tasks)} task(s) in order of arrival: {', '.join(tasks)}")
-        if unused := unused_line(experiment.unused):
-            _say(unused)
+        for told in (unused_line(experiment.unused), shared_line(experiment.products), busy_line()):
+            if told:
+                _say(told)
         page = _Page(out, config, tasks, [_entry(book) for book in notebooks], room, log)
         return _run_all(page, params, single_file)
 
