@@ -76,10 +76,11 @@ def _score(options: argparse.Namespace) -> int:
     if warning := trained_warning(learned.trained_thresholds()):
         _say(warning)
     photos = options.photos[0] if len(options.photos) == 1 else options.photos
-    counts = write_scores(request, photos, options.scheduler)
+    counts, refused = write_scores(request, photos, options.scheduler)
     decided = ", ".join(f"{counts[decision]} {decision}" for decision in DECISIONS)
     page = visible(Path(options.out) / "scores.html")
-    print(f"{counts.total()} image(s): {decided}, {counts['failed']} failed; {page}")
+    strange = f" ({refused} accepted by no task)" if refused else ""
+    print(f"{counts.total()} image(s): {decided}, {counts['failed']} failed{strange}; {page}")
     if counts["failed"]:
         _say(f"{counts['failed']} image(s) could not be scored; scores.html and scores.csv say why")
     return 1 if counts["failed"] else 0
