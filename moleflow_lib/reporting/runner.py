@@ -21,7 +21,7 @@ from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.datasets import shared_line, unused_line
 from moleflow_lib.disk import Room, clean_up, make_folder, read_json, room_kept, writing
 from moleflow_lib.errors import DiskError, MoLEFlowError, NotebookError
-from moleflow_lib.reporting.checks import checked_experiment
+from moleflow_lib.reporting.checks import ablation_notes, checked_experiment
 from moleflow_lib.reporting.dependence import resting_on
 from moleflow_lib.reporting.escaping import visible
 from moleflow_lib.reporting.index import Entry, write_index
@@ -104,9 +104,9 @@ def _run_checked(
         experiment.record_order()
         tasks = [task.name for task in experiment.tasks]
         _say(f"{len(tasks)} task(s) in order of arrival: {', '.join(tasks)}")
-        for told in (unused_line(experiment.unused), shared_line(experiment.products), busy_line()):
-            if told:
-                _say(told)
+        notes = [unused_line(experiment.unused), shared_line(experiment.products), busy_line()]
+        for told in filter(None, [*notes, *ablation_notes(config, notebooks)]):
+            _say(told)
         page = _Page(out, config, tasks, [_entry(book) for book in notebooks], room, log)
         return _run_all(page, params, single_file)
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.reporting import runner
+from moleflow_lib.reporting.checks import ablation_notes
 from moleflow_lib.reporting.runner import available_notebooks, run_notebooks
 from moleflow_lib.runtime import busy_line
 from tests.conftest import TINY
@@ -39,6 +41,13 @@ def test_a_copied_product_and_a_busy_machine_are_told(
     shutil.rmtree(tmp_path / "data" / "screw")
     told = _said(tmp_path / "data", tmp_path / "other", monkeypatch, capfd, 0.0)
     assert "also those of" not in told and "busy" not in told
+
+
+def test_variations_that_the_backbone_cannot_run_are_told_with_their_notebook() -> None:
+    config = ExperimentConfig.from_params({"preset": "recommended", "backbone": "filterbank"})
+    assert ablation_notes(config, available_notebooks(["03"])) == []
+    (told,) = ablation_notes(config, available_notebooks(["05"]))
+    assert told.startswith("Left out: block_norm=false; overlap=2: backbone=filterbank")
 
 
 def test_one_thread_needs_no_advice(monkeypatch: pytest.MonkeyPatch) -> None:
