@@ -70,3 +70,15 @@ def test_home_is_home_in_every_command(
     assert f"{tmp_path / 'run'}" in capsys.readouterr().err, "a run that is not finished, under its own path"
     assert (tmp_path / "scored" / "scores.csv").is_file() and (tmp_path / "exported" / "nut.pt2").is_file()
     assert not list(Path.cwd().glob("~*"))
+
+
+@pytest.mark.parametrize("device", ["gpu", "mps", "0", "CPU", "meta", "xpu", "cpu:3"])
+def test_a_device_of_another_kind_is_refused_before_anything_is_removed(
+    device: str, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "02_base_task.html").write_text("an earlier report")
+    words = ["run", "--dataset-root", str(tmp_path), "--out", str(tmp_path / "out"), "--device", device]
+    assert main(words) == 2
+    assert f"device: expected auto, cpu, cuda or cuda:N, got {device!r}" in capfd.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["02_base_task.html"]
