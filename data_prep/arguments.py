@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from data_prep.publishers import PUBLISHERS, Publisher
+from moleflow_lib.config.arguments import CommandParser
 
 __all__ = ["parser"]
 
@@ -34,7 +35,8 @@ def parser() -> argparse.ArgumentParser:
         "command was wrong",
         formatter_class=formatter,
     )
-    commands = made.add_subparsers(dest="command", required=True, metavar="command")
+    named = {"dest": "command", "required": True, "metavar": "command"}
+    commands = made.add_subparsers(**named, parser_class=CommandParser)
     _add_get(commands, formatter)
     _add_convert(commands, formatter)
     _add_check(commands, formatter)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 from tqdm.std import tqdm
@@ -19,6 +20,7 @@ from data_prep.publishers import published_counts
 from moleflow_lib.datasets.faults import ERROR, NOTE, Fault, file_name
 from moleflow_lib.datasets.layouts import Tree, survey
 from moleflow_lib.datasets.records import Product, Record
+from moleflow_lib.datasets.shared import SHARED_TODO
 from moleflow_lib.datasets.unused import Unused
 from moleflow_lib.errors import DataError
 
@@ -65,7 +67,8 @@ def examine(root: str | Path, size: int = 224) -> Examination:
         fault = Fault(kind="no-dataset", product="", file="", what=str(error), todo="then check again")
         return Examination(root=root, layout="unknown", products=(), faults=(fault,))
     looks = _look_at_all(found.products, found.tree)
-    faults = [*found.faults, *(fault for look in looks for fault in look.faults), *_copies(looks, found.tree)]
+    faults = [*found.faults, *(fault for look in looks for fault in look.faults)]
+    faults += [*_copies(looks, found.tree), *_shared(looks, found.tree)]
     published = published_counts(product.name for product in found.products)
     for product in found.products:
         own = [look for look in looks if look.record.product == product.name]
@@ -104,6 +107,23 @@ def _copies(looks: Sequence[Look], tree: Tree) -> list[Fault]:
                 what = f"shows the same pixels as {original.product}/{where}"
                 log.error("duplicate", record.image, what, "keep one of the two")
                 faults += log.faults
+    return faults
+
+
+def _shared(looks: Sequence[Look], tree: Tree) -> list[Fault]:
+    """Products that share training images with an earlier one, by their pixels."""
+    contents: dict[str, list[str]] = {}
+    for look in looks:
+        if look.record.split == "train" and look.content and not look.flat:
+            contents.setdefault(look.record.product, []).append(look.content)
+    faults: list[Fault] = []
+    for one, other in combinations(contents, 2):
+        known = set(contents[one])
+        if count := sum(content in known for content in contents[other]):
+            log = tree.log(other)
+            what = f"has {count} of {len(contents[other])} training images that {one} has too, pixel by pixel"
+            log.note("shared", None, what, SHARED_TODO)
+            faults += log.faults
     return faults
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import Field, fields
 from pathlib import Path
 
 from moleflow_lib.config import GROUPS, PATHS, PRESETS, ExperimentConfig
+from moleflow_lib.config.arguments import CommandParser, place
 from moleflow_lib.datasets import task_order
 from moleflow_lib.errors import ConfigError, MoLEFlowError, NotebookError, counted
 from moleflow_lib.inference import DECISIONS, export_task, learn_into
@@ -74,10 +76,11 @@ def _score(options: argparse.Namespace) -> int:
     if warning := trained_warning(learned.trained_thresholds()):
         _say(warning)
     photos = options.photos[0] if len(options.photos) == 1 else options.photos
-    counts = write_scores(request, photos, options.scheduler)
+    counts, refused = write_scores(request, photos, options.scheduler)
     decided = ", ".join(f"{counts[decision]} {decision}" for decision in DECISIONS)
     page = visible(Path(options.out) / "scores.html")
-    print(f"{counted(counts.total(), 'image')}: {decided}, {counts['failed']} failed; {page}")
+    strange = f" ({refused} accepted by no task)" if refused else ""
+    print(f"{counted(counts.total(), 'image')}: {decided}, {counts['failed']} failed{strange}; {page}")
     if counts["failed"]:
         _say(f"{counted(counts['failed'], 'image')} could not be scored; scores.html and scores.csv say why")
     return 1 if counts["failed"] else 0
@@ -172,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m moleflow_lib", description="Continual visual anomaly detection in notebooks."
     )
-    commands = parser.add_subparsers(required=True, metavar="command")
+    commands = parser.add_subparsers(required=True, metavar="command", parser_class=CommandParser)
     run = commands.add_parser("run", help="run notebooks in order and render their reports")
     run.add_argument("--preset", default="v5_final", help=f"named configuration: {', '.join(PRESETS)}")
     run.add_argument("--dataset-root", required=True, help="folder that holds one folder a product")
@@ -219,10 +222,10 @@ def _parser() -> argparse.ArgumentParser:
 def _add_score(commands: argparse._SubParsersAction) -> None:
     score = commands.add_parser("score", help="score images with a learned run")
     _add_run(score)
-    score.add_argument("photos", nargs="+", metavar="PHOTOS", help="image files, or folders of them")
-    score.add_argument(
-        "--out", required=True, help="new folder for scores and heat maps, or an interrupted one"
-    )
+    photos = "image files, or folders of them"
+    score.add_argument("photos", nargs="+", type=place, metavar="PHOTOS", help=photos)
+    out = "new folder for scores and heat maps, or an interrupted one"
+    score.add_argument("--out", required=True, type=place, help=out)
     rate = "share of normal images that may be called defective (default 0.01)"
     score.add_argument("--false-alarm-rate", type=float, default=0.01, metavar="RATE", help=rate)
     score.add_argument("--task", default="", help="score under this task; left out: the router chooses")
@@ -235,7 +238,8 @@ def _add_score(commands: argparse._SubParsersAction) -> None:
 def _add_learn(commands: argparse._SubParsersAction) -> None:
     learn = commands.add_parser("learn", help="add products to a learned run, the earlier images not needed")
     _add_run(learn)
-    learn.add_argument("--dataset-root", required=True, help="folder that holds the new products")
+    root = "folder that holds the new products"
+    learn.add_argument("--dataset-root", required=True, type=place, help=root)
     learn.add_argument("--classes", required=True, help="new products in order of arrival, e.g. screw,nut")
     folds = (
         "parts of a new product's images, each held out in turn for its threshold, at as many trainings "
@@ -249,10 +253,12 @@ def _add_compare(commands: argparse._SubParsersAction) -> None:
     compare = commands.add_parser(
         "compare", help="set finished runs side by side: options, metrics, heat maps"
     )
-    compare.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs; the first is the reference")
-    compare.add_argument("--out", required=True, help="new folder for compare.html and compare.csv")
+    runs = "folders of runs; the first is the reference"
+    compare.add_argument("runs", nargs="+", type=place, metavar="RUN", help=runs)
+    out = "new folder for compare.html and compare.csv"
+    compare.add_argument("--out", required=True, type=place, help=out)
     moved = "where the images lie now, for heat maps; left out: where each run read them"
-    compare.add_argument("--dataset-root", default="", metavar="DIR", help=moved)
+    compare.add_argument("--dataset-root", default="", type=os.path.expanduser, metavar="DIR", help=moved)
     compare.set_defaults(act=_compare)
 
 
@@ -261,7 +267,7 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
     _add_run(export, device=False)
     export.add_argument("--task", required=True, help="the task")
     out = "new file NAME.pt2, or a folder for <task>.pt2; NAME.json beside it says how to use it"
-    export.add_argument("--out", required=True, metavar="FILE_OR_DIR", help=out)
+    export.add_argument("--out", required=True, type=place, metavar="FILE_OR_DIR", help=out)
     export.add_argument(
         "--onnx", action="store_true", help="write NAME.onnx as well (needs the extra `onnx`)"
     )
@@ -274,9 +280,10 @@ def _add_scheduler(command: argparse.ArgumentParser, what: str) -> None:
 
 
 def _add_run(command: argparse.ArgumentParser, device: bool = True) -> None:
-    command.add_argument("--run", required=True, help="folder of the run, or its detector folder")
+    run = "folder of the run, or its detector folder"
+    command.add_argument("--run", required=True, type=place, help=run)
     if device:
         command.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    command.add_argument(
-        "--backbone-weights", default="", metavar="FILE", help="the backbone's local weights"
-    )
+    local = "the backbone's local weights"
+    weights = {"default": "", "type": os.path.expanduser, "metavar": "FILE", "help": local}
+    command.add_argument("--backbone-weights", **weights)

@@ -12,6 +12,7 @@ __all__ = [
     "DataError",
     "DiskError",
     "MetricError",
+    "MissingWeightsError",
     "MoLEFlowError",
     "NotebookError",
     "RunError",
@@ -35,6 +36,18 @@ class DataError(MoLEFlowError):
 
 class BackboneError(MoLEFlowError):
     """A backbone or its weights cannot be had, or do not fit."""
+
+
+class MissingWeightsError(BackboneError):
+    """A backbone's own weights cannot be downloaded; told with the advice to choose another backbone."""
+
+    @property
+    def told(self) -> str:
+        """The message where no other backbone can be chosen."""
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        return f"{self.told}, or use --backbone filterbank, which needs no weights"
 
 
 class ArtifactError(MoLEFlowError):

@@ -26,6 +26,7 @@ __all__ = [
     "DEVICE_KINDS",
     "STAGE_LINES",
     "STAGE_MARK",
+    "busy_line",
     "derive_seed",
     "progress",
     "provenance",
@@ -113,6 +114,22 @@ def resolve_device(name: str) -> torch.device:
         for backend in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):  # pyright: ignore
             backend.fp32_precision = "ieee"  # pyright: ignore
     return device
+
+
+def busy_line() -> str:
+    """What to say where the machine is busy before anything of ours runs; empty if it is not.
+
+    With one thread a process (`OMP_NUM_THREADS=1`) there is nothing to say, nor where no load is told.
+    """
+    cores, threads = os.cpu_count() or 1, torch.get_num_threads()
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load <= cores or threads == 1:
+        return ""
+    return (
+        f"this machine is busy already (load average {load:.1f} on {cores} core(s)), and this run takes "
+        f"{threads} threads; processes with several threads each slow one another down far more than their "
+        "number tells. OMP_NUM_THREADS=1 in front of the command gives it one"
+    )
 
 
 def progress(

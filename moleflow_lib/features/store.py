@@ -1,7 +1,9 @@
 """Features on disk: every image goes through the frozen backbone once, whatever follows.
 
 Stored as float16, one file a product and split, keyed by the backbone's identity and the images'
-contents, and memory-mapped when read.
+contents, and memory-mapped when read. Where some images of a product were extracted before, only the others
+are decoded: what a new file takes over from an earlier one went through the network in the very same company
+(`FeatureStore.together`), so that it is equal to the bit to one that was made from nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import torch
 
 from moleflow_lib.datasets import READER_VERSION, Record, load_image
 from moleflow_lib.errors import DataError
+from moleflow_lib.features.earlier import earlier_groups, grouped
 from moleflow_lib.features.extractor import PatchExtractor
 from moleflow_lib.features.half_precision import beyond_float16
 from moleflow_lib.runtime import progress
@@ -79,11 +82,11 @@ class FeatureStore:
             ArtifactError: a stored file is damaged or belongs to another backbone.
             DataError: an image cannot be read, or its features are not finite.
         """
-        key, path = self._place(records, name)
+        key, path, contents = self._place(records, name)
         if not artifact_exists(path):
             with turn(path.with_name(f".{path.name}.lock")):  # runs that share a folder extract once
                 if not artifact_exists(path):
-                    self._extract(records, name, path, key)
+                    self._extract(records, name, path, key, contents)
         tensors, manifest = load_artifact(path, expect={"key": key, "identity": self.identity})
         return Features(
             patches=tensors["patches"],
@@ -97,33 +100,66 @@ class FeatureStore:
         """Whether the features of these very images are on disk, so that `features` would extract none."""
         return artifact_exists(self._place(records, name)[1])
 
-    def _place(self, records: Sequence[Record], name: str) -> tuple[str, Path]:
-        """Key and artifact of some images' features."""
+    @property
+    def together(self) -> int:
+        """How many images go through the network at once: one on a single CPU thread, where that costs
+        nothing, else a batch, since last bits may depend on what an image is batched with.
+        """
+        alone = self.extractor.mean.device.type == "cpu" and torch.get_num_threads() == 1
+        return 1 if alone else self.batch_size
+
+    def _place(self, records: Sequence[Record], name: str) -> tuple[str, Path, list[str]]:
+        """Key and artifact of some images' features, and the SHA-256 of each image."""
         if not records:
             raise DataError(f"{name}: expected at least one image, got none")
-        key = digest(self.key, [file_sha256(record.image) for record in records])
-        return key, self.folder / f"{file_stem(name)}-{key[:12]}"
+        contents = [file_sha256(record.image) for record in records]
+        key = digest(self.key, contents)
+        return key, self.folder / f"{file_stem(name)}-{key[:12]}", contents
 
-    def _extract(self, records: Sequence[Record], name: str, path: Path, key: str) -> None:
+    def _extract(
+        self, records: Sequence[Record], name: str, path: Path, key: str, contents: list[str]
+    ) -> None:
         start = time.perf_counter()
+        together = self.together
+        groups = grouped(contents, together)
+        known = earlier_groups(self.folder, file_stem(name), self.identity, together, groups)
+        fresh = [
+            r
+            for g, own in zip(groups, grouped(records, together), strict=True)
+            if g not in known
+            for r in own
+        ]
+        saved = sum(group.seconds for group in known.values())
 
         def manifest() -> dict[str, object]:
             return {
                 "kind": "features",
                 "key": key,
                 "identity": self.identity,
-                "images_per_second": len(records) / (time.perf_counter() - start),
+                "images_per_second": len(records) / (time.perf_counter() - start + saved),
                 "images": [f"{r.product}/{r.split}/{r.defect}/{r.image.name}" for r in records],
+                "sha256": contents,
+                "together": together,
             }
 
-        shape = (len(records), *self.extractor.grid, self.extractor.feature_dim)
-        stream_artifact(path, "patches", shape, self._extracted(records, name), manifest)
+        def rows() -> Iterator[torch.Tensor]:
+            made = self._extracted(fresh, name, together)
+            for group in groups:
+                yield known[group].patches if group in known else next(made)
 
-    def _extracted(self, records: Sequence[Record], name: str) -> Iterator[torch.Tensor]:
-        """Features (B, H, W, D) float16 of one batch of images after another."""
-        starts = range(0, len(records), self.batch_size)
-        for start, batch in zip(starts, self._batches(records, name), strict=True):
-            features = self.extractor(batch)
+        shape = (len(records), *self.extractor.grid, self.extractor.feature_dim)
+        stream_artifact(path, "patches", shape, rows(), manifest)
+
+    def _extracted(self, records: Sequence[Record], name: str, together: int) -> Iterator[torch.Tensor]:
+        """Features (B, H, W, D) float16 of one group of images after another, B = `together` or the rest."""
+        starts = range(0, len(records), together)
+        groups = (
+            batch[start : start + together]
+            for batch in self._batches(records, name)
+            for start in range(0, len(batch), together)
+        )
+        for start, group in zip(starts, groups, strict=True):
+            features = self.extractor(group)
             patches = features.half().cpu()
             finite = patches.isfinite().flatten(1).all(dim=1)
             if not finite.all():

@@ -60,7 +60,7 @@ def _counts(evaluator: TaskEvaluator, learned: LearnedDetector, rate: float) -> 
     """Rows normal, defective; columns images, flagged, accepted by no task, above the threshold."""
     verdicts = verdicts_on_tests(evaluator, learned, rate)
     flagged = np.array([verdict["decision"] != "normal" for verdict in verdicts])
-    refused = np.array([verdict["decision"] == "unknown" for verdict in verdicts])
+    refused = np.array([verdict["accepted"] is False for verdict in verdicts])
     above = np.array([verdict["score"] > verdict["threshold"] for verdict in verdicts])
     asked = [evaluator.labels == label for label in (0, 1)]
     return np.array([[own.sum(), *(what[own].sum() for what in (flagged, refused, above))] for own in asked])

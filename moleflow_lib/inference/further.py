@@ -17,6 +17,7 @@ from moleflow_lib.inference.folder import DETECTOR, detector_folder
 from moleflow_lib.inference.learned import LearnedDetector
 from moleflow_lib.inference.saved import load_detector, save_detector
 from moleflow_lib.scoring.detector import ContinualDetector
+from moleflow_lib.storage.run_lock import run_lock
 from moleflow_lib.training.trainer import MoLEContinualTrainer
 
 __all__ = ["learn_further", "learn_into"]
@@ -73,14 +74,16 @@ def learn_into(
         calibration_folds: of the new tasks' thresholds, see `learn_further`.
 
     Raises:
+        BusyError: a run, or another `learn`, is going on in the folder.
         MoLEFlowError: see `load_detector` and `learn_further`; the folder stays as it was.
     """
     folder = detector_folder(run)
-    store = folder.parent / "store"
-    known = load_detector(folder, device, backbone_weights)
-    kept = store if folder.name == DETECTOR and store.is_dir() else ""
-    learned = learn_further(known, dataset_root, classes, kept, calibration_folds)
-    save_detector(learned, folder)
+    home = folder.parent if folder.name == DETECTOR else folder  # where a run holds its lock
+    with run_lock(home, "learn into another --run"):
+        known = load_detector(folder, device, backbone_weights)
+        kept = home / "store" if home != folder and (home / "store").is_dir() else ""
+        learned = learn_further(known, dataset_root, classes, kept, calibration_folds)
+        save_detector(learned, folder)
     return learned
 
 

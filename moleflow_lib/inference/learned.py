@@ -36,14 +36,16 @@ class ScoredImage:
         error: why it could not be scored; empty if it was.
         task: the task chosen by the router, or the one that was asked for.
         accepted: whether it lies as near to that task as `router_accept` of the task's own held-out training
-            images; if not, it shows another product or a strong defect. None where the task has too few
-            images to tell.
+            images, whatever its score; if not, it shows another product or a strong defect. None where the
+            task has too few images to tell.
         margin: distance to the nearest other task over the distance to this one; near 1 = a close call.
         score: higher = more anomalous, in the configuration's `image_unit`.
         rank: share of the task's training images that score lower.
         smallest_rate: the smallest false-alarm rate at which it would count as defective.
         threshold: score above which it counts as defective at the rate that was asked for.
-        decision: `unknown` if it is not accepted, else `defective` or `normal`.
+        decision: `defective` above the threshold, accepted or not; below it `unknown` if it is not accepted,
+            else `normal`. A strong defect is `defective` and not accepted, and so is a picture of something
+            else that scores as high.
         map: (S, S) float32 pixel map at `eval_size`, in the unit of patch scores.
         pixels: (S', S', 3) uint8, the image as the backbone saw it.
     """
@@ -170,7 +172,7 @@ class LearnedDetector:
         calibration = self.calibration
         accepted = calibration.accepts(task, float(distances[task]))
         threshold = calibration.threshold(task, rate)
-        decision = "unknown" if accepted is False else "defective" if score > threshold else "normal"
+        decision = "defective" if score > threshold else "unknown" if accepted is False else "normal"
         return {
             "task": self.tasks[task],
             "accepted": accepted,

@@ -11,7 +11,7 @@ import torch
 
 import moleflow_lib
 from moleflow_lib.config import ExperimentConfig, read_options
-from moleflow_lib.errors import ArtifactError, BackboneError, ConfigError
+from moleflow_lib.errors import ArtifactError, BackboneError, ConfigError, MissingWeightsError
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.features.extractor import PatchExtractor, build_extractor
 from moleflow_lib.inference.calibration import Calibration
@@ -181,9 +181,10 @@ def _extractor(backbone: Mapping[str, Any], config: ExperimentConfig, folder: Pa
             config.features, config.data.image_size, config.run.backbone_weights, config.run.device
         )
     except BackboneError as error:
+        told = error.told if isinstance(error, MissingWeightsError) else error
         raise BackboneError(
             f"{folder} needs the weights of {backbone['name']} "
-            f"(SHA-256 of its tensors {expected['weights_sha256'][:12]}…): {error}"
+            f"(SHA-256 of its tensors {expected['weights_sha256'][:12]}…): {told}"
         ) from error
     found = {**extractor.identity, "resize": config.data.resize}
     differ = [name for name in expected if found.get(name) != expected[name]]

@@ -173,7 +173,7 @@ def _verdict(learned: LearnedDetector, image: ScoredImage, rate: float) -> str:
     smallest = learned.calibration.smallest_rate(learned.tasks.index(image.task))
     accepted = {
         True: "accepted",
-        False: "not accepted",
+        False: "not accepted: another product or a strong defect",
         None: "too few training images to accept or refuse it",
     }
     margin = "it knows no other" if image.margin is None else f"margin {image.margin:.3g}"

@@ -37,11 +37,12 @@ _SOON = 0.2  # seconds in which a holder that has just taken the lock writes its
 
 
 @contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
+def run_lock(folder: Path, instead: str = "give another --out") -> Iterator[None]:
     """Hold a run's folder inside the block; processes started inside it are not asked.
 
     Args:
         folder: made if it is not there.
+        instead: what one who must not wait can do, for the message.
 
     Raises:
         BusyError: another process holds it; says which, since when, and what to do.
@@ -52,7 +53,7 @@ def run_lock(folder: Path) -> Iterator[None]:
     ...     (Path(name) / LOCK).is_file()
     True
     """
-    with _held(folder / LOCK):
+    with _held(folder / LOCK, instead):
         yield
 
 
@@ -83,10 +84,10 @@ def turn(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _held(path: Path) -> Iterator[None]:
+def _held(path: Path, instead: str = "") -> Iterator[None]:
     make_folder(path.parent)
     with writing(path):
-        file = _taken(path)
+        file = _taken(path, instead)
     ended = threading.Event()
     threading.Thread(target=_show_life, args=(path, ended), daemon=True).start()
     try:
@@ -97,14 +98,14 @@ def _held(path: Path) -> Iterator[None]:
         file.close()
 
 
-def _taken(path: Path) -> TextIO:
+def _taken(path: Path, instead: str) -> TextIO:
     """The open lock file, ours as long as it is open."""
     while True:
         file = path.open("a+", encoding="utf-8")
         try:
             locked = _locked(file)
             if locked is False or not _is_gone(path, holder := _holder(file), certain=bool(locked)):
-                raise BusyError(_told(path, _holder(file) if locked is False else holder))
+                raise BusyError(_told(path, _holder(file) if locked is False else holder, instead))
             if _is_at(file, path):
                 _sign(file)
                 return file
@@ -178,7 +179,7 @@ def _is_at(file: TextIO, path: Path) -> bool:
         return False
 
 
-def _told(path: Path, holder: Mapping[str, object]) -> str:
+def _told(path: Path, holder: Mapping[str, object], instead: str) -> str:
     process = holder.get("pid", "unknown")
     host = holder.get("host", "an unknown machine")
     since = f" since {holder['started']}" if "started" in holder else ""
@@ -186,7 +187,7 @@ def _told(path: Path, holder: Mapping[str, object]) -> str:
     sure = f"if it is gone, {path} is taken over after {_SILENCE / 60:.0f} minutes, or delete it"
     return (
         f"{path.parent} is in use: process {process} on {host} has been running there{since}. "
-        f"Wait until it ends, give another --out, or {stop}; {sure}"
+        f"Wait until it ends, {instead}, or {stop}; {sure}"
     )
 
 

@@ -249,6 +249,16 @@ def test_copies_are_found_across_products(tmp_path):
     assert "bolt/train/good/000.png" in faults[0]["what"]
 
 
+def test_a_product_under_two_names_is_noted(tmp_path):
+    trees.mvtec(tmp_path / "data", "bolt", "nut")
+    shutil.copytree(tmp_path / "data/bolt", tmp_path / "data/screw")
+    code, faults = checked(tmp_path / "data", tmp_path)
+    assert code == 0 and [(f["kind"], f["product"], f["severity"]) for f in faults] == [
+        ("shared", "screw", "note")
+    ]
+    assert "3 of 3 training images that bolt has too" in faults[0]["what"]
+
+
 def test_vanishing_defects_are_told(tmp_path):
     trees.mvtec(tmp_path / "data", "bolt")
     trees.picture(tmp_path / "data/bolt/test/dent/000.png", 9, (300, 300))

@@ -16,6 +16,7 @@ from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.datasets import Product, load_image, open_dataset
 from moleflow_lib.errors import ArtifactError, DataError
 from moleflow_lib.features.extractor import PatchExtractor, build_extractor
+from moleflow_lib.features.filterbank import FilterBank
 from moleflow_lib.features.store import FeatureStore
 
 CONFIG = ExperimentConfig().with_(backbone="filterbank", image_size=56, device="cpu")
@@ -138,3 +139,89 @@ def test_what_is_stored_is_known_by_content_and_asking_extracts_nothing(
     store.features(product.train, "nut-train")
     assert store.holds(product.train, "nut-train")
     assert not store.holds(product.train[1:], "nut-train") and not store.holds(product.test, "nut-train")
+
+
+class _Company(PatchExtractor):
+    """A network whose features depend on everything that is batched with an image, as last bits may."""
+
+    def forward(self, images: np.ndarray) -> torch.Tensor:
+        return super().forward(images) + float(images.astype(np.float64).mean()) / 64
+
+
+def _counted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    decoded: list[Path] = []
+
+    def read(path: Path, *more: object) -> np.ndarray:
+        decoded.append(path)
+        return load_image(path, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("moleflow_lib.features.store.load_image", read)
+    return decoded
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("place", "alone", "in_batches"),
+    [(6, 1, 3), (0, 1, 7), (5, 1, 3)],  # new images: behind, before and among six in batches of four
+)
+def test_one_image_more_is_one_image_decoded_and_equal_to_all_anew(
+    product: Product,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    threads: int,
+    place: int,
+    alone: int,
+    in_batches: int,
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    network = FilterBank(56)
+    kept, anew = (
+        FeatureStore(tmp_path / name, _Company(network, "company", 56), batch_size=4) for name in ("a", "b")
+    )
+    known, more = product.train, product.test[0]
+    kept.features(known, "nut-train")
+    decoded = _counted(monkeypatch)
+    grown = (*known[:place], more, *known[place:])
+    found = kept.features(grown, "nut-train")
+    assert len(decoded) == (alone if threads == 1 else in_batches) and more.image in decoded
+    assert torch.equal(found.patches, anew.features(grown, "nut-train").patches)
+    assert found.images_per_second > 0
+    del decoded[:]
+    fewer = kept.features(known[1:], "nut-train")
+    assert len(decoded) == (0 if threads == 1 else 5) and fewer.images_per_second > 0
+    assert torch.equal(fewer.patches, anew.features(known[1:], "nut-train").patches)
+
+
+def test_what_is_damaged_or_grouped_otherwise_is_not_taken_over(
+    store: FeatureStore, product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    store.features(product.train, "nut-train")
+    decoded = _counted(monkeypatch)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    store.features(product.train[:5], "nut-train")
+    assert len(decoded) == 5, "another grouping"
+    for path in store.folder.glob("*.safetensors"):
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    del decoded[:]
+    store.features(product.train[:4], "nut-train")
+    assert len(decoded) == 4, "damaged"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"backbone": "random:test_vit", "blocks": (1, 3)},
+        {"backbone": "random:resnet18", "blocks": (2, 3), "feature_dim": 48},
+    ],
+)
+def test_one_by_one_gives_what_batches_give(options: dict) -> None:
+    config = CONFIG.with_(image_size=64, **options)
+    extractor = build_extractor(config.features, 64, device="cpu")
+    images = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
+    batched = extractor(images)
+    alone = torch.cat([extractor(image[None]) for image in images])
+    assert torch.allclose(batched, alone, rtol=1e-5, atol=1e-5)

@@ -78,7 +78,7 @@ def test_rows_count_what_the_detector_decides(learned: Experiment, loaded: Learn
             hits = sum(image.decision != "normal" for image in own)
             assert row[count] == len(own) == 4 and row[name] == hits / 4
             assert (row[f"{name} low"], row[f"{name} high"]) == wilson_interval(hits, 4)
-            assert row[odd] == sum(image.decision == "unknown" for image in own)
+            assert row[odd] == sum(image.accepted is False for image in own)
         assert row["promised"] == 0.2 and row["training images"] == 6
     assert (
         rows[-1]["normal"] == 12

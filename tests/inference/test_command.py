@@ -81,6 +81,10 @@ def test_the_page_is_closed_and_its_names_are_text(scored: Path) -> None:
     html = (scored / "scores.html").read_text()
     assert "default-src 'none'" in html and "<img src=x" not in html and html.count("data:image/webp") == 24
     assert not re.search(r'(src|href)="(?!data:)', html)
+    told = json.loads((scored / "scores.json").read_text())["images"]
+    refused = sum(row["accepted"] is False for row in told)
+    assert refused > 0 and f"{refused} accepted by no task" in html
+    assert html.count('data-accepted="no"') == refused
     assert "24 images" in html and "None." in html.split("Errors</h2>")[1]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.errors import ConfigError, DataError
+from moleflow_lib.errors import BusyError, ConfigError, DataError
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.inference import (
     LearnedDetector,
@@ -21,6 +21,7 @@ from moleflow_lib.inference import (
     save_detector,
 )
 from moleflow_lib.storage.artifacts import file_sha256
+from moleflow_lib.storage.run_lock import LOCK, run_lock
 
 
 def _scores(detector: LearnedDetector, folder: Path) -> list[ScoredImage]:
@@ -112,3 +113,26 @@ def test_what_cannot_be_learned_leaves_the_folder(saved: Path, tiny_data: Path, 
         with pytest.raises(error, match=told):
             learn_into(saved, root, classes, "cpu")
     assert (saved / "manifest.json").read_text() == manifest and json.loads(manifest)["tasks"]
+
+
+@pytest.mark.parametrize("named", [".", "detector"])
+def test_learning_waits_for_nobody_and_writes_beside_nobody(
+    named: str, saved: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(saved, run / "detector")
+    before = (run / "detector" / "manifest.json").read_bytes()
+    with run_lock(run), pytest.raises(BusyError, match="learn into another --run"):  # as `run` and `learn` do
+        learn_into(run / named, tiny_data, ["grid"], "cpu")
+    assert (run / "detector" / "manifest.json").read_bytes() == before
+    held = []
+
+    def watched(*given: object) -> LearnedDetector:
+        held.append((run / LOCK).is_file())
+        with pytest.raises(BusyError, match="give another --out"), run_lock(run):
+            pass
+        return learn_further(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("moleflow_lib.inference.further.learn_further", watched)
+    learn_into(run / named, tiny_data, ["grid"], "cpu")
+    assert held == [True] and not (run / LOCK).exists()

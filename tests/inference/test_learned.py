@@ -147,6 +147,20 @@ def test_an_unknown_product_is_not_accepted(loaded: LearnedDetector, tiny_data: 
     assert [one.decision for one in strange] == ["unknown"] * 4 and not any(one.accepted for one in strange)
 
 
+@pytest.mark.parametrize(
+    ("excess", "above", "decision"),
+    [(2.0, True, "defective"), (2.0, False, "unknown"), (0.5, True, "defective"), (0.5, False, "normal")],
+)
+def test_score_and_acceptance_are_two_facts(
+    loaded: LearnedDetector, excess: float, above: bool, decision: str
+) -> None:
+    distances = torch.full((3,), 1e9, dtype=torch.float64)
+    distances[1] = loaded.calibration.limits[1] * excess
+    threshold = loaded.thresholds(0.01)["nut"]
+    verdict = loaded.verdict(distances, 1, threshold + (1 if above else -1), 0.01)
+    assert (verdict["decision"], verdict["accepted"]) == (decision, excess < 1)
+
+
 def test_requests_that_cannot_be_met_are_refused_at_once(loaded: LearnedDetector, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected one of leather, nut, board, got 'screw'"):
         loaded.score_stream([], task="screw")
@@ -165,7 +179,7 @@ def test_decisions_follow_the_threshold(loaded: LearnedDetector, paths: list[Pat
             assert one.threshold == loaded.thresholds(rate)[one.task]
             above = one.score > one.threshold
             assert one.decision == (
-                "unknown" if one.accepted is False else "defective" if above else "normal"
+                "defective" if above else "unknown" if one.accepted is False else "normal"
             )
             known = loaded.calibration.tasks[loaded.task_index(one.task)].scores
             assert one.rank == float((known < torch.tensor(one.score)).double().mean())

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.errors import ArtifactError, BackboneError, ConfigError
+from moleflow_lib.errors import ArtifactError, BackboneError, ConfigError, MissingWeightsError
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.inference import LearnedDetector, learn_into, load_detector, save_detector, saved_detector
 from moleflow_lib.inference.calibration import Calibration
@@ -204,3 +204,15 @@ def test_without_a_task_there_is_nothing_to_save(loaded: LearnedDetector, tmp_pa
         save_detector(empty, tmp_path)
     with pytest.raises(ConfigError, match="folder: expected"):
         save_detector(loaded)
+
+
+def test_weights_that_cannot_be_had_are_asked_for_by_file_alone(
+    moved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> None:
+        raise MissingWeightsError("the weights of x could not be downloaded; give --backbone-weights FILE")
+
+    monkeypatch.setattr("moleflow_lib.inference.saved.build_extractor", missing)
+    with pytest.raises(BackboneError, match="needs the weights of .*give --backbone-weights FILE$") as caught:
+        load_detector(moved, "cpu")
+    assert "--backbone filterbank" not in str(caught.value), "a detector keeps its backbone"

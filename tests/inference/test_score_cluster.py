@@ -103,4 +103,4 @@ def test_a_failing_chunk_leaves_the_others(
         write_scores(chunks[0].request, tmp_path / "photos", "tcp://127.0.0.1:1")
     assert chunks[0].path.is_file() and not (tmp_path / "out" / "scores.csv").exists()
     monkeypatch.setattr(LearnedDetector, "_judged", plain)
-    assert write_scores(chunks[0].request, tmp_path / "photos").total() == 65
+    assert write_scores(chunks[0].request, tmp_path / "photos")[0].total() == 65

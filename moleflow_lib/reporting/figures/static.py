@@ -42,7 +42,7 @@ def as_svg(figure: go.Figure) -> str:
         parts += frame(panel)
         for place, trace in enumerate(own):
             drawer = _DRAWERS.get(trace.type)
-            parts += drawer(panel, trace, place, own) if drawer else []
+            parts += drawer(panel, trace, place, own) if drawer and _holds_values(trace) else []
         parts += _lines_across(figure, panel, key)
     notes = [note for note in layout(figure).annotations if note.xref == "paper" and note.yref == "paper"]
     parts += [_note(note, height) for note in notes]
@@ -53,6 +53,12 @@ def as_svg(figure: go.Figure) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" {shape} font-family="sans-serif" font-size="12">'
         f'<rect width="100%" height="100%" fill="white"/>{body}</svg>'
     )
+
+
+def _holds_values(trace: Trace) -> bool:
+    """Whether there is anything to draw: of a kind that no image is of, there are no bars."""
+    given = [values for name in "xyz" if (values := getattr(trace, name, None)) is not None]
+    return bool(given) and all(len(values) for values in given)
 
 
 def _axes_of(trace: Trace) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from moleflow_lib.reporting.figures.sheets import data_address
 from moleflow_lib.reporting.judged.highlights import ENDING, write_highlights
 from moleflow_lib.reporting.judged.pictures import Strips
 from moleflow_lib.reporting.judged.verdict import OUTCOMES, JudgedImage, in_turn, judged_images
-from moleflow_lib.reporting.scores.gallery import ROWS, Gallery, limit_rows
+from moleflow_lib.reporting.scores.gallery import ACCEPTED, ACCEPTED_WORDS, ROWS, Gallery, limit_rows
 from moleflow_lib.reporting.tables import Table, number
 from moleflow_lib.reporting.text.thresholds import trained_warning
 from moleflow_lib.reporting.text.words import title
@@ -92,6 +92,7 @@ def _page(
             **{key: _values(images, key) for key in ("product", "defect")},
             "outcome": OUTCOMES,
             "decision": DECISIONS,
+            "accepted": ACCEPTED,
         },
         columns=_COLUMNS,
         picture_head=" · ".join(["image", "mask", "MoLE-Flow", *([title(best)] if best and theirs else [])]),
@@ -152,6 +153,6 @@ def _caption(
         f"Rows with pictures: {drawn}, errors before others." if drawn < shown else "",
         f"Score and threshold: {learned.config.score.image_unit}.",
         "Rate: the smallest false-alarm rate at which the image would count as defective. Rank: share of the "
-        "task's training images that score lower. Not accepted: farther from the task than its own held-out "
-        "training images, which makes the decision unknown.",
+        "task's training images that score lower.",
+        ACCEPTED_WORDS,
     ]

@@ -12,10 +12,10 @@ from moleflow_lib.experiment import Experiment, control_config
 from moleflow_lib.features.extractor import build_extractor
 from moleflow_lib.runtime import resolve_device
 from moleflow_lib.storage.artifacts import digest
-from moleflow_lib.studies.ablation import planned_runs
+from moleflow_lib.studies.ablation import left_out_line, planned_runs
 from moleflow_lib.studies.ablation.cluster import Cluster
 
-__all__ = ["check_out", "checked_experiment"]
+__all__ = ["ablation_notes", "check_out", "checked_experiment"]
 
 _CONTROL = ".control()"  # how a notebook asks for the control backbone
 _ABLATION = ".run_ablation("  # how it asks for ablations
@@ -50,6 +50,11 @@ def checked_experiment(config: ExperimentConfig, notebooks: Sequence[Path]) -> E
     wanted |= {f"ablation {run.variation}": run.config for run in runs if _asked(notebooks, _ABLATION)}
     _check_backbones(wanted, config)
     return experiment
+
+
+def ablation_notes(config: ExperimentConfig, notebooks: Sequence[Path]) -> list[str]:
+    """What a notebook with ablations will leave out, where one is to run."""
+    return [left_out_line(config)] if _asked(notebooks, _ABLATION) else []
 
 
 def check_out(out: Path, notebooks: Sequence[Path]) -> None:

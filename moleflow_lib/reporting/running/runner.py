@@ -18,16 +18,17 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.datasets import unused_line
+from moleflow_lib.datasets import shared_line, unused_line
 from moleflow_lib.errors import DiskError, MoLEFlowError, NotebookError, counted
 from moleflow_lib.reporting.escaping import visible
 from moleflow_lib.reporting.pages.index import STRIP, Entry, write_index
 from moleflow_lib.reporting.pages.report import notebook_title, render_report
 from moleflow_lib.reporting.parameters import read_parameters
-from moleflow_lib.reporting.running.checks import checked_experiment
+from moleflow_lib.reporting.running.checks import ablation_notes, checked_experiment
 from moleflow_lib.reporting.running.dependence import resting_on
 from moleflow_lib.reporting.running.run_log import RunLog, earlier_seconds
 from moleflow_lib.reporting.running.skeleton import require_skeletons
+from moleflow_lib.runtime import busy_line
 from moleflow_lib.storage.disk import Room, clean_up, make_folder, read_json, room_kept, writing
 from moleflow_lib.storage.run_lock import run_lock
 
@@ -103,8 +104,9 @@ def _run_checked(
         experiment.record_order()
         tasks = [task.name for task in experiment.tasks]
         _say(f"{counted(len(tasks), 'task')} in order of arrival: {', '.join(tasks)}")
-        if unused := unused_line(experiment.unused):
-            _say(unused)
+        notes = [unused_line(experiment.unused), shared_line(experiment.products), busy_line()]
+        for told in filter(None, [*notes, *ablation_notes(config, notebooks)]):
+            _say(told)
         page = _Page(out, config, tasks, [_entry(book) for book in notebooks], room, log)
         return _run_all(page, params, single_file)
 

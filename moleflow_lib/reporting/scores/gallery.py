@@ -15,9 +15,14 @@ from moleflow_lib.reporting.pages.report import TEMPLATES, page_css
 from moleflow_lib.reporting.tables import number
 from moleflow_lib.rows import Row, Rows
 
-__all__ = ["ROWS", "Gallery", "limit_rows", "suspicion"]
+__all__ = ["ACCEPTED", "ACCEPTED_WORDS", "ROWS", "Gallery", "limit_rows", "suspicion"]
 
 ROWS = 5000  # on a page; all images are in the CSV file beside it
+ACCEPTED = ("yes", "no")  # how `accepted` is shown; a dash where a task cannot tell
+ACCEPTED_WORDS = (
+    "Defective: above the threshold. Not accepted: farther from the task than its own held-out training "
+    "images, so another product or a strong defect; unknown, if the score is below the threshold."
+)
 _WORDS = ("name", "decision")  # columns with a look of their own
 
 
@@ -84,7 +89,7 @@ class Gallery:
             "decision": row["decision"],
             "picture": self.pictures.get(place, ""),
             "alt": f"{row['name']}: {self.picture_head}",
-            "filters": {key: row[key] for key in self.filters},
+            "filters": {key: number(row[key]) for key in self.filters},
             "cells": [_cell(key, row[key]) for key in self.columns],
         }
 

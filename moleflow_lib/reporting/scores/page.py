@@ -13,7 +13,14 @@ from PIL import Image
 from moleflow_lib.errors import counted
 from moleflow_lib.inference import DECISIONS, LearnedDetector
 from moleflow_lib.reporting.figures.sheets import data_address
-from moleflow_lib.reporting.scores.gallery import ROWS, Gallery, limit_rows, suspicion
+from moleflow_lib.reporting.scores.gallery import (
+    ACCEPTED,
+    ACCEPTED_WORDS,
+    ROWS,
+    Gallery,
+    limit_rows,
+    suspicion,
+)
 from moleflow_lib.reporting.scores.plan import Plan
 from moleflow_lib.reporting.tables import number
 from moleflow_lib.reporting.text.thresholds import trained_warning
@@ -28,11 +35,11 @@ _COLUMNS = {
     "name": "image",
     "task": "task",
     "decision": "decision",
+    "accepted": "accepted",
     "score": "score",
     "threshold": "threshold",
     "smallest_rate": "rate",
     "rank": "rank",
-    "accepted": "accepted",
     "margin": "margin",
 }
 
@@ -45,6 +52,7 @@ def scores_page(plan: Plan, learned: LearnedDetector) -> str:
         learned: what scored it.
     """
     counts = Counter(str(row["decision"] or "failed") for row in plan.rows())
+    refused = sum(row["accepted"] is False for row in plan.rows())
     good = heapq.nsmallest(ROWS, (row for row in plan.rows() if not row["error"]), key=suspicion)
     errors = heapq.nsmallest(_ERRORS, (row for row in plan.rows() if row["error"]), key=_name)
     rate = plan.request.false_alarm_rate
@@ -53,13 +61,13 @@ def scores_page(plan: Plan, learned: LearnedDetector) -> str:
     trained = trained_warning(learned.trained_thresholds())
     return Gallery(
         title=f"scores of {counted(counts.total(), 'image')}",
-        lead=f"{counts['defective']} defective, {counts['unknown']} accepted by no task, "
-        f"{counts['normal']} normal, {counts['failed']} could not be scored. "
+        lead=f"{counts['defective']} defective, {counts['unknown']} unknown, {counts['normal']} normal, "
+        f"{counts['failed']} could not be scored. {refused} accepted by no task, whatever the decision. "
         f"False-alarm rate asked for: {number(100 * rate, 1)} %.",
         alert=f"{failed}; see Errors." if counts["failed"] else "",
         notes=[trained] if trained else [],
         left_out=_left_out(len(good), counts.total() - counts["failed"]),
-        filters={"task": learned.tasks, "decision": DECISIONS},
+        filters={"task": learned.tasks, "decision": DECISIONS, "accepted": ACCEPTED},
         columns=_COLUMNS,
         picture_head="picture",
         caption=_caption(plan, learned, len(drawn), len(good)),
@@ -92,8 +100,7 @@ def _caption(plan: Plan, learned: LearnedDetector, drawn: int, shown: int) -> Se
         "Most suspicious first. Left the image as the backbone sees it, right its map: colours run from the "
         "median of the task's normal training maps to twice as far as their maximum, alike for all images of "
         "a task.",
-        "Unknown: farther from the task than its own held-out training images, so another product or a "
-        "strong defect.",
+        ACCEPTED_WORDS,
         f"Score and threshold: {learned.config.score.image_unit}.",
         "Rate: the smallest false-alarm rate at which the image would count as defective.",
         "Rank: share of the task's training images that score lower.",

@@ -21,7 +21,7 @@ __all__ = ["write_scores"]
 
 def write_scores(
     request: ScoreRequest, photos: str | Path | Sequence[str | Path], scheduler: str = ""
-) -> Counter[str]:
+) -> tuple[Counter[str], int]:
     """Score photos and write `scores.csv`, `scores.json`, `scores.html`, and heat maps to `maps`.
 
     A heat map is the image beside itself under its map. Its colours run from the median of the chosen task's
@@ -38,7 +38,8 @@ def write_scores(
             they must see the photos, the run and the results under the same paths.
 
     Returns:
-        How many images got each decision, and how many `failed`.
+        How many images got each decision and how many `failed`, and how many no task accepts, whatever the
+        decision.
 
     Raises:
         ConfigError: the folder holds something else, the scheduler does not answer, an unknown task, or a
@@ -59,8 +60,9 @@ def write_scores(
         write_json_rows(plan, learned, out / "scores.json")
         write_bytes(out / "scores.html", scores_page(plan, learned).encode())
     counts = Counter(str(row["decision"] or "failed") for row in plan.rows())
+    refused = sum(row["accepted"] is False for row in plan.rows())
     plan.finish()
-    return counts
+    return counts, refused
 
 
 def _absolute(photos: str | Path | Sequence[str | Path]) -> list[Photo]:

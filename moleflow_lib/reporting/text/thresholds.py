@@ -39,9 +39,9 @@ def threshold_caption(rows: Sequence[Mapping[str, Any]]) -> str:
     sums = [row for row in rows if row["task"] == "all"] or list(rows)
     came = "; ".join(
         f"asked for {percent(row['asked'])}, {percent(row['over threshold'])} of {row['normal']} normal test "
-        f"images lie above the threshold and {row['refused normal']} are refused as unknown; "
+        f"images lie above the threshold and {row['refused normal']} are accepted by no task; "
         f"{percent(row['caught'])} of {row['defective']} defective ones are caught, "
-        f"{row['refused defective']} of them refused as unknown"
+        f"{row['refused defective']} of them accepted by no task"
         for row in sums
         if row["normal"] and row["defective"]
     )

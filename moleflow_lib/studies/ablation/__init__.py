@@ -8,7 +8,7 @@ from moleflow_lib.studies.ablation.differences import (
     metric_differences,
     paired_differences,
 )
-from moleflow_lib.studies.ablation.grid import AblationRun, plan_rows, planned_runs
+from moleflow_lib.studies.ablation.grid import AblationRun, left_out_line, plan_rows, planned_runs
 from moleflow_lib.studies.ablation.lora_rank import learned_updates
 from moleflow_lib.studies.ablation.orders import base_rows, order_effect, order_rows
 from moleflow_lib.studies.ablation.parts import PARTS, PUBLISHED, RECORD, varied_as
@@ -26,6 +26,7 @@ __all__ = [
     "class_differences",
     "departure_rows",
     "learned_updates",
+    "left_out_line",
     "metric_differences",
     "order_effect",
     "order_rows",

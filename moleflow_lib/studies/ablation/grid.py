@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.config import PRESETS, ExperimentConfig
 from moleflow_lib.errors import ConfigError
+from moleflow_lib.features.registered import BACKBONES
 from moleflow_lib.storage.artifacts import digest
 from moleflow_lib.studies.ablation.variations import parse_variations, variation_name
 
-__all__ = ["AblationRun", "plan_rows", "planned_runs", "waves"]
+__all__ = ["AblationRun", "left_out_line", "plan_rows", "planned_runs", "waves"]
 
 _FIXED = ("run", "study")  # groups that no variation may set: they change no number
+_OF_TIMM = ("backbone_precision", "block_norm", "blocks", "feature_dim", "overlap")  # others have no layers
 _ASKED_ELSEWHERE = {"seed": "ablation_seeds", "classes": "ablation_classes or ablation_orders"}
 
 
@@ -43,15 +45,21 @@ class AblationRun:
 def planned_runs(config: ExperimentConfig) -> list[AblationRun]:
     """The runs a config asks for: its variations and its task orders, times its seeds.
 
-    The preset itself is always in; a variation that would leave it as it is is left out. Variations run in
-    the preset's own order of tasks; the other orders run the preset alone.
+    The preset itself is always in; a variation that would leave it as it is is left out, and of the preset's
+    own list what the backbone cannot vary, see `left_out_line`. Variations run in the preset's own order of
+    tasks; the other orders run the preset alone.
 
     Raises:
-        ConfigError: a variation is unreadable or unknown, or an order is not one of the tasks studied.
+        ConfigError: a variation is unreadable or unknown, it asks of the backbone what it does not have, or
+            an order is not one of the tasks studied.
     """
     base = _base(config)
     changes = [one for one in parse_variations(config.study.ablations) if _acts(base, one)]
     _refuse_fixed(changes)
+    foreign = _foreign(base, changes)
+    if foreign and config.study.ablations != PRESETS.get(config.run.preset, {}).get("ablations"):
+        raise ConfigError(f"ablations: {_told(config, foreign)}; leave it out, or name a timm backbone")
+    changes = [one for one in changes if one not in foreign]
     named = {"preset": {}, **{variation_name(one): one for one in changes}}
     orders = _orders(config.study.ablation_orders, base.data.classes)
     seeds = config.study.ablation_seeds
@@ -59,6 +67,14 @@ def planned_runs(config: ExperimentConfig) -> list[AblationRun]:
     return varied + [
         _run(base, name, {"classes": order}, seed) for seed in seeds for name, order in orders.items()
     ]
+
+
+def left_out_line(config: ExperimentConfig) -> str:
+    """Which variations of the preset's own list its backbone cannot run, in one line; empty if none."""
+    base = _base(config)
+    changes = [one for one in parse_variations(config.study.ablations) if _acts(base, one)]
+    foreign = _foreign(base, changes)
+    return f"Left out: {_told(config, foreign)}." if foreign else ""
 
 
 def plan_rows(runs: Sequence[AblationRun]) -> list[dict[str, object]]:
@@ -120,6 +136,22 @@ def _refuse_fixed(variations: Sequence[Mapping[str, object]]) -> None:
 
 def _acts(base: ExperimentConfig, changes: Mapping[str, object]) -> bool:
     return any(base[name] != value for name, value in changes.items())
+
+
+def _foreign(
+    base: ExperimentConfig, variations: Sequence[Mapping[str, object]]
+) -> list[Mapping[str, object]]:
+    """Variations of what only timm's backbones have, where the backbone is another."""
+    return [
+        one
+        for one in variations
+        if one.get("backbone", base.features.backbone) in BACKBONES and not set(one).isdisjoint(_OF_TIMM)
+    ]
+
+
+def _told(config: ExperimentConfig, foreign: Sequence[Mapping[str, object]]) -> str:
+    names = "; ".join(map(variation_name, foreign))
+    return f"{names}: backbone={config.features.backbone} has no such option"
 
 
 def _orders(texts: Sequence[str], classes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

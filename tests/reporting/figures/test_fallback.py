@@ -80,3 +80,11 @@ def test_pictures_hold_every_kind_our_figures_use_and_escape_their_words() -> No
         svg = as_svg(go.Figure(trace))
         assert "nan" not in svg and "<b>" not in svg, trace.type
     assert as_svg(go.Figure()).startswith("<svg")
+
+
+@pytest.mark.parametrize("empty", [{}, {"x": [], "y": []}])
+@pytest.mark.parametrize("kind", [go.Bar, go.Histogram, go.Box, go.Violin, go.Scatter, go.Heatmap])
+def test_a_trace_without_values_is_no_obstacle(kind: type, empty: dict) -> None:
+    more = {"z": []} if kind is go.Heatmap and empty else {}
+    svg = as_svg(go.Figure([kind(**empty, **more), go.Bar(x=["a"], y=[1], marker_color="#123456")]))
+    assert svg.count('fill="#123456"') >= 1 and "nan" not in svg

@@ -5,6 +5,7 @@ own run.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from moleflow_lib.studies.ablation.cluster import Cluster
 from moleflow_lib.studies.ablation.grid import planned_runs
 from moleflow_lib.studies.ablation.running import run_ablation
 from tests.studies.ablation.conftest import untimed
-from tests.workers import dask_workers, until
+from tests.workers import ROOT, dask_workers, until
 
 distributed = pytest.importorskip("distributed")
 
@@ -89,3 +90,44 @@ def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ConfigError, match=r"moleflow-notebooks\[distributed\]"):
         Cluster("tcp://127.0.0.1:8786")
+
+
+class _Answers:
+    """A scheduler that answers and has one worker."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def scheduler_info(self, n_workers: int) -> dict:
+        return {"workers": {"a": {"nthreads": 1}}}
+
+
+@pytest.mark.parametrize(
+    ("address", "warned"),
+    [
+        ("tcp://10.0.0.7:8786", True),
+        ("tcp://scheduler.example:8786", True),
+        ("tls://10.0.0.7:8786", False),
+        ("tcp://127.0.0.1:8786", False),
+        ("tcp://localhost:8786", False),
+        ("tcp://[::1]:8786", False),
+    ],
+)
+def test_an_open_scheduler_is_warned_of(
+    address: str, warned: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(distributed, "Client", _Answers)
+    Cluster(address)
+    told = capfd.readouterr().err
+    assert ("runs whatever code reaches its port; use TLS" in told) == warned
+
+
+def test_no_command_of_the_documentation_opens_a_port() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    lines = [line for page in pages for line in page.read_text().splitlines()]
+    commands = [line for line in lines if line.lstrip().startswith(("dask scheduler", "dask worker"))]
+    assert len(commands) >= 2
+    for command in commands:
+        assert re.search(r"--host (127\.0\.0\.1|localhost)\b|tls://|--tls-ca-file|--protocol tls", command), (
+            command
+        )

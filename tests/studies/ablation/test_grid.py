@@ -6,7 +6,7 @@ import pytest
 
 from moleflow_lib.config import PRESETS, ExperimentConfig
 from moleflow_lib.errors import ConfigError
-from moleflow_lib.studies.ablation.grid import plan_rows, planned_runs, waves
+from moleflow_lib.studies.ablation.grid import left_out_line, plan_rows, planned_runs, waves
 
 NAMED = ExperimentConfig().with_(classes=("nut", "grid", "board"), ablation_seeds=(0, 1))
 
@@ -52,6 +52,20 @@ def test_variations_that_change_nothing_are_left_out() -> None:
 def test_what_is_no_question_about_the_method_is_refused(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         planned_runs(NAMED.with_(ablations=text))
+
+
+def test_what_the_backbone_does_not_have_is_left_out_of_a_presets_list_and_told() -> None:
+    params = {"preset": "recommended", "backbone": "filterbank"}
+    config = ExperimentConfig.from_params(params)
+    timm = {run.variation for run in planned_runs(config.with_(backbone="vit_tiny_patch16_224"))}
+    left = {run.variation for run in planned_runs(config)}
+    assert timm - left == {"block_norm=false", "overlap=2"} and left < timm
+    told = "Left out: block_norm=false; overlap=2: backbone=filterbank has no such option."
+    assert left_out_line(config) == told and left_out_line(config.with_(backbone="resnet18")) == ""
+    with pytest.raises(ConfigError, match="ablations: overlap=2: backbone=filterbank has no such option; le"):
+        planned_runs(config.with_(ablations="top_k=1; overlap=2"))
+    back = planned_runs(config.with_(ablations="backbone=resnet18, overlap=2"))
+    assert {run.variation for run in back} == {"preset", "backbone=resnet18, overlap=2"}
 
 
 def test_orders_run_the_preset_alone() -> None:
