@@ -26,6 +26,9 @@ from moleflow_lib.stopping import STOPPED, exit_status
 __all__ = ["main"]
 
 
+_ALONE = "hold plotly.js in each report, so that it can be sent alone, instead of once beside them"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 well, 1 a notebook or image failed, 2 the request cannot be met, 130 or 143 stopped."""
     options = _parser().parse_args(arguments)
@@ -176,6 +179,17 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m moleflow_lib", description="Continual visual anomaly detection in notebooks."
     )
     commands = parser.add_subparsers(required=True, metavar="command", parser_class=CommandParser)
+    _add_run(commands)
+    _add_report(commands)
+    _add_score(commands)
+    _add_learn(commands)
+    _add_compare(commands)
+    _add_export(commands)
+    _add_params(commands)
+    return parser
+
+
+def _add_run(commands: argparse._SubParsersAction) -> None:
     run = commands.add_parser("run", help="run notebooks in order and render their reports")
     run.add_argument("--preset", default="v5_final", help=f"named configuration: {', '.join(PRESETS)}")
     run.add_argument("--dataset-root", required=True, help="folder that holds one folder a product")
@@ -198,25 +212,17 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "-p", action="append", default=[], metavar="name=value", help="any other option, see `params`"
     )
-    alone = "hold plotly.js in each report, so that it can be sent alone, instead of once beside them"
-    run.add_argument("--single-file", action="store_true", help=alone)
+    run.add_argument("--single-file", action="store_true", help=_ALONE)
     run.set_defaults(act=_run)
+
+
+def _add_report(commands: argparse._SubParsersAction) -> None:
     report = commands.add_parser("report", help="render an executed notebook to HTML")
     report.add_argument("notebook", metavar="NOTEBOOK.ipynb", help="a notebook with its outputs")
     beside = "the HTML to write; beside the notebook if left out"
     report.add_argument("--into", default="", metavar="FILE", help=beside)
-    report.add_argument("--single-file", action="store_true", help=alone)
+    report.add_argument("--single-file", action="store_true", help=_ALONE)
     report.set_defaults(act=_report)
-    _add_score(commands)
-    _add_learn(commands)
-    _add_compare(commands)
-    _add_export(commands)
-    params = commands.add_parser(
-        "params", help="list every option with its value in a preset, its meaning and its bounds"
-    )
-    params.add_argument("--preset", default="v5_final", help=f"one of {', '.join(PRESETS)}")
-    params.set_defaults(act=_show_params)
-    return parser
 
 
 def _add_score(commands: argparse._SubParsersAction) -> None:
@@ -287,3 +293,11 @@ def _add_run(command: argparse.ArgumentParser, device: bool = True) -> None:
     local = "the backbone's local weights"
     weights = {"default": "", "type": os.path.expanduser, "metavar": "FILE", "help": local}
     command.add_argument("--backbone-weights", **weights)
+
+
+def _add_params(commands: argparse._SubParsersAction) -> None:
+    params = commands.add_parser(
+        "params", help="list every option with its value in a preset, its meaning and its bounds"
+    )
+    params.add_argument("--preset", default="v5_final", help=f"one of {', '.join(PRESETS)}")
+    params.set_defaults(act=_show_params)

@@ -71,7 +71,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
                 "router_covariance": "tied",
                 "baselines": ("memory_bank", "gaussian", "padim", "fine_tune"),
                 "ablations": "whitening=layer_norm; lora_rank=0; dia_blocks=0; coupling_layers=0; "
-                "tail_weight=0; score_parts=flow; score_parts=memory; top_k=1|10",
+                "tail_weight=0; score_parts=flow; score_parts=memory",
                 "ablation_classes": ("grid", "nut"),
                 "ablation_orders": ("nut>grid",),
             }
