@@ -227,7 +227,7 @@ def _add_report(commands: argparse._SubParsersAction) -> None:
 
 def _add_score(commands: argparse._SubParsersAction) -> None:
     score = commands.add_parser("score", help="score images with a learned run")
-    _add_run(score)
+    _add_place(score)
     photos = "image files, or folders of them"
     score.add_argument("photos", nargs="+", type=place, metavar="PHOTOS", help=photos)
     out = "new folder for scores and heat maps, or an interrupted one"
@@ -243,7 +243,7 @@ def _add_score(commands: argparse._SubParsersAction) -> None:
 
 def _add_learn(commands: argparse._SubParsersAction) -> None:
     learn = commands.add_parser("learn", help="add products to a learned run, the earlier images not needed")
-    _add_run(learn)
+    _add_place(learn)
     root = "folder that holds the new products"
     learn.add_argument("--dataset-root", required=True, type=place, help=root)
     learn.add_argument("--classes", required=True, help="new products in order of arrival, e.g. screw,nut")
@@ -270,7 +270,7 @@ def _add_compare(commands: argparse._SubParsersAction) -> None:
 
 def _add_export(commands: argparse._SubParsersAction) -> None:
     export = commands.add_parser("export", help="write one task as a program that runs without this package")
-    _add_run(export, device=False)
+    _add_place(export, device=False)
     export.add_argument("--task", required=True, help="the task")
     out = "new file NAME.pt2, or a folder for <task>.pt2; NAME.json beside it says how to use it"
     export.add_argument("--out", required=True, type=place, metavar="FILE_OR_DIR", help=out)
@@ -285,7 +285,7 @@ def _add_scheduler(command: argparse.ArgumentParser, what: str) -> None:
     command.add_argument("--scheduler", default="", metavar="tcp://HOST:PORT", help=cluster)
 
 
-def _add_run(command: argparse.ArgumentParser, device: bool = True) -> None:
+def _add_place(command: argparse.ArgumentParser, device: bool = True) -> None:
     run = "folder of the run, or its detector folder"
     command.add_argument("--run", required=True, type=place, help=run)
     if device:
