@@ -20,8 +20,8 @@ from data_prep.publishers import published_counts
 from moleflow_lib.datasets.faults import ERROR, NOTE, Fault, file_name
 from moleflow_lib.datasets.layouts import Tree, survey
 from moleflow_lib.datasets.records import Product, Record
-from moleflow_lib.datasets.shared import SHARED_TODO
-from moleflow_lib.datasets.unused import Unused
+from moleflow_lib.datasets.shared_images import SHARED_TODO
+from moleflow_lib.datasets.unused_files import Unused
 from moleflow_lib.errors import DataError
 
 __all__ = ["Examination", "examine"]

@@ -11,7 +11,7 @@ from data_prep.check import Examination
 from data_prep.page import html_page, html_table, text_table
 from moleflow_lib.datasets.faults import NOTE, Fault
 from moleflow_lib.datasets.names import shown
-from moleflow_lib.datasets.unused import unused_line
+from moleflow_lib.datasets.unused_files import unused_line
 from moleflow_lib.errors import counted
 
 __all__ = ["as_html", "as_json", "as_text", "verdict"]

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import ImageCms
 
 from moleflow_lib.datasets.faults import Fault, FaultLog
-from moleflow_lib.datasets.files import ImageFault
 from moleflow_lib.datasets.headers import Header
+from moleflow_lib.datasets.image_files import ImageFault
 from moleflow_lib.datasets.images import grey_values, read_header, read_image, read_mask, require_same_size
 from moleflow_lib.datasets.records import Record
 

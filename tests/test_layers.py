@@ -11,7 +11,7 @@ import pytest
 import moleflow_lib
 
 LIBRARY = Path(moleflow_lib.__file__).parent
-LAYERS = (  # ground first; CONTRIBUTING.md has the same table with reasons
+LAYERS = (  # ground first; CONTRIBUTING.md names these layers, some in one row
     {"errors", "rows"},
     {"presets", "runtime", "storage", "stopping"},
     {"config"},

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from moleflow_lib.datasets.names import shown
-from moleflow_lib.datasets.unused import Unused, left_out, reason_text
+from moleflow_lib.datasets.unused_files import Unused, left_out, reason_text
 from moleflow_lib.errors import DataError, counted, problem_list
 
 __all__ = ["ERROR", "NOTE", "Fault", "FaultLog", "file_name", "raise_errors", "stray"]

@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from moleflow_lib.datasets.cut_off import looks_cut
+from moleflow_lib.datasets.cut_off_files import looks_cut
 from moleflow_lib.datasets.faults import ERROR, Fault, FaultLog
-from moleflow_lib.datasets.files import ImageFault
 from moleflow_lib.datasets.headers import Header
+from moleflow_lib.datasets.image_files import ImageFault
 from moleflow_lib.datasets.images import read_header, read_image, read_mask, require_same_size
 from moleflow_lib.datasets.records import Product, Record
-from moleflow_lib.datasets.unused import DAMAGED, Unused
+from moleflow_lib.datasets.unused_files import DAMAGED, Unused
 
 __all__ = ["first_look", "inverted"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from moleflow_lib.datasets.faults import FaultLog
-from moleflow_lib.datasets.files import IMAGE_SUFFIXES
+from moleflow_lib.datasets.image_files import IMAGE_SUFFIXES
 from moleflow_lib.datasets.names import is_unicode, same_name, shown
 from moleflow_lib.datasets.records import GOOD, UNLABELLED
 

@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from moleflow_lib.datasets.files import ImageFault
+from moleflow_lib.datasets.image_files import ImageFault
 
 __all__ = ["Header", "as_shown", "header_of"]
 

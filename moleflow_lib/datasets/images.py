@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from moleflow_lib.datasets.files import IMAGE_SUFFIXES, ImageFault, opened
 from moleflow_lib.datasets.headers import Header, as_shown, header_of
+from moleflow_lib.datasets.image_files import IMAGE_SUFFIXES, ImageFault, opened
 
 __all__ = [
     "IMAGE_SUFFIXES",

@@ -21,7 +21,7 @@ from moleflow_lib.datasets.faults import Fault, FaultLog, stray
 from moleflow_lib.datasets.names import LONGEST_NAME, is_unicode, same_name, shown
 from moleflow_lib.datasets.product_folder import scan_product
 from moleflow_lib.datasets.records import Product
-from moleflow_lib.datasets.unused import Unused, left_out
+from moleflow_lib.datasets.unused_files import Unused, left_out
 from moleflow_lib.errors import DataError
 
 __all__ = ["UNFINISHED", "Survey", "Tree", "find_tree", "survey", "unused_files"]

@@ -19,13 +19,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from moleflow_lib.datasets.faults import Fault, FaultLog
-from moleflow_lib.datasets.files import IMAGE_SUFFIXES
 from moleflow_lib.datasets.folder_names import (
     defect_of,
     looks_like_file,
     refuse_foreign_name,
     refuse_near_names,
 )
+from moleflow_lib.datasets.image_files import IMAGE_SUFFIXES
 from moleflow_lib.datasets.names import same_name
 from moleflow_lib.datasets.records import GOOD, UNLABELLED, Product, Record
 from moleflow_lib.errors import counted

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moleflow_lib.datasets.names import same_name
-from moleflow_lib.datasets.unused import Unused
+from moleflow_lib.datasets.unused_files import Unused
 from moleflow_lib.errors import DataError, problem_list
 
 __all__ = ["GOOD", "UNLABELLED", "Product", "Record", "Task", "make_tasks", "task_order"]

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from moleflow_lib.datasets.faults import Fault, FaultLog
-from moleflow_lib.datasets.files import IMAGE_SUFFIXES
 from moleflow_lib.datasets.folder_names import refuse_foreign_name
+from moleflow_lib.datasets.image_files import IMAGE_SUFFIXES
 from moleflow_lib.datasets.names import same_name
 from moleflow_lib.datasets.records import GOOD, Product, Record
 from moleflow_lib.errors import DataError, counted

@@ -17,10 +17,10 @@ from torch import nn
 
 from moleflow_lib.config import FeatureOptions
 from moleflow_lib.errors import BackboneError
+from moleflow_lib.features.backbone_table import BACKBONES
 from moleflow_lib.features.backbones import TimmModel, load_timm
 from moleflow_lib.features.half_precision import beyond_float16
 from moleflow_lib.features.multi_pass import overlapping_features
-from moleflow_lib.features.registered import BACKBONES
 from moleflow_lib.runtime import resolve_device
 from moleflow_lib.storage.artifacts import tensors_sha256
 

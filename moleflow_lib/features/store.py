@@ -19,9 +19,9 @@ import torch
 
 from moleflow_lib.datasets import READER_VERSION, Record, load_image
 from moleflow_lib.errors import DataError
-from moleflow_lib.features.earlier import earlier_groups, grouped
 from moleflow_lib.features.extractor import PatchExtractor
 from moleflow_lib.features.half_precision import beyond_float16
+from moleflow_lib.features.reused_features import earlier_groups, grouped
 from moleflow_lib.runtime import progress
 from moleflow_lib.storage.artifacts import (
     artifact_exists,

@@ -19,11 +19,11 @@
 """
 
 from moleflow_lib.inference.calibration import Calibration, TaskCalibration
-from moleflow_lib.inference.checked import calibration_rows
+from moleflow_lib.inference.detector_files import load_detector, save_detector, saved_detector
 from moleflow_lib.inference.export import export_task
-from moleflow_lib.inference.further import learn_further, learn_into
-from moleflow_lib.inference.learned import DECISIONS, LearnedDetector, ScoredImage, learned_detector
-from moleflow_lib.inference.saved import load_detector, save_detector, saved_detector
+from moleflow_lib.inference.learned_detector import DECISIONS, LearnedDetector, ScoredImage, learned_detector
+from moleflow_lib.inference.new_tasks import learn_further, learn_into
+from moleflow_lib.inference.threshold_check import calibration_rows
 
 __all__ = [
     "DECISIONS",

@@ -18,9 +18,9 @@ from torch import nn
 
 import moleflow_lib
 from moleflow_lib.errors import BackboneError, ConfigError
-from moleflow_lib.inference.folder import MANIFEST, detector_folder
-from moleflow_lib.inference.learned import LearnedDetector
-from moleflow_lib.inference.saved import load_detector
+from moleflow_lib.inference.detector_files import load_detector
+from moleflow_lib.inference.detector_folder import MANIFEST, detector_folder
+from moleflow_lib.inference.learned_detector import LearnedDetector
 from moleflow_lib.runtime import provenance
 from moleflow_lib.scoring.aggregation import pixel_maps
 from moleflow_lib.scoring.prototype_distance import prototype_distances

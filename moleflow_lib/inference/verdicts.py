@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
-from moleflow_lib.inference.learned import LearnedDetector
+from moleflow_lib.inference.learned_detector import LearnedDetector
 
 __all__ = ["verdicts_on_tests"]
 

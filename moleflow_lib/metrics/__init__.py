@@ -11,7 +11,7 @@ from moleflow_lib.metrics.bootstrap import (
 )
 from moleflow_lib.metrics.continual import continual_summary, mean_defined, routing_summary
 from moleflow_lib.metrics.detection import detection_metrics, image_metrics, pixel_metrics
-from moleflow_lib.metrics.registered import HEADLINES, METRICS, Metric
+from moleflow_lib.metrics.metric_table import HEADLINES, METRICS, Metric
 from moleflow_lib.metrics.wilson import wilson_interval
 
 __all__ = [

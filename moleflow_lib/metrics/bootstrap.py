@@ -16,7 +16,7 @@ from scipy.special import stdtrit
 
 from moleflow_lib.errors import MetricError
 from moleflow_lib.metrics.binned import BINS, Histograms, binned_values, image_histograms, score_edges
-from moleflow_lib.metrics.registered import METRICS, of_level
+from moleflow_lib.metrics.metric_table import METRICS, of_level
 from moleflow_lib.metrics.streaming import Blocks
 
 __all__ = [

@@ -11,7 +11,7 @@ import numpy as np
 
 from moleflow_lib.errors import MetricError
 from moleflow_lib.metrics.curve_kinds import Step
-from moleflow_lib.metrics.registered import curve_kinds
+from moleflow_lib.metrics.metric_table import curve_kinds
 
 __all__ = ["Walk", "curve_values", "descend_sorted", "undefined"]
 

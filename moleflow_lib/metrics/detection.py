@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from moleflow_lib.metrics.curve import curve_values
-from moleflow_lib.metrics.registered import METRICS, of_level
+from moleflow_lib.metrics.metric_table import METRICS, of_level
 from moleflow_lib.metrics.streaming import PIXELS_AT_ONCE, Blocks, streamed_curve
 
 __all__ = ["detection_metrics", "image_metrics", "pixel_metrics"]

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from moleflow_lib.model.kept import Kept
+from moleflow_lib.model.cache import TensorCache
 
 __all__ = ["LoRALinear", "LoRAUpdate", "MoLESubnet"]
 
@@ -69,7 +69,7 @@ class LoRALinear(nn.Module):
         self.compute = compute
         self._active: tuple[LoRAUpdate, ...] = ()  # in a tuple, so that a task's values stay the task's
         self._merged: tuple[torch.Tensor, torch.Tensor] | None = None
-        self._kept: Kept[tuple[torch.Tensor, torch.Tensor]] = Kept()
+        self._kept: TensorCache[tuple[torch.Tensor, torch.Tensor]] = TensorCache()
 
     def new_update(self) -> LoRAUpdate:
         """A (Xavier uniform), B (zero) and bias (zero) of a new task: at first they change nothing."""

@@ -8,14 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from moleflow_lib.model.kept import Kept
+from moleflow_lib.model.cache import TensorCache
 
 __all__ = ["WhiteningAdapter", "whitening_matrix"]
 
 _RIDGE = 0.1  # share of the mean variance added to every variance; .01 to .3 measured alike
 _GAMMA = (0.5, 2.0)
 _BETA = 2.0
-_MATRICES: Kept[torch.Tensor] = Kept()
+_MATRICES: TensorCache[torch.Tensor] = TensorCache()
 
 
 def whitening_matrix(covariance: torch.Tensor) -> tuple[torch.Tensor, float]:

@@ -96,9 +96,8 @@ class PrototypeRouter:
     def __init__(self, covariance: str = "ridge", prototypes: Sequence[TaskPrototype] = ()) -> None:
         self.kind = covariance
         self.prototypes = tuple(prototypes)
-        self._tied = lru_cache(1)(
-            self._tied_of
-        )  # of the last number of tasks asked for: one factor at a time
+        # of the last number of tasks asked for: one factor at a time
+        self._tied = lru_cache(1)(self._tied_of)
         self._stacked = lru_cache(1)(self._stacked_of)
 
     def variant(self, covariance: str) -> PrototypeRouter:

@@ -21,8 +21,7 @@ class ContinualDetector:
     """The shared flow, what each task keeps, and the router, on one device.
 
     It never changes: `with_task` gives a new detector that knows one task more, so an interrupted or failed
-        training
-    leaves every detector as it was.
+    training leaves every detector as it was.
 
     Args:
         flow: the shared flow; nothing in it is trained any more once a task is known.

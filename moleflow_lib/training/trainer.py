@@ -31,9 +31,8 @@ from moleflow_lib.training.measure import measured
 
 __all__ = ["METHOD_VERSION", "MoLEContinualTrainer"]
 
-METHOD_VERSION = (
-    2  # raise it when the same configuration trains to other numbers, so that old tasks are not read back
-)
+# raise it when the same configuration trains to other numbers, so that old tasks are not read back
+METHOD_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +58,12 @@ class _Learned:
 class MoLEContinualTrainer:
     """Trains the base with the first task, then only small parts for each later one.
 
-    A task that another kind of device has learned is read back as well: numbers of devices differ in the last
-    digits, so the key names the device, and the history says which it was.
+    A task depends on the base, its own images, and the options of features, flow and training; never on other
+    later tasks. Its random numbers come from the seed and its name. So it is stored under a digest of these,
+    found again after an interruption, and shared between task orders that begin alike.
 
-    A task's random numbers come from the seed and its name alone, and it depends on nothing but the
-    base and its own images. So it can be stored under a key of just these, found again after an
-    interruption, and shared between task orders that begin alike.
+    Devices differ in the last digits, so the key names the kind of device. A task that another kind has
+    learned is read back all the same; `TaskHistory.device` says which it was.
 
     Learning a task is a transaction: it works on parts of its own (the base task on a copy of the flow), and
     `detector` is exchanged for one that knows the task when all of it is whole and on disk.

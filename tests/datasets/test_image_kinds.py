@@ -16,7 +16,7 @@ from PIL import Image, ImageFilter, PngImagePlugin
 from data_prep.check import examine
 from data_prep.contact_sheet import outlined
 from moleflow_lib.datasets import Record, load_image, load_mask, open_dataset
-from moleflow_lib.datasets.files import PIXEL_OPTION, ImageFault
+from moleflow_lib.datasets.image_files import PIXEL_OPTION, ImageFault
 from moleflow_lib.datasets.images import image_size, read_image, read_mask
 from moleflow_lib.errors import ConfigError, DataError
 from tests import trees

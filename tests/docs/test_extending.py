@@ -18,8 +18,8 @@ from moleflow_lib.config import BASELINES, BaselineEntry, ExperimentConfig, Feat
 from moleflow_lib.errors import BackboneError, ConfigError, NotebookError
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.experiment import Experiment
+from moleflow_lib.features.backbone_table import BACKBONES, Backbone
 from moleflow_lib.features.extractor import build_extractor
-from moleflow_lib.features.registered import BACKBONES, Backbone
 from moleflow_lib.features.store import FeatureStore
 from moleflow_lib.metrics import METRICS, Metric
 from moleflow_lib.reporting.definitions import definition_of, link_words

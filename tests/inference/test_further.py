@@ -133,6 +133,6 @@ def test_learning_waits_for_nobody_and_writes_beside_nobody(
             pass
         return learn_further(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("moleflow_lib.inference.further.learn_further", watched)
+    monkeypatch.setattr("moleflow_lib.inference.new_tasks.learn_further", watched)
     learn_into(run / named, tiny_data, ["grid"], "cpu")
     assert held == [True] and not (run / LOCK).exists()

@@ -212,7 +212,7 @@ def test_weights_that_cannot_be_had_are_asked_for_by_file_alone(
     def missing(*_: object) -> None:
         raise MissingWeightsError("the weights of x could not be downloaded; give --backbone-weights FILE")
 
-    monkeypatch.setattr("moleflow_lib.inference.saved.build_extractor", missing)
+    monkeypatch.setattr("moleflow_lib.inference.detector_files.build_extractor", missing)
     with pytest.raises(BackboneError, match="needs the weights of .*give --backbone-weights FILE$") as caught:
         load_detector(moved, "cpu")
     assert "--backbone filterbank" not in str(caught.value), "a detector keeps its backbone"

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from moleflow_lib.model.kept import TASKS_KEPT
+from moleflow_lib.model.cache import TASKS_KEPT
 from moleflow_lib.model.lora import LoRALinear, LoRAUpdate, MoLESubnet
 
 

@@ -4,7 +4,7 @@ Images are scored in chunks, here or by Dask workers. Each finished chunk is kep
 tables are written, so that an interrupted call continues and a folder with `unfinished` in it is not whole.
 """
 
+from moleflow_lib.reporting.scores.files import write_scores
 from moleflow_lib.reporting.scores.request import HEAT_MAPS, ScoreRequest
-from moleflow_lib.reporting.scores.written import write_scores
 
 __all__ = ["HEAT_MAPS", "ScoreRequest", "write_scores"]

@@ -11,7 +11,7 @@ import torch
 import moleflow_lib
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.inference import LearnedDetector, load_detector
-from moleflow_lib.inference.folder import detector_folder, manifest_file
+from moleflow_lib.inference.detector_folder import detector_folder, manifest_file
 from moleflow_lib.storage.artifacts import file_sha256
 
 __all__ = ["HEAT_MAPS", "ScoreRequest", "made_by"]

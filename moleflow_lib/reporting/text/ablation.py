@@ -8,7 +8,7 @@ from statistics import median
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import counted
 from moleflow_lib.metrics import HEADLINES, METRICS
-from moleflow_lib.reporting.text.earned import earned_sentence
+from moleflow_lib.reporting.text.parts_verdict import earned_sentence
 from moleflow_lib.reporting.text.settings import setting_sentences
 from moleflow_lib.reporting.text.words import title
 from moleflow_lib.rows import Row, Rows

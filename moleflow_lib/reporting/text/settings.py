@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from moleflow_lib.metrics import HEADLINES
-from moleflow_lib.reporting.text.earned import is_setting
+from moleflow_lib.reporting.text.parts_verdict import is_setting
 from moleflow_lib.reporting.text.words import title
 from moleflow_lib.rows import Row, Rows
 from moleflow_lib.studies.ablation.differences import paired_differences

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from moleflow_lib.config import PRESETS, ExperimentConfig
 from moleflow_lib.errors import ConfigError
-from moleflow_lib.features.registered import BACKBONES
+from moleflow_lib.features.backbone_table import BACKBONES
 from moleflow_lib.storage.artifacts import digest
 from moleflow_lib.studies.ablation.variations import parse_variations, variation_name
 

@@ -17,7 +17,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from moleflow_lib.config import PATHS, ExperimentConfig
 from moleflow_lib.errors import ConfigError, RunError, problem_list
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.features.registered import BACKBONES
+from moleflow_lib.features.backbone_table import BACKBONES
 from moleflow_lib.metrics import METRICS
 from moleflow_lib.runtime import progress, resolve_device
 from moleflow_lib.storage.artifacts import digest

@@ -24,7 +24,7 @@ from moleflow_lib.experiment import Experiment
 from moleflow_lib.inference import learned_detector, load_detector, save_detector
 from moleflow_lib.reporting.compare.record import save_test_images
 from moleflow_lib.reporting.figures.heat_maps import FalseAlarmScale
-from moleflow_lib.reporting.judged import written
+from moleflow_lib.reporting.judged import files as written
 from moleflow_lib.reporting.judged.highlights import highlights
 from moleflow_lib.reporting.judged.pictures import Strips
 from moleflow_lib.reporting.judged.verdict import OUTCOMES, JudgedImage, in_turn, judged_images

@@ -23,7 +23,7 @@ LEARN = (
 )
 FEATURES = "File /x/moleflow_lib/experiment.py:88, in Experiment.features(self, task, split)"
 OPEN = "File /x/moleflow_lib/experiment.py:50, in Experiment.__init__(self, config)"
-SAVE = "File /x/moleflow_lib/inference/saved.py:70, in save_detector(learned, folder, calibration_folds)"
+SAVE = "File /x/moleflow_lib/inference/detector_files.py:70, in save_detector(learned, folder)"
 DRAW = "File /x/moleflow_lib/reporting/figures/training.py:20, in training_curves(histories, seed)"
 
 

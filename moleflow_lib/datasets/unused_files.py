@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from moleflow_lib.datasets.files import IMAGE_SUFFIXES
+from moleflow_lib.datasets.image_files import IMAGE_SUFFIXES
 from moleflow_lib.datasets.names import shown
 from moleflow_lib.errors import counted
 

@@ -1,4 +1,4 @@
-"""What is computed from a task's tensors and used again and again, such as its merged weights."""
+"""A cache of values computed from tensors, such as merged weights; what a task keeps is `TaskParts`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-__all__ = ["TASKS_KEPT", "Kept"]
+__all__ = ["TASKS_KEPT", "TensorCache"]
 
 TASKS_KEPT = 16  # tasks whose values stay in memory; the one used longest ago goes first
 
 Made = TypeVar("Made")
 
 
-class Kept(Generic[Made]):
+class TensorCache(Generic[Made]):
     """Values made from tensors, for the tasks used last; made anew once one of the tensors has changed.
 
     A change is what autograd counts as one: another tensor, or an operation in place, such as an optimiser's
     step or `load_state_dict`. What is written through `.data` is not seen.
 
-    >>> kept, source = Kept(), torch.ones(2)
+    >>> kept, source = TensorCache(), torch.ones(2)
     >>> first = kept([source], lambda: source.sum())
     >>> _ = source.add_(1)
     >>> first.item(), kept([source], lambda: source.sum()).item()
@@ -50,6 +50,6 @@ class Kept(Generic[Made]):
             self._entries.popitem(last=False)
         return self._entries[name][2]
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Kept[Made]:
+    def __deepcopy__(self, memo: dict[int, Any]) -> TensorCache[Made]:
         """An empty one: a copied module has tensors of its own."""
-        return Kept(self.tasks)
+        return TensorCache(self.tasks)

@@ -15,7 +15,7 @@ from moleflow_lib.errors import ArtifactError, BackboneError, ConfigError, Missi
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.features.extractor import PatchExtractor, build_extractor
 from moleflow_lib.inference.calibration import Calibration
-from moleflow_lib.inference.folder import (
+from moleflow_lib.inference.detector_folder import (
     DETECTOR,
     MANIFEST,
     detector_folder,
@@ -24,14 +24,14 @@ from moleflow_lib.inference.folder import (
     write_manifest,
     write_tensors,
 )
-from moleflow_lib.inference.learned import LearnedDetector, learned_detector
-from moleflow_lib.inference.tensors import (
+from moleflow_lib.inference.detector_tensors import (
     base_from_tensors,
     base_tensors,
     task_facts,
     task_from_tensors,
     task_tensors,
 )
+from moleflow_lib.inference.learned_detector import LearnedDetector, learned_detector
 from moleflow_lib.runtime import provenance, resolve_device
 from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.storage.artifacts import digest

@@ -13,9 +13,9 @@ from moleflow_lib.experiment import training_problems
 from moleflow_lib.features.store import FeatureStore
 from moleflow_lib.inference.calibration import Calibration, kept_calibration
 from moleflow_lib.inference.cross_fit import fitting_folds
-from moleflow_lib.inference.folder import DETECTOR, detector_folder
-from moleflow_lib.inference.learned import LearnedDetector
-from moleflow_lib.inference.saved import load_detector, save_detector
+from moleflow_lib.inference.detector_files import load_detector, save_detector
+from moleflow_lib.inference.detector_folder import DETECTOR, detector_folder
+from moleflow_lib.inference.learned_detector import LearnedDetector
 from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.storage.run_lock import run_lock
 from moleflow_lib.training.trainer import MoLEContinualTrainer

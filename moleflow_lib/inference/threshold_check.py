@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
-from moleflow_lib.inference.learned import LearnedDetector
+from moleflow_lib.inference.learned_detector import LearnedDetector
 from moleflow_lib.inference.verdicts import verdicts_on_tests
 from moleflow_lib.metrics import wilson_interval
 
