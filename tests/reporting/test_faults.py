@@ -212,7 +212,7 @@ def test_an_out_that_cannot_take_a_run_is_one_sentence(
             ["-p", "ablations=backbone=resnet_nonsense"],
             "ablation backbone=resnet_nonsense: timm knows no model",
         ),
-        (["-p", "ablations=overlap=2"], "ablation overlap=2: overlap is for timm backbones"),
+        (["-p", "ablations=overlap=2"], "overlap=2: backbone=filterbank has no such option"),
         (["--device", "mps"], "device: expected auto, cpu, cuda or cuda:N, got 'mps'"),
         (["--device", "meta"], "got 'meta', which is not supported"),
         (["--device", "cpu:3"], "got 'cpu:3'"),

@@ -38,7 +38,7 @@ def checked_experiment(config: ExperimentConfig, notebooks: Sequence[Path]) -> E
     check_out(Path(config.run.out_dir), notebooks)
     _check_store(config.run.feature_folder)
     resolve_device(config.run.device)
-    runs = planned_runs(config)
+    runs = planned_runs(config) if _asked(notebooks, _ABLATION) else []
     check_baselines(config.study.baselines)
     if config.run.scheduler:
         Cluster(config.run.scheduler).close()
@@ -47,7 +47,7 @@ def checked_experiment(config: ExperimentConfig, notebooks: Sequence[Path]) -> E
     experiment = Experiment(config.with_(device="cpu"))
     control = control_config(config)
     wanted = {"control_backbone": control} if control and _asked(notebooks, _CONTROL) else {}
-    wanted |= {f"ablation {run.variation}": run.config for run in runs if _asked(notebooks, _ABLATION)}
+    wanted |= {f"ablation {run.variation}": run.config for run in runs}
     _check_backbones(wanted, config)
     return experiment
 
