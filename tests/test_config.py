@@ -6,7 +6,7 @@ import pytest
 
 from moleflow_lib.config import GROUPS, PRESETS, ExperimentConfig
 from moleflow_lib.errors import ConfigError
-from moleflow_lib.storage.artifacts import digest
+from moleflow_lib.storage.keys import digest
 from moleflow_lib.training.fit import WEIGHT_DECAY
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from moleflow_lib.storage.artifacts import file_stem
+from moleflow_lib.storage.keys import file_stem
 
 __all__ = ["LONGEST_NAME", "file_stem", "is_unicode", "same_name", "shown"]
 

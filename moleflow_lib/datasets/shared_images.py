@@ -9,7 +9,7 @@ from pathlib import Path
 
 from moleflow_lib.datasets.names import shown
 from moleflow_lib.datasets.records import Product
-from moleflow_lib.storage.artifacts import file_sha256
+from moleflow_lib.storage.keys import file_sha256
 
 __all__ = ["SHARED_TODO", "shared_line", "shared_training"]
 

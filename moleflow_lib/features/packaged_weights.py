@@ -16,7 +16,7 @@ from types import MappingProxyType
 import torch
 
 from moleflow_lib.errors import BackboneError
-from moleflow_lib.storage.artifacts import file_sha256
+from moleflow_lib.storage.keys import file_sha256
 
 __all__ = ["PACKAGES", "WeightsPackage", "packaged_state", "timm_names"]
 

@@ -23,14 +23,8 @@ from moleflow_lib.features.extractor import PatchExtractor
 from moleflow_lib.features.half_precision import beyond_float16
 from moleflow_lib.features.reused_features import earlier_groups, grouped
 from moleflow_lib.runtime import progress
-from moleflow_lib.storage.artifacts import (
-    artifact_exists,
-    digest,
-    file_sha256,
-    file_stem,
-    load_artifact,
-    stream_artifact,
-)
+from moleflow_lib.storage.artifacts import artifact_exists, load_artifact, stream_artifact
+from moleflow_lib.storage.keys import digest, file_sha256, file_stem
 from moleflow_lib.storage.run_lock import turn
 
 __all__ = ["FeatureStore", "Features"]

@@ -22,7 +22,7 @@ from moleflow_lib.runtime import derive_seed
 from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.scoring.prototype_distance import FEWEST_IMAGES
 from moleflow_lib.scoring.task_scorer import TaskScorer
-from moleflow_lib.storage.artifacts import digest
+from moleflow_lib.storage.keys import digest
 from moleflow_lib.training.trainer import MoLEContinualTrainer
 
 __all__ = ["cross_fitted_scores", "fitting_folds", "seen_scores"]

@@ -34,7 +34,7 @@ from moleflow_lib.inference.detector_tensors import (
 from moleflow_lib.inference.learned_detector import LearnedDetector, learned_detector
 from moleflow_lib.runtime import provenance, resolve_device
 from moleflow_lib.scoring.detector import ContinualDetector
-from moleflow_lib.storage.artifacts import digest
+from moleflow_lib.storage.keys import digest
 
 __all__ = ["load_detector", "save_detector", "saved_detector"]
 

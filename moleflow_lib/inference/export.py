@@ -24,8 +24,8 @@ from moleflow_lib.inference.learned_detector import LearnedDetector
 from moleflow_lib.runtime import provenance
 from moleflow_lib.scoring.aggregation import pixel_maps
 from moleflow_lib.scoring.prototype_distance import prototype_distances
-from moleflow_lib.storage.artifacts import file_sha256, file_stem
 from moleflow_lib.storage.disk import write_bytes, write_json, writing
+from moleflow_lib.storage.keys import file_sha256, file_stem
 
 __all__ = ["TaskProgram", "export_task"]
 

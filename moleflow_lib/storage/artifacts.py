@@ -10,11 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,13 +20,11 @@ from safetensors.torch import save
 
 from moleflow_lib.errors import ArtifactError
 from moleflow_lib.storage.disk import read_json, reading, write_bytes, write_json
+from moleflow_lib.storage.keys import digest, file_sha256, file_stem
 
 __all__ = [
     "SCHEMA_VERSION",
     "artifact_exists",
-    "digest",
-    "file_sha256",
-    "file_stem",
     "kept_artifact",
     "load_artifact",
     "save_artifact",
@@ -37,38 +33,6 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
-
-
-def digest(*parts: object) -> str:
-    """SHA-256 of JSON-able parts, the key under which artifacts are stored (64 hex digits)."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def file_stem(name: str, longest: int = 120) -> str:
-    """A name as the stem of a file of ours: itself if it fits, else its start and a hash of it all.
-
-    Args:
-        name: a product or task, e.g. thirty products joined by `+`.
-        longest: bytes of the stem; what is added to it must fit into 255 as well.
-
-    >>> file_stem("bolt+nut"), len(os.fsencode(file_stem("bolt+" * 99)))
-    ('bolt+nut', 120)
-    """
-    data = os.fsencode(name)
-    if len(data) <= longest:
-        return name
-    kept = data[: longest - 13].decode("utf-8", "ignore")
-    return f"{kept}~{hashlib.sha256(data).hexdigest()[:12]}"
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes (64 hex digits).
-
-    Raises:
-        DiskError: it cannot be read.
-    """
-    with reading(path), open(path, "rb") as file:
-        return _sha256(file)
 
 
 def tensors_sha256(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -231,10 +195,3 @@ def _manifest_file(path: Path) -> Path:
 def _raw(chunk: torch.Tensor) -> bytes:
     """The bytes of a float16 tensor."""
     return chunk.detach().to("cpu", torch.float16).contiguous().numpy().tobytes()
-
-
-def _sha256(file: BinaryIO) -> str:
-    total = hashlib.sha256()
-    while chunk := file.read(1 << 20):
-        total.update(chunk)
-    return total.hexdigest()

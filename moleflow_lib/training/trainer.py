@@ -18,14 +18,8 @@ from moleflow_lib.routing.router import TaskPrototype
 from moleflow_lib.runtime import DEVICE_KINDS
 from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.scoring.task_parts import TaskHistory, TaskParts
-from moleflow_lib.storage.artifacts import (
-    artifact_exists,
-    digest,
-    file_stem,
-    load_artifact,
-    save_artifact,
-    tensors_sha256,
-)
+from moleflow_lib.storage.artifacts import artifact_exists, load_artifact, save_artifact, tensors_sha256
+from moleflow_lib.storage.keys import digest, file_stem
 from moleflow_lib.training.fit import fit
 from moleflow_lib.training.measure import measured
 

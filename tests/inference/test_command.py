@@ -20,7 +20,7 @@ from moleflow_lib.cli import main
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.inference import LearnedDetector, load_detector, save_detector
-from moleflow_lib.storage.artifacts import file_sha256
+from moleflow_lib.storage.keys import file_sha256
 from tests.conftest import TINY
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

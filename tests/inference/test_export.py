@@ -20,7 +20,7 @@ from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ArtifactError, BackboneError, ConfigError
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.inference import ScoredImage, export, export_task, load_detector, save_detector
-from moleflow_lib.storage.artifacts import file_sha256
+from moleflow_lib.storage.keys import file_sha256
 from tests.conftest import TINY
 
 TAG = "vit_tiny_patch16_224"

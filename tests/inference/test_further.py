@@ -20,7 +20,7 @@ from moleflow_lib.inference import (
     load_detector,
     save_detector,
 )
-from moleflow_lib.storage.artifacts import file_sha256
+from moleflow_lib.storage.keys import file_sha256
 from moleflow_lib.storage.run_lock import LOCK, run_lock
 
 

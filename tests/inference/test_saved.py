@@ -18,7 +18,8 @@ from moleflow_lib.inference import LearnedDetector, learn_into, load_detector, s
 from moleflow_lib.inference.calibration import Calibration
 from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.scoring.task_parts import TaskParts
-from moleflow_lib.storage.artifacts import file_sha256, tensors_sha256
+from moleflow_lib.storage.artifacts import tensors_sha256
+from moleflow_lib.storage.keys import file_sha256
 from tests.conftest import TINY
 
 

@@ -18,7 +18,7 @@ import pytest
 from moleflow_lib.cli import main
 from moleflow_lib.inference import LearnedDetector, ScoredImage
 from moleflow_lib.reporting.scores import page, plan
-from moleflow_lib.storage.artifacts import file_sha256
+from moleflow_lib.storage.keys import file_sha256
 from tests.workers import ROOT, until
 
 TABLES = ("scores.csv", "scores.json", "scores.html")

@@ -19,7 +19,7 @@ from moleflow_lib.inference import LearnedDetector
 from moleflow_lib.reporting.scores import ScoreRequest, write_scores, written
 from moleflow_lib.reporting.scores.chunks import carry_out
 from moleflow_lib.reporting.scores.plan import Photo, opened_plan
-from moleflow_lib.storage.artifacts import file_sha256
+from moleflow_lib.storage.keys import file_sha256
 from tests.workers import dask_workers, until
 
 distributed = pytest.importorskip("distributed")

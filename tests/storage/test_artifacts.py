@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from moleflow_lib.errors import ArtifactError
-from moleflow_lib.storage import artifacts
+from moleflow_lib.storage import artifacts, disk
 
 
 @pytest.fixture
@@ -31,9 +31,9 @@ def test_an_interrupted_write_leaves_the_old_file(stored: Path, monkeypatch: pyt
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(artifacts.os, "replace", fail)
+    monkeypatch.setattr(disk.os, "replace", fail)
     with pytest.raises(KeyboardInterrupt):
-        artifacts.write_json(stored.with_suffix(".json"), {"other": 1})
+        disk.write_json(stored.with_suffix(".json"), {"other": 1})
     assert stored.with_suffix(".json").read_bytes() == before
     assert sorted(p.name for p in stored.parent.iterdir()) == ["thing.json", "thing.safetensors"]
 

@@ -16,7 +16,8 @@ import torch
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ArtifactError, TrainingError
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.storage.artifacts import digest, tensors_sha256
+from moleflow_lib.storage.artifacts import tensors_sha256
+from moleflow_lib.storage.keys import digest
 from tests.conftest import TINY
 
 Configs = Callable[..., ExperimentConfig]

@@ -13,8 +13,9 @@ import numpy as np
 from moleflow_lib.errors import ArtifactError, ConfigError, MoLEFlowError, problem_list
 from moleflow_lib.metrics import average, interval, mean_defined, over_seeds
 from moleflow_lib.reporting.compare.record import KIND, record_path
-from moleflow_lib.storage.artifacts import SCHEMA_VERSION, file_sha256, load_artifact
+from moleflow_lib.storage.artifacts import SCHEMA_VERSION, load_artifact
 from moleflow_lib.storage.disk import read_json
+from moleflow_lib.storage.keys import file_sha256
 from moleflow_lib.studies.baselines.comparison import Estimate
 
 __all__ = ["FinishedRun", "finished_runs"]

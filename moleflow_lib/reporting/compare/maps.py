@@ -26,7 +26,7 @@ from moleflow_lib.reporting.figures.heat_maps import (
 )
 from moleflow_lib.reporting.figures.sheets import Case, Sheet, Tile
 from moleflow_lib.reporting.tables import number
-from moleflow_lib.storage.artifacts import file_sha256
+from moleflow_lib.storage.keys import file_sha256
 
 __all__ = ["disagreement_sheet"]
 

@@ -16,7 +16,8 @@ from moleflow_lib.inference.verdicts import verdicts_on_tests
 from moleflow_lib.metrics import METRICS, ROUNDS
 from moleflow_lib.reporting.judged import write_judged_images
 from moleflow_lib.reporting.notebook import kept_name
-from moleflow_lib.storage.artifacts import file_sha256, save_artifact
+from moleflow_lib.storage.artifacts import save_artifact
+from moleflow_lib.storage.keys import file_sha256
 from moleflow_lib.studies.baselines.comparison import METHOD, Comparison
 
 __all__ = ["KIND", "NAME", "record_path", "save_test_images"]

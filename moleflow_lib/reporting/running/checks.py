@@ -11,7 +11,7 @@ from moleflow_lib.errors import BackboneError, ConfigError, problem_list
 from moleflow_lib.experiment import Experiment, control_config
 from moleflow_lib.features.extractor import build_extractor
 from moleflow_lib.runtime import resolve_device
-from moleflow_lib.storage.artifacts import digest
+from moleflow_lib.storage.keys import digest
 from moleflow_lib.studies.ablation import left_out_line, planned_runs
 from moleflow_lib.studies.ablation.cluster import Cluster
 

@@ -11,8 +11,8 @@ import torch
 
 from moleflow_lib.errors import ArtifactError, ConfigError
 from moleflow_lib.reporting.scores.request import ScoreRequest
-from moleflow_lib.storage.artifacts import digest
 from moleflow_lib.storage.disk import UNFINISHED, read_json, write_json, writing
+from moleflow_lib.storage.keys import digest
 
 __all__ = ["Chunk", "Photo", "Plan", "opened_plan", "state_of"]
 

@@ -12,7 +12,7 @@ import moleflow_lib
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.inference import LearnedDetector, load_detector
 from moleflow_lib.inference.detector_folder import detector_folder, manifest_file
-from moleflow_lib.storage.artifacts import file_sha256
+from moleflow_lib.storage.keys import file_sha256
 
 __all__ = ["HEAT_MAPS", "ScoreRequest", "made_by"]
 

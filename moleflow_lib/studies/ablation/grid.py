@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from moleflow_lib.config import PRESETS, ExperimentConfig
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.features.backbone_table import BACKBONES
-from moleflow_lib.storage.artifacts import digest
+from moleflow_lib.storage.keys import digest
 from moleflow_lib.studies.ablation.variations import parse_variations, variation_name
 
 __all__ = ["AblationRun", "left_out_line", "plan_rows", "planned_runs", "waves"]

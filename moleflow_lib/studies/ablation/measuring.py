@@ -8,8 +8,8 @@ from moleflow_lib.errors import ArtifactError
 from moleflow_lib.evaluation.continual import ContinualResult
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import METRICS, mean_defined
-from moleflow_lib.storage.artifacts import digest, file_sha256
 from moleflow_lib.storage.disk import read_json, write_json
+from moleflow_lib.storage.keys import digest, file_sha256
 from moleflow_lib.studies.ablation.grid import AblationRun
 from moleflow_lib.studies.ablation.lora_rank import lora_summary
 from moleflow_lib.studies.ablation.tail import task_tail

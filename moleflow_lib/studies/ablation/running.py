@@ -20,8 +20,8 @@ from moleflow_lib.experiment import Experiment
 from moleflow_lib.features.backbone_table import BACKBONES
 from moleflow_lib.metrics import METRICS
 from moleflow_lib.runtime import progress, resolve_device
-from moleflow_lib.storage.artifacts import digest
 from moleflow_lib.storage.disk import write_json
+from moleflow_lib.storage.keys import digest
 from moleflow_lib.studies.ablation.cluster import Cluster
 from moleflow_lib.studies.ablation.grid import AblationRun, waves
 from moleflow_lib.studies.ablation.jobs import Job, carry_out

@@ -18,7 +18,8 @@ from moleflow_lib.features.store import Features
 from moleflow_lib.model.flow import FlowParts, MoLESpatialAwareNF, load_exactly, shared_values
 from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.scoring.task_parts import TaskParts
-from moleflow_lib.storage.artifacts import digest, kept_artifact
+from moleflow_lib.storage.artifacts import kept_artifact
+from moleflow_lib.storage.keys import digest
 from moleflow_lib.studies.baselines.base import Footprint
 from moleflow_lib.training.fit import fit
 from moleflow_lib.training.trainer import METHOD_VERSION, MoLEContinualTrainer

@@ -14,7 +14,7 @@ from moleflow_lib.errors import ArtifactError, ConfigError
 from moleflow_lib.reporting.compare.comparable import check_comparable
 from moleflow_lib.reporting.compare.finished import finished_runs
 from moleflow_lib.reporting.compare.record import NAME
-from moleflow_lib.storage.artifacts import digest, file_sha256
+from moleflow_lib.storage.keys import digest, file_sha256
 
 RESULT = "03_continual_tasks.result.json"
 Change = Callable[[dict], object]

@@ -22,7 +22,7 @@ from moleflow_lib.config import BASELINES, ExperimentConfig
 from moleflow_lib.metrics import METRICS
 from moleflow_lib.reporting.running import runner
 from moleflow_lib.reporting.running.runner import NOTEBOOKS, available_notebooks, run_notebooks
-from moleflow_lib.storage.artifacts import file_sha256
+from moleflow_lib.storage.keys import file_sha256
 from tests.conftest import TINY
 from tests.reporting.test_pages import too_wide
 
