@@ -16,7 +16,7 @@ import pytest
 from moleflow_lib.cli import main
 from moleflow_lib.errors import RunError
 from moleflow_lib.inference import LearnedDetector
-from moleflow_lib.reporting.scores import ScoreRequest, write_scores, written
+from moleflow_lib.reporting.scores import ScoreRequest, files, write_scores
 from moleflow_lib.reporting.scores.chunks import carry_out
 from moleflow_lib.reporting.scores.plan import Photo, opened_plan
 from moleflow_lib.storage.keys import file_sha256
@@ -98,7 +98,7 @@ def test_a_failing_chunk_leaves_the_others(
         return plain(self, images, *more)
 
     monkeypatch.setattr(LearnedDetector, "_judged", full)
-    monkeypatch.setattr(written, "score_elsewhere", lambda some, _: dict(map(carry_out, some)))
+    monkeypatch.setattr(files, "score_elsewhere", lambda some, _: dict(map(carry_out, some)))
     with pytest.raises(RunError, match=r"1 of 2 chunks (.|\n)*images from 064.png on: .*No space left"):
         write_scores(chunks[0].request, tmp_path / "photos", "tcp://127.0.0.1:1")
     assert chunks[0].path.is_file() and not (tmp_path / "out" / "scores.csv").exists()
