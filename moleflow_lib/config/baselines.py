@@ -27,6 +27,7 @@ class BaselineEntry(Described):
     make: type | str  # the class, or module:class
     routed: bool = True  # parts for each task, chosen by the router; else a single model in its last state
     at_once: bool = False  # all tasks are one training set
+    relative: bool = False  # a variation of the method itself: compared, but no rival of it
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,6 +93,7 @@ BASELINES: Registry[BaselineEntry] = Registry(
         ),
         "separate": BaselineEntry(
             make=f"{_STUDIES}.flows:FreshFlows",
+            relative=True,
             title="separate flows",
             source="definition of this project",
             text="A whole model of its own for each task, trained and scored as the method's first task. "
@@ -101,6 +103,7 @@ BASELINES: Registry[BaselineEntry] = Registry(
             make=f"{_STUDIES}.flows:FreshFlows",
             routed=False,
             at_once=True,
+            relative=True,
             title="joint flow",
             source="definition of this project",
             text="One model trained, as the method trains its first task, on the training images of all "
@@ -117,6 +120,7 @@ BASELINES: Registry[BaselineEntry] = Registry(
         ),
         "adapter_only": BaselineEntry(
             make=f"{_STUDIES}.flows:AdapterOnly",
+            relative=True,
             title="adapters alone",
             source="definition of this project",
             text="The method without coupling blocks: whitening and invertible adapter of each task; the "

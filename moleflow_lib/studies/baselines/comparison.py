@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import torch
 
+from moleflow_lib.config import BASELINES
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import METRICS, average, interval, mean_defined, over_seeds
 from moleflow_lib.studies.baselines.run import MethodRun, run_baseline, run_method
@@ -49,8 +50,12 @@ class Comparison:
         return [name for name in self.runs if name != METHOD]
 
     def best(self, metric: str) -> str | None:
-        """The baseline whose mean over tasks is the highest, routed; None where it is undefined for all."""
-        values = ((name, self.mean(name, metric).value) for name in self.others)
+        """The rival whose mean over tasks is the highest, routed; None where it is undefined for all.
+
+        Variations of the method (`BaselineEntry.relative`) are no rivals, unless they are all there is.
+        """
+        rivals = [name for name in self.others if not BASELINES[name].relative] or self.others
+        values = ((name, self.mean(name, metric).value) for name in rivals)
         known = {name: value for name, value in values if value is not None}
         return max(known, key=known.__getitem__, default=None)
 

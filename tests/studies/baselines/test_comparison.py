@@ -135,6 +135,12 @@ def test_ties_are_shared(drawn: Comparison) -> None:
     assert [row["best"] for row in rows[:2]] == ["memory bank", "MoLE-Flow = memory bank"]
 
 
+def test_a_variation_of_the_method_is_no_rival_unless_it_is_all_there_is(drawn: Comparison) -> None:
+    assert drawn.best("aupro") == "memory_bank", "separate flows are better, and the method itself"
+    alone = {name: drawn.runs[name] for name in (METHOD, "separate")}
+    assert Comparison(classes=("a", "b"), seeds=(0,), runs=alone).best("aupro") == "separate"
+
+
 @pytest.fixture(scope="module")
 def compared(learned: Experiment) -> Comparison:
     """Every method on the three tiny tasks."""
