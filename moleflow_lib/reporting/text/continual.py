@@ -106,9 +106,9 @@ def continual_sentences(
     right = percent((evaluation.routing or {}).get("accuracy"))
     return [
         _answer(evaluation, comparison),
+        *_weakest(evaluation),
         *comparison_sentences(comparison),
         f"{_forgetting(summary['image_auroc'])} The router sends {right} of the test images to their task.",
-        *_weakest(evaluation),
         *_control(experiment, summary, control),
     ]
 
@@ -142,14 +142,15 @@ def _forgetting(image: Mapping[str, Mapping[str, float | None]]) -> str:
 
 def _weakest(evaluation: ContinualResult) -> list[str]:
     """The weakest task by image AUROC, unless all are at its ceiling, and by pixel AP."""
-    found = []
+    found: dict[str, list[str]] = {}
     for metric, ceiling in (("image_auroc", 0.9995), ("pixel_ap", 1.0)):
         scores = dict(zip(evaluation.classes, evaluation.final(metric), strict=True))
         known = {name: score for name, score in scores.items() if score is not None}
         name = min(known, key=known.__getitem__, default="")
         if name and known[name] < ceiling:
-            found.append(f"{name} at {title(metric)} {known[name]:.3f}")
-    return [f"Weakest task: {'; '.join(found)}."] if found else []
+            found.setdefault(name, []).append(f"{title(metric)} {known[name]:.3f}")
+    told = [f"{name} at {' and '.join(values)}" for name, values in found.items()]
+    return [f"Weakest task: {'; '.join(told)}."] if told else []
 
 
 def _control(experiment: Experiment, summary: Mapping, control: ContinualResult | None) -> list[str]:
