@@ -94,6 +94,7 @@ def rect(x: float, y: float, width: float, height: float, colour: str, opacity: 
 
 
 def text_at(x: float, y: float, text: str, anchor: str = "start", size: int = 12, colour: str = INK) -> str:
+    """A label at a place, pixels; empty where there is nothing to say or no place for it."""
     if not text or not math.isfinite(x) or not math.isfinite(y):
         return ""
     plain = escape(unescape(str(text).replace("<br>", " ")), quote=True)
