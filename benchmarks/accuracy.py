@@ -1,13 +1,13 @@
 """`python -m benchmarks.accuracy`: presets and their memory banks side by side, over task orders and seeds,
 as tables.
 
-Presets are compared and varied in the language of the ablations: `recommended; recommended,
-    score_parts=gaussian,memory` is
-`recommended` as it is and with that option set. A variation gets no baselines of its own unless it names
-them.
+Presets are compared and varied in the language of the ablations:
+`recommended; recommended, score_parts=gaussian,memory` is `recommended` as it is and with that option set.
+A variation gets no baselines of its own unless it names them.
 
 Every number is routed (nobody tells the task), after the last task. Finished tasks are read back from
-`--out`.
+`--out`. `--json FILE` keeps what the tables are made of: each run's own numbers, and every mean with its
+interval.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from statistics import mean
 
 import numpy as np
@@ -24,6 +26,8 @@ from moleflow_lib.errors import ConfigError, MoLEFlowError
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import HEADLINES, average, interval, mean_defined, over_seeds
 from moleflow_lib.reporting.text.words import title
+from moleflow_lib.runtime import provenance
+from moleflow_lib.storage.disk import write_json
 from moleflow_lib.studies.ablation import parse_variations
 from moleflow_lib.studies.baselines.comparison import METHOD, Estimate, compare
 from moleflow_lib.studies.baselines.run import MethodRun
@@ -59,17 +63,67 @@ def main() -> None:
             for preset in presets
             for order in orders
         ]
-        _report(planned, orders, options.seeds)
+        trials = _trials(planned)
+        if options.json:
+            write_json(Path(options.json).expanduser(), _record(options, trials))
+        _report(trials, orders, options.seeds)
     except MoLEFlowError as error:
         sys.exit(f"benchmarks.accuracy: {error}")
 
 
-def _report(planned: Sequence[tuple[str, Experiment]], orders: Sequence[str], seeds: str) -> None:
-    """Learn what is not there yet and print the tables."""
+def _trials(planned: Sequence[tuple[str, Experiment]]) -> MethodRuns:
+    """Learn what is not there yet; every preset's methods, one row of runs an order."""
     trials: dict[tuple[str, str], list[list[MethodRun]]] = {}
     for preset, experiment in planned:
         for name, runs in compare(experiment).runs.items():
             trials.setdefault((preset, name), []).append(list(runs))
+    return trials
+
+
+def _record(options: argparse.Namespace, trials: MethodRuns) -> dict[str, object]:
+    """The numbers behind the tables, routed and after the last task, and what they were measured with."""
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    orders = options.orders.split("|")
+    return {
+        "orders": orders,
+        "seeds": seeds,
+        "backbone": options.backbone,
+        "made_with": {key: value for key, value in provenance(options.device).items() if key != "platform"},
+        "methods": [
+            {
+                "preset": preset,
+                "method": name,
+                "mean": {metric: asdict(_mean(rows, metric)) for metric in HEADLINES},
+                "runs": [
+                    _run_record(order, seed, run)
+                    for order, row in zip(orders, rows, strict=True)
+                    for seed, run in zip(seeds, row, strict=True)
+                ],
+            }
+            for (preset, name), rows in trials.items()
+        ],
+        "differences": [
+            {
+                "preset": other[0],
+                "method": other[1],
+                **{metric: asdict(_gap(trials, _compared(trials), other, metric)) for metric in HEADLINES},
+            }
+            for other in trials
+            if other != _compared(trials)
+        ],
+    }
+
+
+def _run_record(order: str, seed: int, run: MethodRun) -> dict[str, object]:
+    """One run: the value of every product, and what it costs."""
+    products = {
+        name: {metric: _of_class(run, metric, name) for metric in HEADLINES} for name in run.result.classes
+    }
+    return {"order": order, "seed": seed, "products": products, "costs": asdict(run.costs)}
+
+
+def _report(trials: MethodRuns, orders: Sequence[str], seeds: str) -> None:
+    """Print the tables."""
     print(
         f"Orders: {', '.join(orders)}; seeds {seeds}. Routed, means over orders and seeds; in brackets the "
         "95 % interval over test images and seeds, orders averaged.\n"
@@ -127,20 +181,22 @@ def _print_means(trials: MethodRuns) -> None:
 
 
 def _print_differences(trials: MethodRuns) -> None:
-    (first, *others), last = (
-        list(trials),
-        [key for key in trials if key[1] == METHOD][-1],
-    )  # the last preset against all else
-    if not others:
+    if len(trials) == 1:
         return
+    last = _compared(trials)
     print(f"\n| {last[0]} minus | " + " | ".join(SHOWN.values()) + " |\n|---|" + "---|" * len(SHOWN))
-    for other in [first, *others]:
+    for other in trials:
         if other != last:
             print(
                 f"| {other[0]}, {other[1]} | "
                 + " | ".join(_words(_gap(trials, last, other, m), "+") for m in SHOWN)
                 + " |"
             )
+
+
+def _compared(trials: MethodRuns) -> tuple[str, str]:
+    """The last preset's own runs, which everything else is compared with."""
+    return [key for key in trials if key[1] == METHOD][-1]
 
 
 def _print_costs(trials: MethodRuns) -> None:
@@ -220,6 +276,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--backbone", default="")
     parser.add_argument("--backbone-weights", default="", metavar="FILE")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", default="", metavar="FILE", help="keep the numbers behind the tables here")
     parser.add_argument("--out", required=True, help="folder that keeps features and tasks")
     return parser
 

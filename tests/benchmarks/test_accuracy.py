@@ -4,6 +4,7 @@ evaluation's numbers.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -44,6 +45,8 @@ def test_rows_differences_and_numbers(
         "leather>nut|nut>leather",
         "--presets",
         presets,
+        "--json",
+        str(tmp_path / "accuracy.json"),
     )
     rows = [
         [cell.strip() for cell in line.strip("| \n").split("|")]
@@ -82,6 +85,13 @@ def test_rows_differences_and_numbers(
     assert float(told[0]) == pytest.approx(leather, abs=6e-4)
     mean, low, high = map(float, re.findall(r"-?\d\.\d+", told[2]))
     assert low <= mean <= high
+
+    record = json.loads((tmp_path / "accuracy.json").read_text())
+    own = record["methods"][0]
+    assert [(run["order"], run["seed"]) for run in own["runs"]] == [("leather>nut", 0), ("nut>leather", 0)]
+    assert [run["products"]["leather"]["image_auroc"] for run in own["runs"]] == [final[0][0], final[1][1]]
+    assert own["mean"]["image_auroc"]["value"] == pytest.approx(mean, abs=6e-4)
+    assert len(record["differences"]) == 2
 
 
 @pytest.mark.parametrize(
