@@ -90,6 +90,13 @@ class PatchExtractor(nn.Module):
         """A frozen backbone stays in eval mode."""
         return super().train(False)
 
+    @property
+    def at_once(self) -> int | None:
+        """How many images go through the network together: one on a CPU, where that costs little, so that
+        an image's features depend on that image alone; None on a GPU, where it is as many as are given.
+        """
+        return 1 if self.mean.device.type == "cpu" else None
+
     @torch.inference_mode()
     def forward(self, images: np.ndarray) -> torch.Tensor:
         """Patch features of RGB images.
@@ -100,7 +107,8 @@ class PatchExtractor(nn.Module):
         Returns:
             (B, H, W, D) float32 on the extractor's device.
         """
-        return self.features(torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2))
+        pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
+        return torch.cat([self.features(own) for own in pixels.split(self.at_once or len(pixels))])
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """The same of (B, 3, S, S) uint8: (B, H, W, D) float32."""

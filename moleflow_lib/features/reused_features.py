@@ -5,17 +5,15 @@ from __future__ import annotations
 import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
 from moleflow_lib.errors import ArtifactError
 from moleflow_lib.storage.artifacts import load_artifact
 
-__all__ = ["Group", "earlier_groups", "grouped"]
-
-T = TypeVar("T")
+__all__ = ["Group", "earlier_groups", "groups_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,28 +24,41 @@ class Group:
     seconds: float  # that their extraction took
 
 
-def grouped(items: Sequence[T], together: int) -> list[tuple[T, ...]]:
-    """Items in groups, the last one smaller where they do not divide.
+def groups_of(contents: Sequence[str], at_most: int) -> list[slice]:
+    """Where images in a row are cut into groups that go through the network at once.
 
-    >>> grouped("abcde", 2)
-    [('a', 'b'), ('c', 'd'), ('e',)]
+    A group ends behind an image whose own hash says so (one in `at_most`), and where it is full. So the cuts
+    follow from the images, and one image more changes the group that it falls into and none far from it.
+
+    Args:
+        contents: the SHA-256 of each image.
+        at_most: images of a full group.
+
+    >>> groups_of(["0a", "0b", "0c", "0d"], 3)
+    [slice(0, 3, None), slice(3, 4, None)]
+    >>> groups_of(["0f", "0a", "0b", "0c", "0d"], 3)  # 0x0f is a multiple of 3
+    [slice(0, 1, None), slice(1, 4, None), slice(4, 5, None)]
     """
-    return [tuple(items[start : start + together]) for start in range(0, len(items), together)]
+    cuts = [0]
+    for place, sha256 in enumerate(contents, start=1):
+        if place - cuts[-1] == at_most or int(sha256, 16) % at_most == 0 or place == len(contents):
+            cuts.append(place)
+    return [slice(start, stop) for start, stop in pairwise(cuts)]
 
 
 def earlier_groups(
-    folder: Path, stem: str, identity: Mapping[str, object], together: int, wanted: Sequence[tuple[str, ...]]
+    folder: Path, stem: str, made_by: Mapping[str, object], at_most: int, wanted: Sequence[tuple[str, ...]]
 ) -> dict[tuple[str, ...], Group]:
     """The wanted groups that earlier files hold, each of the very same images in the same order.
 
-    Files of another backbone, of another grouping or damaged ones are passed over: then the images are
-    extracted.
+    Files of another backbone, made in other circumstances, or damaged ones are passed over: then the images
+    are extracted.
 
     Args:
         folder: of the features.
         stem: what the files' names begin with.
-        identity: of the backbone.
-        together: images that went through the network at once.
+        made_by: what their manifests must say of backbone and circumstances.
+        at_most: images that went through the network at once.
         wanted: the SHA-256 of each image of each group.
     """
     missing = set(wanted)
@@ -56,15 +67,13 @@ def earlier_groups(
         if not missing:
             break
         try:
-            tensors, manifest = load_artifact(
-                file.with_suffix(""), expect={"identity": identity, "together": together}
-            )
+            tensors, manifest = load_artifact(file.with_suffix(""), expect=made_by)
         except ArtifactError:
             continue
-        patches = tensors["patches"]
-        for place, group in enumerate(grouped(manifest["sha256"], together)):
+        for place in groups_of(manifest["sha256"], at_most):
+            group = tuple(manifest["sha256"][place])
             if group in missing:
-                own = patches[place * together : place * together + len(group)]
-                found[group] = Group(patches=own, seconds=len(group) / manifest["images_per_second"])
+                seconds = len(group) / manifest["images_per_second"]
+                found[group] = Group(patches=tensors["patches"][place], seconds=seconds)
                 missing.discard(group)
     return found

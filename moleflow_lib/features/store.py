@@ -2,8 +2,9 @@
 
 Stored as float16, one file a product and split, keyed by the backbone's identity and the images'
 contents, and memory-mapped when read. Where some images of a product were extracted before, only the others
-are decoded: what a new file takes over from an earlier one went through the network in the very same company
-(`FeatureStore.together`), so that it is equal to the bit to one that was made from nothing.
+are decoded; on a GPU, which takes several images at once, a new image's group with it. What a new file takes
+over from an earlier one went through the network in the same circumstances and the same group, so that it is
+equal to the bit to one that was made from nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from moleflow_lib.datasets import READER_VERSION, Record, load_image
 from moleflow_lib.errors import DataError
 from moleflow_lib.features.extractor import PatchExtractor
 from moleflow_lib.features.half_precision import beyond_float16
-from moleflow_lib.features.reused_features import earlier_groups, grouped
+from moleflow_lib.features.reused_features import earlier_groups, groups_of
 from moleflow_lib.runtime import progress
 from moleflow_lib.storage.artifacts import artifact_exists, load_artifact, stream_artifact
 from moleflow_lib.storage.keys import digest, file_sha256, file_stem
@@ -95,12 +97,15 @@ class FeatureStore:
         return artifact_exists(self._place(records, name)[1])
 
     @property
-    def together(self) -> int:
-        """How many images go through the network at once: one on a single CPU thread, where that costs
-        nothing, else a batch, since last bits may depend on what an image is batched with.
-        """
-        alone = self.extractor.mean.device.type == "cpu" and torch.get_num_threads() == 1
-        return 1 if alone else self.batch_size
+    def circumstances(self) -> dict[str, object]:
+        """What last bits of features may depend on beside the backbone and the images."""
+        device = self.extractor.mean.device.type
+        threads = torch.get_num_threads() if device == "cpu" else None
+        return {"device": device, "threads": threads, "images_at_once": self._at_most}
+
+    @property
+    def _at_most(self) -> int:
+        return self.extractor.at_once or self.batch_size
 
     def _place(self, records: Sequence[Record], name: str) -> tuple[str, Path, list[str]]:
         """Key and artifact of some images' features, and the SHA-256 of each image."""
@@ -114,15 +119,12 @@ class FeatureStore:
         self, records: Sequence[Record], name: str, path: Path, key: str, contents: list[str]
     ) -> None:
         start = time.perf_counter()
-        together = self.together
-        groups = grouped(contents, together)
-        known = earlier_groups(self.folder, file_stem(name), self.identity, together, groups)
-        fresh = [
-            r
-            for g, own in zip(groups, grouped(records, together), strict=True)
-            if g not in known
-            for r in own
-        ]
+        circumstances = self.circumstances
+        places = groups_of(contents, self._at_most)
+        groups = [tuple(contents[place]) for place in places]
+        made_by = {"identity": self.identity, "circumstances": circumstances}
+        known = earlier_groups(self.folder, file_stem(name), made_by, self._at_most, groups)
+        fresh = [records[place] for place, group in zip(places, groups, strict=True) if group not in known]
         saved = sum(group.seconds for group in known.values())
 
         def manifest() -> dict[str, object]:
@@ -133,36 +135,31 @@ class FeatureStore:
                 "images_per_second": len(records) / (time.perf_counter() - start + saved),
                 "images": [f"{r.product}/{r.split}/{r.defect}/{r.image.name}" for r in records],
                 "sha256": contents,
-                "together": together,
+                "circumstances": circumstances,
             }
 
         def rows() -> Iterator[torch.Tensor]:
-            made = self._extracted(fresh, name, together)
+            made = self._extracted(fresh, name)
             for group in groups:
                 yield known[group].patches if group in known else next(made)
 
         shape = (len(records), *self.extractor.grid, self.extractor.feature_dim)
         stream_artifact(path, "patches", shape, rows(), manifest)
 
-    def _extracted(self, records: Sequence[Record], name: str, together: int) -> Iterator[torch.Tensor]:
-        """Features (B, H, W, D) float16 of one group of images after another, B = `together` or the rest."""
-        starts = range(0, len(records), together)
-        groups = (
-            batch[start : start + together]
-            for batch in self._batches(records, name)
-            for start in range(0, len(batch), together)
-        )
-        for start, group in zip(starts, groups, strict=True):
-            features = self.extractor(group)
+    def _extracted(self, groups: Sequence[Sequence[Record]], name: str) -> Iterator[torch.Tensor]:
+        """Features (B, H, W, D) float16 of one group of images after another, B its length."""
+        images = self._decoded([record for group in groups for record in group], name)
+        for group in groups:
+            features = self.extractor(np.stack(list(islice(images, len(group)))))
             patches = features.half().cpu()
             finite = patches.isfinite().flatten(1).all(dim=1)
             if not finite.all():
                 bad = int((~finite).nonzero()[0])
-                raise DataError(f"{records[start + bad].image}: its features {beyond_float16(features[bad])}")
+                raise DataError(f"{group[bad].image}: its features {beyond_float16(features[bad])}")
             yield patches
 
-    def _batches(self, records: Sequence[Record], name: str) -> Iterator[np.ndarray]:
-        """Decode images on a few threads, a batch ahead of the network."""
+    def _decoded(self, records: Sequence[Record], name: str) -> Iterator[np.ndarray]:
+        """Images (S, S, 3) uint8, decoded on a few threads, a batch ahead of the network."""
 
         def read(record: Record) -> np.ndarray:
             return load_image(
@@ -178,4 +175,5 @@ class FeatureStore:
             ahead = load(0)
             for start in progress(starts, f"features {name}"):
                 batch, ahead = ahead, load(start + self.batch_size)
-                yield np.stack([future.result() for future in batch])
+                for future in batch:
+                    yield future.result()

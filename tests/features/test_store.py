@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +15,13 @@ import pytest
 import torch
 
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.datasets import Product, load_image, open_dataset
+from moleflow_lib.datasets import Product, Record, load_image, open_dataset
 from moleflow_lib.errors import ArtifactError, DataError
 from moleflow_lib.features.extractor import PatchExtractor, build_extractor
 from moleflow_lib.features.filterbank import FilterBank
+from moleflow_lib.features.reused_features import groups_of
 from moleflow_lib.features.store import FeatureStore
+from moleflow_lib.storage.keys import file_sha256
 
 CONFIG = ExperimentConfig().with_(backbone="filterbank", image_size=56, device="cpu")
 
@@ -159,21 +163,13 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return decoded
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize(
-    ("place", "alone", "in_batches"),
-    [(6, 1, 3), (0, 1, 7), (5, 1, 3)],  # new images: behind, before and among six in batches of four
-)
+@pytest.mark.parametrize("place", [6, 0, 5])  # the new image: behind, before and among six
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
 def test_one_image_more_is_one_image_decoded_and_equal_to_all_anew(
-    product: Product,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    threads: int,
-    place: int,
-    alone: int,
-    in_batches: int,
+    product: Product, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, place: int
 ) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    if device == "gpu":
+        monkeypatch.setattr(PatchExtractor, "at_once", None)
     network = FilterBank(56)
     kept, anew = (
         FeatureStore(tmp_path / name, _Company(network, "company", 56), batch_size=4) for name in ("a", "b")
@@ -183,29 +179,57 @@ def test_one_image_more_is_one_image_decoded_and_equal_to_all_anew(
     decoded = _counted(monkeypatch)
     grown = (*known[:place], more, *known[place:])
     found = kept.features(grown, "nut-train")
-    assert len(decoded) == (alone if threads == 1 else in_batches) and more.image in decoded
+    expected = 1 if device == "cpu" else _in_new_groups(known, grown)
+    assert len(decoded) == expected and more.image in decoded
     assert torch.equal(found.patches, anew.features(grown, "nut-train").patches)
     assert found.images_per_second > 0
     del decoded[:]
     fewer = kept.features(known[1:], "nut-train")
-    assert len(decoded) == (0 if threads == 1 else 5) and fewer.images_per_second > 0
+    assert len(decoded) == (0 if device == "cpu" else _in_new_groups(known, known[1:]))
     assert torch.equal(fewer.patches, anew.features(known[1:], "nut-train").patches)
+    assert fewer.images_per_second > 0
 
 
-def test_what_is_damaged_or_grouped_otherwise_is_not_taken_over(
-    store: FeatureStore, product: Product, monkeypatch: pytest.MonkeyPatch
+def _in_new_groups(known: Sequence[Record], grown: Sequence[Record]) -> int:
+    """Images of the groups of four that `grown` has and `known` has not."""
+    before, after = (
+        [tuple(contents[place]) for place in groups_of(contents, 4)]
+        for contents in ([file_sha256(record.image) for record in records] for records in (known, grown))
+    )
+    return sum(len(group) for group in after if group not in before)
+
+
+def test_one_image_more_changes_the_groups_around_it_alone() -> None:
+    contents = [hashlib.sha256(bytes([number, 7])).hexdigest() for number in range(200)]
+    before = groups_of(contents, 8)
+    assert [place for cut in before for place in range(200)[cut]] == list(range(200))
+    assert max(cut.stop - cut.start for cut in before) == 8 and len(before) < 50
+    known = {tuple(contents[cut]) for cut in before}
+    changed = []
+    for place in range(200):
+        grown = [*contents[:place], hashlib.sha256(b"new").hexdigest(), *contents[place:]]
+        groups = [tuple(grown[cut]) for cut in groups_of(grown, 8)]
+        changed.append(sum(len(group) for group in groups if group not in known))
+    assert np.mean(changed) < 16, "two groups of the 200 images"
+
+
+@pytest.mark.parametrize("circumstance", ["threads", "device"])
+def test_what_is_damaged_or_made_otherwise_is_not_taken_over(
+    store: FeatureStore, product: Product, monkeypatch: pytest.MonkeyPatch, circumstance: str
 ) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     store.features(product.train, "nut-train")
     decoded = _counted(monkeypatch)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    store.features(product.train[:5], "nut-train")
-    assert len(decoded) == 5, "another grouping"
+    with monkeypatch.context() as other:
+        if circumstance == "threads":
+            other.setattr(torch, "get_num_threads", lambda: 64)
+        else:
+            other.setattr(PatchExtractor, "at_once", None)
+        store.features(product.train[:5], "nut-train")
+    assert len(decoded) == 5, "made in other circumstances"
     for path in store.folder.glob("*.safetensors"):
         data = bytearray(path.read_bytes())
         data[-1] ^= 1
         path.write_bytes(data)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     del decoded[:]
     store.features(product.train[:4], "nut-train")
     assert len(decoded) == 4, "damaged"
@@ -218,10 +242,11 @@ def test_what_is_damaged_or_grouped_otherwise_is_not_taken_over(
         {"backbone": "random:resnet18", "blocks": (2, 3), "feature_dim": 48},
     ],
 )
-def test_one_by_one_gives_what_batches_give(options: dict) -> None:
+def test_an_image_has_its_own_features_in_any_company(options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     config = CONFIG.with_(image_size=64, **options)
     extractor = build_extractor(config.features, 64, device="cpu")
     images = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
-    batched = extractor(images)
     alone = torch.cat([extractor(image[None]) for image in images])
-    assert torch.allclose(batched, alone, rtol=1e-5, atol=1e-5)
+    assert torch.equal(extractor(images), alone) and torch.equal(extractor(images[::-1]), alone.flip(0))
+    monkeypatch.setattr(PatchExtractor, "at_once", None)
+    assert torch.allclose(extractor(images), alone, rtol=1e-5, atol=1e-5), "as a GPU takes them"
