@@ -14,6 +14,7 @@ from moleflow_lib.errors import TrainingError
 from moleflow_lib.model.flow import FlowParts, MoLESpatialAwareNF
 from moleflow_lib.model.losses import identity_regulariser, log_det_penalty, patch_nll, tail_aware_loss
 from moleflow_lib.runtime import derive_seed, progress, seeded
+from moleflow_lib.training.adamw import AdamW
 
 __all__ = ["WEIGHT_DECAY", "Fitted", "fit", "learning_rate"]
 
@@ -87,26 +88,23 @@ def _fit(
 ) -> Fitted:
     trainable = list(flow.trained_with(parts, base))
     fused = flow.device.type == "cuda"  # on the CPU a fused step rounds otherwise than the published loop's
-    optimiser = torch.optim.AdamW(trainable, lr=options.lr, weight_decay=WEIGHT_DECAY, fused=fused or None)
+    optimiser = AdamW(trainable, WEIGHT_DECAY, fused)
     per_epoch = math.ceil(len(patches) / options.batch_size)
     total = options.steps or options.epochs * per_epoch
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate(step, total, options))
     held = parts.whitening if base else None
     curves: dict[str, list[float]] = {curve: [] for curve in _CURVES}
     with seeded(derive_seed(options.seed, "draws", name)):
         for epoch in progress(range(math.ceil(total / per_epoch)), f"training {name}"):
             rows = []
             order = _batches(patches, options.batch_size, derive_seed(options.seed, "order", name, epoch))
-            for batch in islice(order, total - epoch * per_epoch):
+            for step, batch in enumerate(islice(order, total - epoch * per_epoch), epoch * per_epoch):
                 loss, row = _loss(flow, _sent(batch, flow.device), options)
                 if held is not None:
                     loss = loss + options.identity_weight * identity_regulariser(held.gamma, held.beta)
-                optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 if options.clip_norm:
                     torch.nn.utils.clip_grad_norm_(trainable, options.clip_norm)
-                optimiser.step()
-                scheduler.step()
+                optimiser.step(options.lr * learning_rate(step, total, options))
                 rows.append(torch.stack([loss.detach(), *row]))
             _record(curves, torch.stack(rows), name, epoch)
     return Fitted(curves=curves, steps=total)

@@ -10,6 +10,7 @@ import torch
 from moleflow_lib.config import FlowOptions, TrainOptions
 from moleflow_lib.model.flow import FlowParts, MoLESpatialAwareNF
 from moleflow_lib.training import fit as module
+from moleflow_lib.training.adamw import AdamW
 from moleflow_lib.training.fit import Fitted, fit, learning_rate
 
 
@@ -53,13 +54,13 @@ def test_the_cosine_rate_falls_to_zero_and_warm_up_rises_to_one() -> None:
 
 def test_the_rate_that_was_asked_for_acts_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    step = torch.optim.AdamW.step
+    step = AdamW.step
 
-    def watched(optimiser: torch.optim.AdamW, *given: object) -> object:
-        seen.append(optimiser.param_groups[0]["lr"])
-        return step(optimiser, *given)
+    def watched(optimiser: AdamW, lr: float) -> None:
+        seen.append(lr)
+        step(optimiser, lr)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    monkeypatch.setattr(AdamW, "step", watched)
     _fitted(_model(), _images(), steps=5, schedule="cosine", lr=1e-2)
     options = TrainOptions(schedule="cosine")
     assert seen == pytest.approx([1e-2 * learning_rate(k, 5, options) for k in range(5)])
@@ -67,14 +68,14 @@ def test_the_rate_that_was_asked_for_acts_at_every_step(monkeypatch: pytest.Monk
 
 def test_clipping_holds_the_gradient_norm(monkeypatch: pytest.MonkeyPatch) -> None:
     norms = []
-    step = torch.optim.AdamW.step
+    step = AdamW.step
 
-    def watched(optimiser: torch.optim.AdamW, *given: object) -> object:
-        gradients = [p.grad for group in optimiser.param_groups for p in group["params"]]
+    def watched(optimiser: AdamW, lr: float) -> None:
+        gradients = [p.grad for p in optimiser.parameters if p.grad is not None]
         norms.append(float(torch.stack([g.norm() for g in gradients]).norm()))
-        return step(optimiser, *given)
+        step(optimiser, lr)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    monkeypatch.setattr(AdamW, "step", watched)
     _fitted(_model(), 10 * _images(), steps=4)
     _fitted(_model(), 10 * _images(), steps=4, clip_norm=0.5)
     assert min(norms[:4]) > 0.5 and norms[4:] == pytest.approx([0.5] * 4, rel=1e-4)
