@@ -11,10 +11,12 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import nbformat
 import papermill
+from jupyter_client.manager import AsyncKernelManager
 from papermill.exceptions import PapermillExecutionError
 
 from moleflow_lib.config import ExperimentConfig
@@ -26,6 +28,7 @@ from moleflow_lib.reporting.pages.report import notebook_title, render_report
 from moleflow_lib.reporting.parameters import read_parameters
 from moleflow_lib.reporting.running.checks import ablation_notes, checked_experiment
 from moleflow_lib.reporting.running.dependence import resting_on
+from moleflow_lib.reporting.running.kernels import Kernels
 from moleflow_lib.reporting.running.run_log import RunLog, earlier_seconds
 from moleflow_lib.reporting.running.skeleton import require_skeletons
 from moleflow_lib.runtime import busy_line
@@ -78,8 +81,9 @@ def run_notebooks(params: Mapping[str, object], notebooks: Sequence[Path], singl
     config = read_parameters(params)
     executed = Path(config.run.out_dir) / "executed"
     log = RunLog({book.stem: earlier_seconds(executed / book.name) for book in notebooks}, sys.stderr)
-    with log.listening():
-        return _run_checked(config, params, notebooks, single_file, log)
+    with log.listening(), Kernels() as kernels:
+        kernels.start_ahead(notebooks[0])
+        return _run_checked(config, params, notebooks, single_file, log, kernels)
 
 
 def _run_checked(
@@ -88,6 +92,7 @@ def _run_checked(
     notebooks: Sequence[Path],
     single_file: bool,
     log: RunLog,
+    kernels: Kernels,
 ) -> int:
     """See whether all is there, then run."""
     experiment = checked_experiment(config, notebooks)
@@ -107,7 +112,7 @@ def _run_checked(
         notes = [unused_line(experiment.unused), shared_line(experiment.products), busy_line()]
         for told in filter(None, [*notes, *ablation_notes(config, notebooks)]):
             _say(told)
-        page = _Page(out, config, tasks, [_entry(book) for book in notebooks], room, log)
+        page = _Page(out, config, tasks, [_entry(book) for book in notebooks], room, log, kernels)
         return _run_all(page, params, single_file)
 
 
@@ -121,6 +126,7 @@ class _Page:
     entries: list[Entry]
     room: Room
     log: RunLog
+    kernels: Kernels
 
     def write(self) -> None:
         """Write the index as things stand; on a full disk, into the room kept for it."""
@@ -138,22 +144,27 @@ def _run_all(page: _Page, params: Mapping[str, object], single_file: bool) -> in
             stale = page.out / f"{entry.name}{ending}"
             with writing(stale, "removed"):
                 stale.unlink(missing_ok=True)
-    for entry in page.entries:
+    for entry, later in zip_longest(page.entries, page.entries[1:]):
         if entry.state == "waiting":
-            _run_one(entry, page, params, single_file)
+            _run_one(entry, later, page, params, single_file)
     page.write()
     _say(f"report: {page.out / 'index.html'}")
     return sum(entry.state == "failed" for entry in page.entries)
 
 
-def _run_one(entry: Entry, page: _Page, params: Mapping[str, object], single_file: bool) -> None:
-    """Run one notebook, and mark those that cannot succeed if it failed."""
+def _run_one(
+    entry: Entry, later: Entry | None, page: _Page, params: Mapping[str, object], single_file: bool
+) -> None:
+    """Run one notebook while the later one's kernel starts; mark those that cannot succeed if it failed."""
     entry.state = "running"
     page.write()
     name = page.log.begin(entry.name)
     _say(f"{name}: {entry.question} ({page.log.times()})")
     try:
-        error = _run(entry, params, page.out, single_file)
+        with page.kernels.kernel(entry.source) as kernel:
+            if later and later.state == "waiting":
+                page.kernels.start_ahead(later.source)
+            error = _run(entry, params, page.out, single_file, kernel)
     except KeyboardInterrupt:
         entry.state = "stopped"
         page.write()
@@ -180,7 +191,9 @@ def _mark_dependents(entries: Sequence[Entry], failed: Entry, error: PapermillEx
         _say(f"not run, since {failed.name} failed, in a step that they take too: {names}")
 
 
-def _run(entry: Entry, params: Mapping[str, object], out: Path, single_file: bool) -> Exception | None:
+def _run(
+    entry: Entry, params: Mapping[str, object], out: Path, single_file: bool, kernel: AsyncKernelManager
+) -> Exception | None:
     """Execute and render one notebook; whatever goes wrong ends up in its entry, and is returned."""
     problem = None
     executed, report = out / "executed" / entry.source.name, out / f"{entry.name}.html"
@@ -188,7 +201,7 @@ def _run(entry: Entry, params: Mapping[str, object], out: Path, single_file: boo
     try:
         with writing(executed):
             executed.unlink(missing_ok=True)
-            _execute(entry.source, executed, params)
+            _execute(entry.source, executed, params, kernel)
         summary = read_json(out / f"{entry.name}.result.json")["summary_text"]
         render_report(executed, report, single_file=single_file)
         entry.state, entry.summary = "done", summary
@@ -203,10 +216,9 @@ def _run(entry: Entry, params: Mapping[str, object], out: Path, single_file: boo
     return problem
 
 
-def _execute(source: Path, into: Path, params: Mapping[str, object]) -> None:
-    papermill.execute_notebook(
-        source, into, dict(params), kernel_name="python3", progress_bar=False, stderr_file=sys.stderr
-    )
+def _execute(source: Path, into: Path, params: Mapping[str, object], kernel: AsyncKernelManager) -> None:
+    options = {"kernel_name": "python3", "progress_bar": False, "stderr_file": sys.stderr, "km": kernel}
+    papermill.execute_notebook(source, into, dict(params), **options)
 
 
 def _render_failure(entry: Entry, executed: Path, report: Path, single_file: bool) -> None:
