@@ -82,7 +82,8 @@ def run_notebooks(params: Mapping[str, object], notebooks: Sequence[Path], singl
     executed = Path(config.run.out_dir) / "executed"
     log = RunLog({book.stem: earlier_seconds(executed / book.name) for book in notebooks}, sys.stderr)
     with log.listening(), Kernels() as kernels:
-        kernels.start_ahead(notebooks[0])
+        for book in notebooks[:1]:
+            kernels.start_ahead(book)
         return _run_checked(config, params, notebooks, single_file, log, kernels)
 
 
