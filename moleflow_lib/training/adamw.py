@@ -59,7 +59,7 @@ class AdamW:
             [self._squares[place] for place in moved],
             [],
             [self._steps[place] for place in moved],
-            foreach=False,
+            foreach=not self.fused,
             fused=self.fused,
             amsgrad=False,
             beta1=0.9,
