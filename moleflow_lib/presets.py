@@ -53,6 +53,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
                 "classes": ("leather", "grid", "nut", "board"),
                 "backbone": "filterbank",
                 "control_backbone": "random:vit_tiny_patch16_224",
+                "blocks": (1, 3, 5),  # of the control, which knows no more the deeper it is
                 "whitening": "full",
                 "coupling_layers": 2,
                 "use_mixer": False,
