@@ -69,6 +69,10 @@ class Strips:
         maps += [self._map(image, self._theirs, True)] if self._theirs else []
         return [*photos, *maps]
 
+    def marked(self, image: JudgedImage) -> float:
+        """The share of an image that its mask marks, 0 without a mask."""
+        return float(self._experiment.evaluators[image.task].mask(image.index).mean())
+
     def _map(self, image: JudgedImage, scores: Sequence[torch.Tensor], baseline: bool) -> np.ndarray | None:
         scale = self._scale(image.chosen, scores, baseline)
         if scale is None:
