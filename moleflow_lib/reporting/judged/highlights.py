@@ -68,8 +68,8 @@ def write_highlights(images: Sequence[JudgedImage], strips: Strips, baseline: st
         {
             "cases": cases,
             "caption": "Green: the outline of the mask. Colour of a map: how many pixels of normal test "
-            f"images score as high (logarithmic). {contour_words()} The clearest detection is chosen among images "
-            "whose mask marks at most half of them, where there are any.",
+            f"images score as high (logarithmic). {contour_words()} The clearest detection is chosen among "
+            "images whose mask marks at most half of them, where there are any.",
             "bar": data_address(colour_bar().repeat(8, axis=0), exact=True) if scales else "",
             "ends": list(scale_ends(scales)) if scales else ["", ""],
         },
