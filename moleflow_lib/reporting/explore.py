@@ -7,6 +7,7 @@ for ever.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from html import escape
@@ -20,7 +21,7 @@ from ipywidgets import HTML, Dropdown, FileUpload, FloatSlider, Image, IntSlider
 
 from moleflow_lib.config import DataOptions
 from moleflow_lib.datasets import Record, Task, load_image, load_mask
-from moleflow_lib.errors import DataError
+from moleflow_lib.errors import DataError, FalseAlarmRateWarning
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.inference import LearnedDetector, ScoredImage
 from moleflow_lib.metrics import METRICS
@@ -124,7 +125,8 @@ def score_photo(learned: LearnedDetector) -> VBox:
 
     def draw(photo: Sequence[Mapping[str, Any]], file: str, rate: float) -> str:
         try:
-            with quiet():
+            with quiet(), warnings.catch_warnings():
+                warnings.simplefilter("ignore", FalseAlarmRateWarning)  # `_verdict` says so
                 scored = (
                     _scored_file(learned, file, rate)
                     if file.strip()
