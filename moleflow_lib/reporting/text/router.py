@@ -66,19 +66,19 @@ def router_sentences(result: Mapping[str, Any], used: str) -> list[str]:
 
 
 def _answer(result: Mapping[str, Any], used: str) -> str:
-    """How well, at which cost, with which distance, in one sentence."""
-    mine, advice = _row(result["variants"], used), result["recommendation"]["advice"]
+    """The decision, how well the preset's estimate routes, and at which cost, in one sentence."""
+    mine = _row(result["variants"], used)
+    kind, advice = (result["recommendation"][key] for key in ("covariance", "advice"))
+    decision = "Stay" if kind == used else f"Use `{kind}`"
     if mine["accuracy"] is None:
         return (
-            f"The preset routes by `{used}`; {advice}; no test image is labelled, so its errors are unknown."
+            f"{decision}: the preset routes by `{used}`; {advice}; no test image is labelled, so its errors "
+            "are unknown."
         )
-    none = _misrouted(result) == 0
-    cost = (
-        "none is misrouted" if none else f"wrong routes cost {number(mine['image_auroc_lost'])} image AUROC"
-    )
+    cost = f"wrong routes cost {number(mine['image_auroc_lost'])} image AUROC"
     return (
-        f"The preset's `{used}` sends {percent(mine['accuracy'])} of the test images to their task, {cost}, "
-        f"and {advice}."
+        f"{decision}: the preset's `{used}` sends {percent(mine['accuracy'])} of the test images to their "
+        f"task, {cost if _misrouted(result) else 'none is misrouted'}, and {advice}."
     )
 
 

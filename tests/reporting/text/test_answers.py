@@ -71,6 +71,7 @@ def test_04_says_how_well_at_which_cost_and_with_which_distance(learned: Experim
     }
     assert answer.endswith(ends[kind]) and advice["covariance"] == ("tied" if kind == "tied" else "ridge")
     assert second.startswith("Recommendation. ") and len(answer.split()) <= 35
+    assert answer.startswith("Use `tied`: " if kind == "tied" else "Stay: ")
     use = "Use `tied` instead of the preset's `ridge`." if kind == "tied" else "Stay with `ridge`."
     assert second.startswith(f"Recommendation. {use} ")
     told = [one for text in router_sentences(result, "ridge") for one in re.split(r"(?<=[.]) ", text)]
