@@ -45,6 +45,7 @@ def browse_images(tasks: Sequence[Task], data: DataOptions) -> VBox:
     by_name = {task.name: task for task in tasks}
 
     def draw(task: str, image: int) -> tuple[bytes, str]:
+        """One test image and its name."""
         record = by_name[task].test[image % len(by_name[task].test)]
         picture = load_image(record.image, data.image_size, data.resize)
         if record.mask:
@@ -77,6 +78,7 @@ def browse_routes(evaluators: Sequence[TaskEvaluator]) -> VBox:
     names = [evaluator.task.name for evaluator in evaluators]
 
     def count(variant: str) -> str:
+        """The routes under one estimate, as a table."""
         case = routing_cases(evaluators, variant)
         counts = np.zeros((len(names), len(names)), dtype=int)
         np.add.at(counts, (case.truth, case.chosen), 1)
@@ -124,6 +126,7 @@ def score_photo(learned: LearnedDetector) -> VBox:
     photo.observe(lambda _: setattr(file, "value", ""), names="value")
 
     def draw(photo: Sequence[Mapping[str, Any]], file: str, rate: float) -> str:
+        """The verdict on the latest photo, or what is wrong with it."""
         try:
             with quiet(), warnings.catch_warnings():
                 warnings.simplefilter("ignore", FalseAlarmRateWarning)  # `_verdict` says so
@@ -199,6 +202,7 @@ def _control(
     said = HTML()
 
     def refresh(_: object = None) -> None:
+        """Draw with the controls' present values."""
         drawn = draw(**{name: control.value for name, control in controls.items()})
         shown.value, words = (drawn, "") if isinstance(drawn, str) else drawn
         said.value = escape(visible(words))
