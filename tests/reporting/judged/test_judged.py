@@ -173,6 +173,21 @@ def test_a_picture_shows_image_mask_map_and_the_best_baselines_map(run: Path, co
     assert f"image · mask · MoLE-Flow · {names[best]}".lower() in html.lower()
 
 
+def test_a_strip_without_a_mask_says_so_and_is_not_white(
+    experiment: Experiment, images: list[JudgedImage]
+) -> None:
+    strips = Strips(experiment, images, ())
+    bare = next(one for one in images if one.row["label"] == "normal")
+    marked = next(one for one in images if strips.marked(one))
+    place = [_drawn(strips.address(one))[:, 134 : 134 + 128].astype(int) for one in (bare, marked)]
+    assert place[0].max() < 235 and place[0].min() < 110, "grey, with dark words"
+    assert np.ptp(place[0], axis=2).max() < 12 < np.ptp(place[1], axis=2).max(), "the outline is green"
+
+
+def _drawn(address: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))))
+
+
 def test_both_maps_are_measured_by_normal_test_images_sent_to_the_same_task(
     experiment: Experiment, comparison: Comparison, images: list[JudgedImage]
 ) -> None:
@@ -297,6 +312,16 @@ def test_the_page_sorts_by_exact_numbers_and_its_own_script_is_allowed(run: Path
     assert seen == sorted(seen, reverse=True) and len(set(seen)) > 10
     sealed = _dom(page, tmp_path)
     assert "18 of 18 shown" in sealed
+
+
+def test_no_cell_hides_the_shade_at_the_edge_of_the_table(run: Path, tmp_path: Path) -> None:
+    seen = _browsed(
+        run / f"{STEM}.html",
+        tmp_path,
+        """const seen = [...document.querySelectorAll("#images tbody tr:first-child td")]
+          .map((cell) => getComputedStyle(cell).backgroundColor);""",
+    )
+    assert set(seen) == {"rgba(0, 0, 0, 0)"}
 
 
 @pytest.mark.parametrize("width", [390, 1440])
