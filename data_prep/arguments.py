@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+from data_prep.drawing.least import LEAST
 from data_prep.publishers import PUBLISHERS, Publisher
 from moleflow_lib.config.arguments import CommandParser
 
@@ -122,17 +123,15 @@ def _add_draw(commands: argparse._SubParsersAction, formatter: type) -> None:
     draw.add_argument(
         "--into", type=_path, default=Path("data/demo"), metavar="DIR", help="folder (data/demo)"
     )
-    draw.add_argument("--seed", type=int, default=0, help="random seed (0)")
-    draw.add_argument(
-        "--train", type=_positive, default=80, metavar="N", help="training images a product (80)"
-    )
-    draw.add_argument(
-        "--test-good", type=_positive, default=32, metavar="N", help="normal test images a product (32)"
-    )
-    draw.add_argument(
-        "--test-defect", type=_positive, default=32, metavar="N", help="defective ones a product (32)"
-    )
-    draw.add_argument("--size", type=_positive, default=256, metavar="PX", help="side of an image (256)")
+    draw.add_argument("--seed", type=int, default=0, help=f"random seed, {LEAST['seed']} or more (0)")
+    for name, usual, unit, what in (
+        ("train", 80, "N", "training images a product"),
+        ("test-good", 32, "N", "normal test images a product"),
+        ("test-defect", 32, "N", "defective ones a product, shared among its kinds of defects"),
+        ("size", 256, "PX", "side of an image"),
+    ):
+        told = f"{what}, {LEAST[name.replace('-', '_')]} or more ({usual})"
+        draw.add_argument(f"--{name}", type=_positive, default=usual, metavar=unit, help=told)
 
 
 def _add_summary(commands: argparse._SubParsersAction, formatter: type) -> None:

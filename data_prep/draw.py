@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 from tqdm.std import tqdm
 
+from data_prep.drawing.least import LEAST
 from data_prep.drawing.picture import picture, spoilt_picture
 from data_prep.drawing.products import PRODUCTS
 from moleflow_lib.errors import ConfigError, DataError, counted, problem_list
@@ -104,12 +105,10 @@ def draw_demo(
 
 
 def _check_numbers(**numbers: int) -> None:
-    kinds = max(len(product.defects) for product in PRODUCTS.values())
-    least = {"seed": 0, "train": 1, "test_good": 1, "test_defect": kinds, "size": 64}
     problems = [
-        f"{name} must be {least[name]} or more, not {value}"
+        f"{name} must be {LEAST[name]} or more, not {value}"
         for name, value in numbers.items()
-        if value < least[name]
+        if value < LEAST[name]
     ]
     if problems:
         raise ConfigError(

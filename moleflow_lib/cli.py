@@ -70,12 +70,8 @@ def _score(options: argparse.Namespace) -> int:
         heat_maps=options.heat_maps,
     )
     learned = request.detector()
-    for name in learned.tasks:
-        smallest = learned.calibration.smallest_rate(learned.task_index(name))
-        if options.false_alarm_rate < smallest:
-            _say(
-                f"task {name} has too few training images to promise a false-alarm rate below {smallest:.2g}"
-            )
+    if warning := learned.rate_warning(request.false_alarm_rate, request.task):
+        _say(warning)
     if warning := trained_warning(learned.trained_thresholds()):
         _say(warning)
     photos = options.photos[0] if len(options.photos) == 1 else options.photos

@@ -11,6 +11,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "DiskError",
+    "FalseAlarmRateWarning",
     "MetricError",
     "MissingWeightsError",
     "MoLEFlowError",
@@ -24,6 +25,10 @@ __all__ = [
 
 class MoLEFlowError(Exception):
     """Base of every error this package raises on purpose."""
+
+
+class FalseAlarmRateWarning(UserWarning):
+    """A false-alarm rate was asked for that a task's calibration images are too few to promise."""
 
 
 class ConfigError(MoLEFlowError, ValueError):

@@ -108,6 +108,7 @@ def _look_at_masks(masks: Sequence[Path], log: FaultLog, pool: ThreadPoolExecuto
     """Refuse inverted masks: a few tell whether all must be read."""
 
     def share(path: Path) -> float:
+        """How much of its image a mask marks; one that cannot be read is a fault and marks nothing."""
         try:
             return float(read_mask(path).mean())
         except ImageFault as fault:

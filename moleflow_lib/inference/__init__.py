@@ -12,7 +12,7 @@
 >>> save_detector(Experiment(config)).name
 'detector'
 >>> detector = load_detector(here / "run", device="cpu")
->>> for image in detector.score(data / "nut" / "test" / "good", false_alarm_rate=0.01):
+>>> for image in detector.score(data / "nut" / "test" / "good", false_alarm_rate=0.2):
 ...     print(image.name, image.task, image.map.shape)
 000.png nut (224, 224)
 >>> folder.cleanup()

@@ -114,6 +114,26 @@ class Calibration:
         """The smallest false-alarm rate that a task's n calibration images can promise: 1 / (n + 1)."""
         return 1 / (len(self.tasks[task].scores) + 1)
 
+    def too_few(self, names: Mapping[str, int], rate: float) -> str:
+        """What must be said of tasks that have too few calibration images to promise a rate; empty without.
+
+        Args:
+            names: of the tasks in question → their positions.
+            rate: the false-alarm rate asked for.
+
+        >>> nothing = torch.zeros(4)
+        >>> one = TaskCalibration(image_means=nothing[:, None], scores=nothing, map_range=nothing[:2])
+        >>> print(Calibration(tasks=(one,), limits=nothing[:1]).too_few({"nut": 0}, 0.01))
+        task nut has too few training images to promise a false-alarm rate below 0.2
+        (n = 4, least 1/(n + 1))
+        """
+        return "; ".join(
+            f"task {name} has too few training images to promise a false-alarm rate below "
+            f"{self.smallest_rate(task):.2g} (n = {len(self.tasks[task].scores)}, least 1/(n + 1))"
+            for name, task in names.items()
+            if rate < self.smallest_rate(task)
+        )
+
     def rank(self, task: int, score: float) -> float:
         """Share of a task's calibration images that score lower."""
         known = self.tasks[task].scores

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.errors import ConfigError
+from moleflow_lib.errors import ConfigError, FalseAlarmRateWarning
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.features.extractor import PatchExtractor
 from moleflow_lib.inference.calibration import Calibration, kept_calibration
@@ -106,9 +107,7 @@ class LearnedDetector:
         batch_size: int = _BATCH,
     ) -> list[ScoredImage]:
         """Score images; see `score_stream`, which this is the list of."""
-        return list(
-            self.score_stream(images, task=task, false_alarm_rate=false_alarm_rate, batch_size=batch_size)
-        )
+        return list(self._opened(images, task, false_alarm_rate, batch_size))
 
     def score_stream(
         self,
@@ -135,10 +134,22 @@ class LearnedDetector:
         Raises:
             ConfigError: unknown task, or a rate that is no share; at once.
             DataError: nothing lies at the path given, or no image in the folder; at once.
+
+        Warns:
+            FalseAlarmRateWarning: a task in question has too few calibration images to promise the rate, see
+                `rate_warning`; once a call.
         """
-        forced = None if task is None else self.task_index(task)
-        self.thresholds(false_alarm_rate)
-        return self._stream(named_images(images), forced, false_alarm_rate, batch_size)
+        return self._opened(images, task, false_alarm_rate, batch_size)
+
+    def rate_warning(self, false_alarm_rate: float, task: str | None = None) -> str:
+        """Which tasks cannot promise a rate, of how many images n, and the least one; empty where all can.
+
+        Args:
+            false_alarm_rate: asked for.
+            task: the only one in question; None: all.
+        """
+        names = self.tasks if task is None else (task,)
+        return self.calibration.too_few({name: self.task_index(name) for name in names}, false_alarm_rate)
 
     def thresholds(self, false_alarm_rate: float) -> dict[str, float]:
         """Threshold of each task at a false-alarm rate, see `Calibration.threshold`."""
@@ -183,6 +194,16 @@ class LearnedDetector:
             "threshold": threshold,
             "decision": decision,
         }
+
+    def _opened(
+        self, images: Images, task: str | None, rate: float, batch_size: int
+    ) -> Iterator[ScoredImage]:
+        """Check what was asked for at once; called by what the user calls, whose line a warning names."""
+        forced = None if task is None else self.task_index(task)
+        self.thresholds(rate)
+        if told := self.rate_warning(rate, task):
+            warnings.warn(told, FalseAlarmRateWarning, stacklevel=3)
+        return self._stream(named_images(images), forced, rate, batch_size)
 
     def _stream(
         self, images: Iterable[NamedImage], forced: int | None, rate: float, batch_size: int

@@ -41,31 +41,45 @@ def continual_summary(
             f"expected one separate score for each of {len(matrix)} tasks, found {len(separate)}; use None "
             "for gaps"
         )
-    last = len(matrix) - 1
-    final = matrix[last]
-    earlier = {
-        j: (end, start)
-        for j in range(last)
-        if (end := final[j]) is not None and (start := matrix[j][j]) is not None
-    }
-    drops = [
-        max(value for row in matrix[j:last] if (value := row[j]) is not None) - end
-        for j, (end, _) in earlier.items()
-    ]
-    moves = [end - start for end, start in earlier.values()]
-    gaps = [
-        alone - own
-        for alone, own in zip(separate or [], final, strict=False)
-        if alone is not None and own is not None
-    ]
-    bwt = mean_defined(moves)
+    final = matrix[-1]
+    bwt = mean_defined(_moves(matrix))
     return {
         "acc": mean_defined(final),
-        "fm_max": mean_defined(drops),
+        "fm_max": mean_defined(_drops(matrix)),
         "fm_first": None if bwt is None else 0.0 - bwt,
         "bwt": bwt,
-        "gap_to_separate": mean_defined(gaps),
+        "gap_to_separate": mean_defined(
+            [
+                alone - own
+                for alone, own in zip(separate or [], final, strict=False)
+                if alone is not None and own is not None
+            ]
+        ),
     }
+
+
+def _ends(matrix: Matrix) -> dict[int, tuple[float, float]]:
+    """Earlier task → its value after the last task and after its own, where both are defined."""
+    last = len(matrix) - 1
+    return {
+        j: (end, start)
+        for j in range(last)
+        if (end := matrix[last][j]) is not None and (start := matrix[j][j]) is not None
+    }
+
+
+def _drops(matrix: Matrix) -> list[float]:
+    """From the highest value of each earlier task, before the last one was learned, to its end."""
+    last = len(matrix) - 1
+    return [
+        max(value for row in matrix[j:last] if (value := row[j]) is not None) - end
+        for j, (end, _) in _ends(matrix).items()
+    ]
+
+
+def _moves(matrix: Matrix) -> list[float]:
+    """From each earlier task's own value to its end."""
+    return [end - start for end, start in _ends(matrix).values()]
 
 
 def routing_summary(

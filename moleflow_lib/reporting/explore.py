@@ -7,6 +7,7 @@ for ever.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from html import escape
@@ -20,7 +21,7 @@ from ipywidgets import HTML, Dropdown, FileUpload, FloatSlider, Image, IntSlider
 
 from moleflow_lib.config import DataOptions
 from moleflow_lib.datasets import Record, Task, load_image, load_mask
-from moleflow_lib.errors import DataError
+from moleflow_lib.errors import DataError, FalseAlarmRateWarning
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.inference import LearnedDetector, ScoredImage
 from moleflow_lib.metrics import METRICS
@@ -44,6 +45,7 @@ def browse_images(tasks: Sequence[Task], data: DataOptions) -> VBox:
     by_name = {task.name: task for task in tasks}
 
     def draw(task: str, image: int) -> tuple[bytes, str]:
+        """One test image and its name."""
         record = by_name[task].test[image % len(by_name[task].test)]
         picture = load_image(record.image, data.image_size, data.resize)
         if record.mask:
@@ -76,6 +78,7 @@ def browse_routes(evaluators: Sequence[TaskEvaluator]) -> VBox:
     names = [evaluator.task.name for evaluator in evaluators]
 
     def count(variant: str) -> str:
+        """The routes under one estimate, as a table."""
         case = routing_cases(evaluators, variant)
         counts = np.zeros((len(names), len(names)), dtype=int)
         np.add.at(counts, (case.truth, case.chosen), 1)
@@ -123,8 +126,10 @@ def score_photo(learned: LearnedDetector) -> VBox:
     photo.observe(lambda _: setattr(file, "value", ""), names="value")
 
     def draw(photo: Sequence[Mapping[str, Any]], file: str, rate: float) -> str:
+        """The verdict on the latest photo, or what is wrong with it."""
         try:
-            with quiet():
+            with quiet(), warnings.catch_warnings():
+                warnings.simplefilter("ignore", FalseAlarmRateWarning)  # `_verdict` says so
                 scored = (
                     _scored_file(learned, file, rate)
                     if file.strip()
@@ -197,6 +202,7 @@ def _control(
     said = HTML()
 
     def refresh(_: object = None) -> None:
+        """Draw with the controls' present values."""
         drawn = draw(**{name: control.value for name, control in controls.items()})
         shown.value, words = (drawn, "") if isinstance(drawn, str) else drawn
         said.value = escape(visible(words))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.errors import ConfigError, DataError
+from moleflow_lib.errors import ConfigError, DataError, FalseAlarmRateWarning
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.inference import LearnedDetector, ScoredImage, load_detector, save_detector
 
@@ -171,6 +172,31 @@ def test_requests_that_cannot_be_met_are_refused_at_once(loaded: LearnedDetector
     with pytest.raises(DataError, match="holds no image"):
         loaded.score_stream(tmp_path)
     assert loaded.score([]) == []
+
+
+def test_a_rate_that_few_images_cannot_promise_warns_once_a_call(
+    loaded: LearnedDetector, paths: list[Path]
+) -> None:
+    for call in (loaded.score, loaded.score_stream):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            list(call(paths, false_alarm_rate=0.01, batch_size=1))
+        assert [one.category for one in told] == [FalseAlarmRateWarning] and told[0].filename == __file__
+        for name in loaded.tasks:
+            assert f"task {name} has too few" in str(told[0].message)
+        assert "below 0.14 (n = 6, least 1/(n + 1))" in str(told[0].message)
+
+
+def test_only_the_tasks_in_question_are_warned_of_and_a_rate_that_can_be_kept_is_not(
+    loaded: LearnedDetector, paths: list[Path]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded.score(paths[:1], false_alarm_rate=1 / 7)
+    assert loaded.rate_warning(1 / 7) == "" != loaded.rate_warning(1 / 7 - 1e-9)
+    with pytest.warns(FalseAlarmRateWarning) as told:
+        loaded.score(paths[:1], task="nut", false_alarm_rate=0.1)
+    assert str(told[0].message) == loaded.rate_warning(0.1, "nut") and "leather" not in str(told[0].message)
 
 
 def test_decisions_follow_the_threshold(loaded: LearnedDetector, paths: list[Path]) -> None:

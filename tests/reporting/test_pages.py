@@ -128,6 +128,18 @@ def test_nothing_is_wider_than_the_page(width: int, tmp_path: Path) -> None:
     assert width - 20 < client <= width and scroll <= client and out == []
 
 
+def test_a_caption_is_no_wider_than_what_is_seen_of_its_table(tmp_path: Path) -> None:
+    seen = _seen(
+        _page(tmp_path),
+        tmp_path,
+        """
+      const place = document.querySelector('.scroll'); place.style.width = '300px';
+      const caption = place.querySelector('caption'); caption.textContent = 'words '.repeat(60);
+      const seen = [caption.getBoundingClientRect().width, place.scrollWidth]""",
+    )
+    assert 200 < seen[0] <= 300 < seen[1]
+
+
 def test_on_paper_no_column_is_cut(tmp_path: Path) -> None:
     """The widest table needs no more than its page: 277 mm of a sheet turned sideways."""
     html = _page(tmp_path).replace("@media print", "@media all")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from moleflow_lib.config.command import run_command
 from moleflow_lib.errors import ArtifactError, ConfigError, MoLEFlowError, problem_list
 from moleflow_lib.metrics import average, interval, mean_defined, over_seeds
 from moleflow_lib.reporting.compare.record import KIND, record_path
@@ -24,7 +25,6 @@ _RESULT = "03_continual_tasks.result.json"
 _TRACES = ("index.html", "executed", "store", "detector")  # what a run leaves from its first minutes on
 _NEEDED = ("dataset_root", "eval_size", "resize")  # options
 _HEADS = ("task", "option", "what", "image", "run")
-_AGAIN = "give its command again (notebook 03); what is learned is read back"
 Image = Mapping[str, Any]
 
 
@@ -127,12 +127,14 @@ def _read(folder: Path, label: str) -> FinishedRun:
     manifest = path.with_name(f"{path.name}.json")
     listed = result.get("test_images")
     if not isinstance(listed, dict):
-        raise ArtifactError(f"{folder} was made by an earlier version, which kept no test images; {_AGAIN}")
+        raise ArtifactError(
+            f"{folder} was made by an earlier version, which kept no test images; {_again(folder)}"
+        )
     for part in (manifest, path.with_name(f"{path.name}.safetensors")):
         if not part.is_file():
-            raise ArtifactError(f"{part} is missing; copy the whole run again, or {_AGAIN}")
+            raise ArtifactError(f"{part} is missing; copy the whole run again, or {_again(folder)}")
     if file_sha256(manifest) != listed.get("sha256"):
-        raise ArtifactError(f"{manifest} is not the one that {_RESULT} was written with; {_AGAIN}")
+        raise ArtifactError(f"{manifest} is not the one that {_RESULT} was written with; {_again(folder)}")
     tensors, facts = load_artifact(path, expect={"kind": KIND})
     return FinishedRun(
         label=label,
@@ -158,16 +160,37 @@ def _result(folder: Path) -> dict:
     if not path.is_file():
         begun = any((folder / name).exists() for name in _TRACES) or any(folder.glob("*.result.json"))
         what = "is not finished: notebook 03 has left no result" if begun else "holds no run"
-        raise ArtifactError(f"{folder} {what}; expected {_RESULT} in it: {_AGAIN}")
+        raise ArtifactError(
+            f"{folder} {what}; expected {_RESULT} in it, which notebook 03 writes; {_again(folder)}"
+        )
     result = read_json(path)
     schema = result.get("schema") if isinstance(result, dict) else None
     if schema != SCHEMA_VERSION:
-        raise ArtifactError(f"{path} has schema {schema}, this version reads {SCHEMA_VERSION}; {_AGAIN}")
+        raise ArtifactError(
+            f"{path} has schema {schema}, this version reads {SCHEMA_VERSION}; {_again(folder)}"
+        )
     lacking = [name for name in ("config", "provenance", "routing") if not isinstance(result.get(name), dict)]
     lacking = lacking or [name for name in _NEEDED if name not in result["config"]]
     if lacking:
-        raise ArtifactError(f"{path} is damaged, it lacks {', '.join(lacking)}; {_AGAIN}")
+        raise ArtifactError(f"{path} is damaged, it lacks {', '.join(lacking)}; {_again(folder)}")
     return result
+
+
+def _again(folder: Path) -> str:
+    """The command that makes the result of notebook 03 anew, with the options that any other result tells."""
+    return f"make it with: {run_command(_options(folder), folder, '03')} (what is learned is read back)"
+
+
+def _options(folder: Path) -> Mapping[str, object]:
+    """Every option in force, from the first result file that holds them; nothing where none does."""
+    for path in sorted(folder.glob("*.result.json")):
+        try:
+            options = read_json(path)["config"]
+        except (MoLEFlowError, OSError, KeyError, TypeError):
+            continue
+        if isinstance(options, dict):
+            return options
+    return {}
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:

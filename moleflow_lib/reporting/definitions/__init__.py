@@ -57,6 +57,7 @@ def link_cells(html: str) -> str:
     """HTML tables with a link to the definition behind every cell that is the name of something defined."""
 
     def linked(cell: re.Match[str]) -> str:
+        """A cell, with a link where it names something defined."""
         tag, attributes, text = cell.groups()
         found = definition_of(text)
         return f"<{tag}{attributes}>{text}{_link(found)}</{tag}>" if found else cell.group()

@@ -1,4 +1,4 @@
-"""Figures of the router: confusion, margins, accuracy of each estimate, the price of a wrong route."""
+"""Figures of the router: confusion, margins, accuracy of each estimate, what a wrong route would cost."""
 
 from __future__ import annotations
 
@@ -132,8 +132,8 @@ def wrong_route_matrix(
     figure.update_xaxes(title="parts they are scored with")
     return captioned(
         figure,
-        "What wrong routing costs",
-        "Diagonal: right parts. The rest of a row: all images of the task sent to one other. Mixed routes "
-        "can cost more still. Empty: no masks.",
+        "What a wrong choice would cost",
+        "Not what the router did. Diagonal: right parts. The rest of a row: if all images of the task were "
+        "sent to one other. Mixed routes could cost more still. Empty: no masks.",
         height=410 + 14 * size,
     ).update_layout(margin_t=90)

@@ -146,27 +146,43 @@ def reserve(rows: Rows, images: RouterImages) -> go.Figure:
         1, 2, subplot_titles=["all gaps shrunk (moved features)", "tasks added"], horizontal_spacing=0.1
     )
     for kind in COVARIANCES:
-        if len(images.test):
-            figure.add_scatter(
-                x=GAPS, y=images.moved[kind].curve(), name=kind, mode="lines", line=_LOOK[kind]["line"]
-            )
-        own = [row for row in rows if row["variant"] == kind]
-        reach = {
-            "array": [row["high"] - row["accuracy"] for row in own],
-            "arrayminus": [row["accuracy"] - row["low"] for row in own],
-        }
-        figure.add_scatter(
-            x=[row["tasks"] for row in own],
-            y=[row["accuracy"] for row in own],
-            error_y=reach,
-            showlegend=False,
-            name=kind,
-            row=1,
-            col=2,
-            **_LOOK[kind],
-        )
+        _add_reserve(figure, kind, [row for row in rows if row["variant"] == kind], images)
     # plotly takes numbers too
     figure.add_hline(y=0.99, line_dash="dot", line_color="#8b929a", row=1, col=1)  # pyright: ignore[reportArgumentType]
+    _set_reserve_axes(figure, rows, images)
+    return captioned(
+        figure,
+        "How much reserve is there?",
+        "Left, a stress test on moved features: all tasks are moved towards their common centre, each keeps "
+        "its scatter; dotted: 99 %. Right: mean and range over orders of arrival drawn at random (seed "
+        f"{images.seed}).",
+    ).update_layout(margin_t=90)
+
+
+def _add_reserve(figure: go.Figure, kind: str, own: Rows, images: RouterImages) -> None:
+    """One estimate's curve over shrunk gaps, and its points over the number of tasks."""
+    if len(images.test):
+        figure.add_scatter(
+            x=GAPS, y=images.moved[kind].curve(), name=kind, mode="lines", line=_LOOK[kind]["line"]
+        )
+    reach = {
+        "array": [row["high"] - row["accuracy"] for row in own],
+        "arrayminus": [row["accuracy"] - row["low"] for row in own],
+    }
+    figure.add_scatter(
+        x=[row["tasks"] for row in own],
+        y=[row["accuracy"] for row in own],
+        error_y=reach,
+        showlegend=False,
+        name=kind,
+        row=1,
+        col=2,
+        **_LOOK[kind],
+    )
+
+
+def _set_reserve_axes(figure: go.Figure, rows: Rows, images: RouterImages) -> None:
+    """Titles, and ends that hold what each panel shows."""
     figure.update_xaxes(title="share of the gaps that is left", col=1)
     figure.update_xaxes(title="tasks known", dtick=max(1, len(images.names) // 8), col=2)
     figure.update_yaxes(title="routing accuracy", col=1)
@@ -176,13 +192,6 @@ def reserve(rows: Rows, images: RouterImages) -> go.Figure:
     ):
         figure.update_yaxes(**share_axis(ends), col=column)
     figure.update_xaxes(range=[max(GAPS), min(GAPS)], autorange=False, col=1)
-    return captioned(
-        figure,
-        "How much reserve is there?",
-        "Left, a stress test on moved features: all tasks are moved towards their common centre, each keeps "
-        "its scatter; dotted: 99 %. Right: mean and range over orders of arrival drawn at random (seed "
-        f"{images.seed}).",
-    ).update_layout(margin_t=90)
 
 
 def _apart(sizes: Iterable[int]) -> list[int]:

@@ -29,33 +29,7 @@ def reliability(rows: Rows, kinds: Sequence[str]) -> go.Figure:
         1, max(1, len(shown)), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.06
     )
     for column, row in enumerate(shown, start=1):
-        bins = row["bins"]
-        figure.add_scatter(
-            x=[0, 1],
-            y=[0, 1],
-            mode="lines",
-            line={"dash": "dash", "color": "#8b929a"},
-            showlegend=False,
-            row=1,
-            col=column,
-        )
-        accuracy = np.array([b["accuracy"] for b in bins])
-        figure.add_scatter(
-            x=[b["confidence"] for b in bins],
-            y=accuracy,
-            mode="markers+text",
-            row=1,
-            col=column,
-            showlegend=False,
-            text=[str(b["images"]) for b in bins],
-            textposition="middle left",
-            textfont_size=11,
-            marker={"color": NORMAL, "size": 10},
-            error_y={
-                "array": [b["high"] for b in bins] - accuracy,
-                "arrayminus": accuracy - [b["low"] for b in bins],
-            },
-        )
+        _add_reliability(figure, row["bins"], column)
     figure.update_xaxes(title="stated probability of the chosen task", range=[-0.03, 1.06], tickvals=_SHARES)
     figure.update_yaxes(range=[-0.03, 1.06], tickvals=_SHARES)
     figure.update_yaxes(title="share routed right", col=1)
@@ -68,6 +42,36 @@ def reliability(rows: Rows, kinds: Sequence[str]) -> go.Figure:
         if shown
         else "A single task leaves no doubt.",
     ).update_layout(margin_t=90)
+
+
+def _add_reliability(figure: go.Figure, bins: Rows, column: int) -> None:
+    """One panel: the line of a router that knows how sure it may be, and the bins."""
+    figure.add_scatter(
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        line={"dash": "dash", "color": "#8b929a"},
+        showlegend=False,
+        row=1,
+        col=column,
+    )
+    accuracy = np.array([b["accuracy"] for b in bins])
+    figure.add_scatter(
+        x=[b["confidence"] for b in bins],
+        y=accuracy,
+        mode="markers+text",
+        row=1,
+        col=column,
+        showlegend=False,
+        text=[str(b["images"]) for b in bins],
+        textposition="middle left",
+        textfont_size=11,
+        marker={"color": NORMAL, "size": 10},
+        error_y={
+            "array": [b["high"] for b in bins] - accuracy,
+            "arrayminus": accuracy - [b["low"] for b in bins],
+        },
+    )
 
 
 def unknown_products(rows: Rows, accept: float) -> go.Figure:

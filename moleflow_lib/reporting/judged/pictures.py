@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import torch
+from PIL import Image, ImageDraw, ImageFont
 
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.experiment import Experiment
@@ -56,8 +58,9 @@ class Strips:
         return [self._experiment.tasks[task].name for task in chosen if not self._normal(task)]
 
     def address(self, image: JudgedImage) -> str:
-        """The strip of an image as a data address; a mask or map that there is none of stays white."""
-        pictures = self.pictures(image)
+        """The strip of an image as a data address, `no mask` in a mask's place; a missing map stays white."""
+        photo, mask, *maps = self.pictures(image)
+        pictures = [photo, _no_mask() if mask is None else mask, *maps]
         return data_address(composed([pictures], len(pictures), _SIDE)[:_SIDE], quality=_QUALITY)
 
     def pictures(self, image: JudgedImage) -> list[np.ndarray | None]:
@@ -68,6 +71,10 @@ class Strips:
         maps = [self._map(image, self._own, False)]
         maps += [self._map(image, self._theirs, True)] if self._theirs else []
         return [*photos, *maps]
+
+    def marked(self, image: JudgedImage) -> float:
+        """The share of an image that its mask marks, 0 without a mask."""
+        return float(self._experiment.evaluators[image.task].mask(image.index).mean())
 
     def _map(self, image: JudgedImage, scores: Sequence[torch.Tensor], baseline: bool) -> np.ndarray | None:
         scale = self._scale(image.chosen, scores, baseline)
@@ -100,6 +107,17 @@ class Strips:
 
     def _normal(self, chosen: int) -> list[JudgedImage]:
         return [one for one in self._images if one.chosen == chosen and one.row["label"] == "normal"]
+
+
+@cache
+def _no_mask() -> np.ndarray:
+    """A grey picture (S, S, 3) uint8 that says so, seen by day and by night."""
+    tile = Image.new("RGB", (_SIDE, _SIDE), (205, 205, 205))
+    pen = ImageDraw.Draw(tile)
+    pen.text(
+        (_SIDE / 2, _SIDE / 2), "no mask", fill=(70, 70, 70), font=ImageFont.load_default(18), anchor="mm"
+    )
+    return np.asarray(tile)
 
 
 def _routed(evaluator: TaskEvaluator, images: Sequence[JudgedImage]) -> torch.Tensor:

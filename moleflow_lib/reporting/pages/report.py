@@ -48,12 +48,24 @@ def render_report(notebook: Path, into: Path, failure: str = "", single_file: bo
         NotebookError: the file is no notebook.
     """
     book = _read(notebook)
+    page = _page_facts(book, notebook, into, failure, single_file)
+    exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(TEMPLATES)])
+    exporter.register_filter("picture_source", picture_source)
+    exporter.register_filter("counted", counted)
+    html = exporter.from_notebook_node(book, {"report": page})[0]
+    write_bytes(into, html.encode(errors="backslashreplace"))
+
+
+def _page_facts(
+    book: NotebookNode, notebook: Path, into: Path, failure: str, single_file: bool
+) -> dict[str, object]:
+    """What the template takes besides the cells; these are put in the page's order, without widgets."""
     outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
     errors = [output_error(output) for output in outputs if output.output_type == "error"]
     warnings = list(_warnings(book))
     cells = _arranged(book)
     figures = sum(_prepare(cell, errors) for cell in cells)
-    page = {
+    facts = {
         "title": notebook_title(book),
         "errors": errors,
         "warnings": warnings,
@@ -71,11 +83,7 @@ def render_report(notebook: Path, into: Path, failure: str = "", single_file: bo
     }
     book.metadata = NotebookNode({k: v for k, v in book.metadata.items() if k != "widgets"})
     book.cells = cells
-    exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(TEMPLATES)])
-    exporter.register_filter("picture_source", picture_source)
-    exporter.register_filter("counted", counted)
-    html = exporter.from_notebook_node(book, {"report": page})[0]
-    write_bytes(into, html.encode(errors="backslashreplace"))
+    return facts
 
 
 def _images_beside(into: Path, single_file: bool) -> str:
@@ -242,6 +250,7 @@ def _headings(cells: list[NotebookNode]) -> list[tuple[str, str]]:
     taken: set[str] = set()
 
     def anchored(heading: re.Match[str]) -> str:
+        """A heading with its id."""
         level, inner = heading.groups()
         text = unescape(re.sub(r"<[^>]+>", "", inner)).strip()
         anchor = _unused("section-" + (re.sub(r"\W+", "-", text).strip("-").lower() or "untitled"), taken)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import threading
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from moleflow_lib.errors import ArtifactError, MoLEFlowError
+from moleflow_lib.errors import ArtifactError, FalseAlarmRateWarning, MoLEFlowError
 from moleflow_lib.inference import LearnedDetector, ScoredImage
 from moleflow_lib.inference.images import NamedImage
 from moleflow_lib.reporting.escaping import visible
@@ -40,7 +41,11 @@ def score_here(chunks: Sequence[Chunk]) -> None:
     learned = request.detector()
     images = [NamedImage(name=photo.name, source=photo.path) for chunk in chunks for photo in chunk.photos]
     with _threads(chunks[0]):
-        stream = learned.score_stream(images, task=request.task, false_alarm_rate=request.false_alarm_rate)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FalseAlarmRateWarning)  # the command has said so, once
+            stream = learned.score_stream(
+                images, task=request.task, false_alarm_rate=request.false_alarm_rate
+            )
         for chunk in chunks:
             _keep(chunk, learned, islice(stream, len(chunk.photos)))
 

@@ -1,8 +1,8 @@
-"""Which estimate to use, in one paragraph: the rule looks at training images, the test images check it."""
+"""Which estimate to use, decision first: the rule looks at training images, the test images check it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from moleflow_lib.reporting.text.words import percent
 from moleflow_lib.rows import Row, Rows
@@ -38,29 +38,27 @@ def recommendation(evidence: Rows, variants: Rows, used: str, tasks: int) -> dic
 
 
 def _why(evidence: Rows, kind: str, used: str) -> str:
+    """What training images say, in short sentences; the notebook's table holds all of it."""
     by_kind = {row["variant"]: row for row in evidence}
-    row = by_kind[kind]
     worst = min(evidence, key=weakest_accuracy)
     if alike(evidence):
-        reserves = ", ".join(f"`{other['variant']}` {_reserve(other)}" for other in evidence)
         return (
             f"On training images all {len(evidence)} estimates route equally well (none below "
-            f"{percent(weakest_accuracy(worst))}), so nothing there speaks for another. Stress test, the "
-            f"gaps between tasks shrunk until 99 % of the held-out images stay right: {reserves} are left."
+            f"{percent(weakest_accuracy(worst))}), so nothing there speaks for another. "
+            "Stress test: the gaps between tasks are shrunk until 99 % of the held-out images just stay "
+            f"right. Left of the gaps: {_reserves(list(by_kind), by_kind)}."
         )
-    first = (
-        f"On training images it routes {percent(row['held_out'])} right when they are held out, "
-        f"{percent(row['few_images'])} from prototypes of a few images, and "
-        f"{percent(row['one_small_task'])} of a task that alone has few; `{worst['variant']}` falls to "
-        f"{percent(weakest_accuracy(worst))} in the worst of the three"
-    )
-    rest = "; none of the equals has more reserve" if row["min_separation"] is not None else ""
+    row = by_kind[kind]
     others = [name for name in dict.fromkeys((used, "euclidean")) if name != kind]
-    others_text = ", ".join(f"`{name}` {_reserve(by_kind[name])}" for name in others)
     return (
-        f"{first}{rest}: 99 % of the held-out images stay right while the gaps between tasks shrink to "
-        f"{_reserve(row)} of what they are ({others_text}). Its largest condition number is "
-        f"{row['condition_number']:.0f}."
+        f"On training images it routes {percent(row['held_out'])} right when they are held out, and "
+        f"{percent(row['few_images'])} from prototypes of a few images. "
+        f"Of a task that alone has few it routes {percent(row['one_small_task'])} right. "
+        f"`{worst['variant']}` falls to {percent(weakest_accuracy(worst))} in the worst of the three. "
+        + ("None of the equals has more reserve. " if row["min_separation"] is not None else "")
+        + "99 % of the held-out images stay right while the gaps between tasks shrink to "
+        f"{_reserve(row)} of what they are ({_reserves(others, by_kind)}). "
+        f"Its largest condition number is {row['condition_number']:.0f}."
     )
 
 
@@ -74,14 +72,18 @@ def _check(variants: Rows, kind: str) -> str:
     text = f"Check on test images, which had no say: {percent(mine['accuracy'])} right (95 % interval {ends})"
     level = [row["variant"] for row in variants if row["accuracy"] == mine["accuracy"] and row is not mine]
     if best["accuracy"] <= mine["accuracy"]:
-        return f"{text}; no estimate does better{', ' + _listed(level) + ' equally well' if level else ''}."
+        return f"{text}; no estimate does better." + (f" As well does: {_listed(level)}." if level else "")
     far = best["accuracy_low"] > mine["accuracy_high"]
     how = "clearly" if far else "by less than the intervals can tell"
-    return f"{text}; `{best['variant']}` does better, {how}, with {percent(best['accuracy'])}."
+    return f"{text}. `{best['variant']}` does better, {how}, with {percent(best['accuracy'])}."
+
+
+def _reserves(kinds: Sequence[str], by_kind: Mapping[str, Row]) -> str:
+    return ", ".join(f"`{kind}` {_reserve(by_kind[kind])}" for kind in kinds)
 
 
 def _listed(names: Sequence[str]) -> str:
-    return " and ".join(f"`{name}`" for name in names)
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _reserve(row: Row) -> str:

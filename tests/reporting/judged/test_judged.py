@@ -30,6 +30,7 @@ from moleflow_lib.reporting.judged.pictures import Strips
 from moleflow_lib.reporting.judged.verdict import OUTCOMES, JudgedImage, in_turn, judged_images
 from moleflow_lib.reporting.pages.index import Entry, write_index
 from moleflow_lib.reporting.pages.report import render_report
+from moleflow_lib.reporting.text.words import title
 from moleflow_lib.studies.baselines.comparison import Comparison, compare
 from tests.conftest import TINY
 from tests.reporting.pages.test_report import _dom
@@ -172,6 +173,21 @@ def test_a_picture_shows_image_mask_map_and_the_best_baselines_map(run: Path, co
     assert f"image · mask · MoLE-Flow · {names[best]}".lower() in html.lower()
 
 
+def test_a_strip_without_a_mask_says_so_and_is_not_white(
+    experiment: Experiment, images: list[JudgedImage]
+) -> None:
+    strips = Strips(experiment, images, ())
+    bare = next(one for one in images if one.row["label"] == "normal")
+    marked = next(one for one in images if strips.marked(one))
+    place = [_drawn(strips.address(one))[:, 134 : 134 + 128].astype(int) for one in (bare, marked)]
+    assert place[0].max() < 235 and place[0].min() < 110, "grey, with dark words"
+    assert np.ptp(place[0], axis=2).max() < 12 < np.ptp(place[1], axis=2).max(), "the outline is green"
+
+
+def _drawn(address: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))))
+
+
 def test_both_maps_are_measured_by_normal_test_images_sent_to_the_same_task(
     experiment: Experiment, comparison: Comparison, images: list[JudgedImage]
 ) -> None:
@@ -298,6 +314,16 @@ def test_the_page_sorts_by_exact_numbers_and_its_own_script_is_allowed(run: Path
     assert "18 of 18 shown" in sealed
 
 
+def test_no_cell_hides_the_shade_at_the_edge_of_the_table(run: Path, tmp_path: Path) -> None:
+    seen = _browsed(
+        run / f"{STEM}.html",
+        tmp_path,
+        """const seen = [...document.querySelectorAll("#images tbody tr:first-child td")]
+          .map((cell) => getComputedStyle(cell).backgroundColor);""",
+    )
+    assert set(seen) == {"rgba(0, 0, 0, 0)"}
+
+
 @pytest.mark.parametrize("width", [390, 1440])
 def test_nothing_is_wider_than_the_page(width: int, run: Path, tmp_path: Path) -> None:
     client, scroll, out = too_wide((run / f"{STEM}.html").read_text(), width, tmp_path)
@@ -319,9 +345,15 @@ def test_the_index_links_to_the_page_of_a_notebook_that_is_done(
 
 
 def test_the_first_page_shows_the_clearest_detection_and_the_worst_errors(
-    run: Path, images: list[JudgedImage], tmp_path: Path, tiny_config: Callable[..., ExperimentConfig]
+    run: Path,
+    experiment: Experiment,
+    comparison: Comparison,
+    images: list[JudgedImage],
+    tmp_path: Path,
+    tiny_config: Callable[..., ExperimentConfig],
 ) -> None:
-    picked = dict((what, image) for what, _, image in highlights(images))
+    strips = Strips(experiment, images, ())
+    picked = dict((what, image) for what, _, image in highlights(images, strips.marked))
     assert list(picked) == ["Clearest detection", "Worst miss", "Worst false alarm"]
     for what, outcome in (("Worst miss", "missed defect"), ("Worst false alarm", "false alarm")):
         same = [one for one in images if one.outcome == outcome]
@@ -329,9 +361,12 @@ def test_the_first_page_shows_the_clearest_detection_and_the_worst_errors(
         assert not same or picked[what].row["smallest_rate"] == (max if outcome[0] == "m" else min)(rates)
     shutil.copy(run / f"{STEM}.strip.json", tmp_path / f"{STEM}.strip.json")
     told = json.loads((run / f"{STEM}.strip.json").read_text())
-    assert [bool(case["picture"]) for case in told["cases"]] == [
+    assert [bool(case["pictures"]) for case in told["cases"]] == [
         image is not None for image in picked.values()
     ]
+    drawn = [picture for case in told["cases"] for picture in case["pictures"]]
+    labels = ["photo", "mask", "MoLE-Flow", title(comparison.best("image_auroc"))]
+    assert [picture["label"] for picture in drawn] == labels * (len(drawn) // 4) != []
     result = {"tiles": [{"label": "image AUROC", "value": 0.9, "interval": None, "against": "none"}]}
     (tmp_path / "03_continual_tasks.result.json").write_text(json.dumps(result))
     entry = Entry(
@@ -340,17 +375,41 @@ def test_the_first_page_shows_the_clearest_detection_and_the_worst_errors(
     write_index(tmp_path, tiny_config(), ["leather"], [entry])
     html = (tmp_path / "index.html").read_text()
     assert all(f"<h3>{what}</h3>" in html for what in picked) and "<img src=x" not in html
-    for picture in _strips(html):
-        assert picture.shape == (2 * 230, 2 * 230, 3)
-    assert len(_strips(html)) == sum(image is not None for image in picked.values())
+    assert {picture.shape for picture in _strips(html)} == {(224, 224, 3)}
+    assert len(_strips(html)) == sum(bool(picture["address"]) for picture in drawn)
+    for label in labels:
+        shown = [picture for picture in drawn if picture["label"] == label and picture["address"]]
+        assert html.count(f">{label}</div>") == len(shown)
+    unmasked = [one for one in picked.values() if one and not strips.marked(one)]
+    assert html.count(">no mask</span>") == len(unmasked) == sum(not one["address"] for one in drawn)
     entry.state = "failed"
     write_index(tmp_path, tiny_config(), ["leather"], [entry])
     assert "Worst miss" not in (tmp_path / "index.html").read_text()
 
 
+def _detected(name: str, rate: float) -> JudgedImage:
+    row = {"outcome": "right", "label": "defective", "decision": "defective", "image": name}
+    row |= {"smallest_rate": rate, "score": 2.0, "threshold": 1.0}
+    return JudgedImage(task=0, index=0, chosen=0, row=row)
+
+
+@pytest.mark.parametrize(
+    ("shares", "wanted"),
+    [
+        ({"a": 0.9, "b": 0.5, "c": 0.1}, "b"),
+        ({"a": 0.0, "b": 0.51, "c": 0.1}, "c"),
+        ({"a": 0.9, "b": 1.0, "c": 0.0}, "a"),
+    ],
+)
+def test_the_clearest_detection_shows_where_the_defect_is(shares: dict[str, float], wanted: str) -> None:
+    found = [_detected(name, rate) for name, rate in (("c", 0.03), ("b", 0.02), ("a", 0.01))]
+    (_, _, image), *_ = highlights(found, lambda one: shares[one.row["image"]])
+    assert image.row["image"] == wanted
+
+
 def test_what_a_run_has_none_of_is_said(images: list[JudgedImage]) -> None:
     right = [one for one in images if one.outcome == "right" and one.row["label"] == "normal"]
-    assert [(none, image) for _, none, image in highlights(right)] == [
+    assert [(none, image) for _, none, image in highlights(right, lambda image: 0.0)] == [
         ("No defect was called defective.", None),
         ("No defect was missed.", None),
         ("No normal image was called defective or unknown.", None),

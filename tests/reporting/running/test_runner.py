@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -239,28 +240,36 @@ def test_documented_keys_of_04_and_05(run: Path) -> None:
     assert len(result["lora"]) == 2 * 2 * 2, "two tasks, two blocks, two layers"
 
 
+def _papermill(name: str, out: Path, params: dict[str, object], **changes: object) -> list[str]:
+    """The plain command for one notebook, without the runner."""
+    words = [sys.executable, "-m", "papermill", str(NOTEBOOKS / f"{name}.ipynb"), str(out / "out.ipynb")]
+    for option, value in {**_plain(params), "out_dir": str(out), **changes}.items():
+        words += [] if isinstance(value, list) else ["-p", option, str(value)]
+    return words
+
+
 def test_the_plain_papermill_command_and_an_injected_parameter(
     run: Path, params: dict, tmp_path: Path
 ) -> None:
-    words = [
-        sys.executable,
-        "-m",
-        "papermill",
-        str(NOTEBOOKS / "02_base_task.ipynb"),
-        str(tmp_path / "out.ipynb"),
-    ]
-    for name, value in {
-        **_plain(params),
-        "classes": "leather",
-        "out_dir": str(tmp_path),
-        "epochs": 1,
-    }.items():
-        words += [] if isinstance(value, list) else ["-p", name, str(value)]
+    words = _papermill("02_base_task", tmp_path, params, classes="leather", epochs=1)
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert _result(tmp_path, "02_base_task")["config"]["epochs"] == 1
     refused = subprocess.run([*words, "-p", "epochz", "3"], capture_output=True, text=True, check=False)
     assert refused.returncode != 0 and "did you mean 'epochs'" in refused.stderr
+
+
+def test_a_session_beside_a_published_quickstart_leaves_its_numbers_alone(
+    run: Path, params: dict, tmp_path: Path
+) -> None:
+    published = [f"00_quickstart.{ending}" for ending in ("html", "result.json")]
+    for name in published:
+        shutil.copy(run / name, tmp_path / name)
+    words = _papermill("00_quickstart", tmp_path, params, classes="leather,nut", epochs=1)
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert all((tmp_path / name).read_bytes() == (run / name).read_bytes() for name in published)
+    assert _result(tmp_path, "00_quickstart.interactive")["second_task"] == "nut"
 
 
 def test_a_failing_notebook_fails_the_run_and_says_so_on_top(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from moleflow_lib.experiment import Experiment
 from moleflow_lib.reporting.notebook import show_summary
 from moleflow_lib.reporting.text.continual import _answer
 from moleflow_lib.reporting.text.inputs import input_sentences, inputs_result
-from moleflow_lib.reporting.text.router import router_sentences
+from moleflow_lib.reporting.text.router import misrouted_caption, router_sentences
 from moleflow_lib.reporting.text.router_recommendation import recommendation
 from moleflow_lib.studies import routing as study
 from moleflow_lib.studies.features_and_latents import class_separation
@@ -70,6 +71,49 @@ def test_04_says_how_well_at_which_cost_and_with_which_distance(learned: Experim
     }
     assert answer.endswith(ends[kind]) and advice["covariance"] == ("tied" if kind == "tied" else "ridge")
     assert second.startswith("Recommendation. ") and len(answer.split()) <= 35
+    assert answer.startswith("Use `tied`: " if kind == "tied" else "Stay: ")
+    use = "Use `tied` instead of the preset's `ridge`." if kind == "tied" else "Stay with `ridge`."
+    assert second.startswith(f"Recommendation. {use} ")
+    told = [one for text in router_sentences(result, "ridge") for one in re.split(r"(?<=[.]) ", text)]
+    assert [one for one in told if len(one.split()) > 35] == []
+
+
+def _routed(misrouted: int) -> dict[str, object]:
+    """A result in which so many of ten images of one task went astray, at the loss of a tenth."""
+    lost = 0.1 if misrouted else 0.0
+    ends = {"low": 0.05, "high": 0.2} if misrouted else {"low": None, "high": None}
+    variant = {"variant": "ridge", "image_auroc_lost": lost, "pixel_ap_lost": lost}
+    shares = ("accuracy", "accuracy_low", "accuracy_high", "accuracy_normal", "accuracy_anomalous")
+    of_task = {f"pixel_ap_lost_{end}": value for end, value in ends.items()}
+    return {
+        "recommendation": {"covariance": "ridge", "advice": "it stays", "text": "Stay with `ridge`."},
+        "variants": [variant | dict.fromkeys(shares, 1 - misrouted / 20)],
+        "unknown": [
+            {"variant": "ridge", "missed": None, "false_alarm_normal": 0.0, "false_alarm_defective": 0.0}
+        ],
+        "router_accept": 0.95,
+        "misrouted": [
+            {"task": "a", "images": 10, "misrouted": misrouted, "pixel_ap_lost": lost, **of_task},
+            {"task": "b", "images": 10, "misrouted": 0, "pixel_ap_lost": None},
+        ],
+        "wrong_route_cost": [
+            {"task": one, "sent to": other, "image_auroc": 0.9 if one == other else 0.5}
+            for one in "ab"
+            for other in "ab"
+        ],
+    }
+
+
+def test_04_says_that_none_was_misrouted_and_what_a_wrong_choice_would_cost() -> None:
+    none, some = (_routed(count) for count in (0, 2))
+    answer, *_, cost = router_sentences(none, "ridge")
+    assert "none is misrouted" in answer and cost.startswith("`ridge` misrouted no labelled test image")
+    assert "it would cost 0.400 image AUROC at worst (b to a)" in cost and "Most on" not in cost
+    assert misrouted_caption(none["misrouted"]).startswith("No labelled test image was misrouted")
+    answer, *_, cost = router_sentences(some, "ridge")
+    assert "wrong routes cost 0.100" in answer and "Most on a: 2 of 10 images misrouted" in cost
+    assert "would cost 0.400" in cost and "misrouted no" not in cost
+    assert "really misrouted" in misrouted_caption(some["misrouted"])
 
 
 def test_a_summary_shows_six_sentences_and_folds_the_rest() -> None:
