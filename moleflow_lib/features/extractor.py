@@ -21,6 +21,7 @@ from moleflow_lib.features.backbone_table import BACKBONES
 from moleflow_lib.features.backbones import TimmModel, load_timm
 from moleflow_lib.features.half_precision import beyond_float16
 from moleflow_lib.features.multi_pass import overlapping_features
+from moleflow_lib.features.side_by_side import each_alone
 from moleflow_lib.runtime import resolve_device
 from moleflow_lib.storage.artifacts import tensors_sha256
 
@@ -91,13 +92,12 @@ class PatchExtractor(nn.Module):
         return super().train(False)
 
     @property
-    def at_once(self) -> int | None:
-        """How many images go through the network together: one on a CPU, where that costs little, so that
-        an image's features depend on that image alone; None on a GPU, where it is as many as are given.
+    def one_by_one(self) -> bool:
+        """Whether images go through the network one by one, so that an image's features depend on it alone:
+        on a CPU, where that costs little; a GPU takes as many as it is given.
         """
-        return 1 if self.mean.device.type == "cpu" else None
+        return self.mean.device.type == "cpu"
 
-    @torch.inference_mode()
     def forward(self, images: np.ndarray) -> torch.Tensor:
         """Patch features of RGB images.
 
@@ -108,7 +108,11 @@ class PatchExtractor(nn.Module):
             (B, H, W, D) float32 on the extractor's device.
         """
         pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
-        return torch.cat([self.features(own) for own in pixels.split(self.at_once or len(pixels))])
+        return each_alone(self._inferred, pixels) if self.one_by_one else self._inferred(pixels)
+
+    @torch.inference_mode()
+    def _inferred(self, images: torch.Tensor) -> torch.Tensor:
+        return self.features(images)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """The same of (B, 3, S, S) uint8: (B, H, W, D) float32."""

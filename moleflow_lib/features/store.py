@@ -3,8 +3,8 @@
 Stored as float16, one file a product and split, keyed by the backbone's identity and the images'
 contents, and memory-mapped when read. Where some images of a product were extracted before, only the others
 are decoded; on a GPU, which takes several images at once, a new image's group with it. What a new file takes
-over from an earlier one went through the network in the same circumstances and the same group, so that it is
-equal to the bit to one that was made from nothing.
+over from an earlier one went through the network on such a device and in the same group, so that it is equal
+to the bit to one that was made from nothing.
 """
 
 from __future__ import annotations
@@ -99,13 +99,11 @@ class FeatureStore:
     @property
     def circumstances(self) -> dict[str, object]:
         """What last bits of features may depend on beside the backbone and the images."""
-        device = self.extractor.mean.device.type
-        threads = torch.get_num_threads() if device == "cpu" else None
-        return {"device": device, "threads": threads, "images_at_once": self._at_most}
+        return {"device": self.extractor.mean.device.type, "images_at_once": self._at_most}
 
     @property
     def _at_most(self) -> int:
-        return self.extractor.at_once or self.batch_size
+        return 1 if self.extractor.one_by_one else self.batch_size
 
     def _place(self, records: Sequence[Record], name: str) -> tuple[str, Path, list[str]]:
         """Key and artifact of some images' features, and the SHA-256 of each image."""
@@ -149,14 +147,17 @@ class FeatureStore:
     def _extracted(self, groups: Sequence[Sequence[Record]], name: str) -> Iterator[torch.Tensor]:
         """Features (B, H, W, D) float16 of one group of images after another, B its length."""
         images = self._decoded([record for group in groups for record in group], name)
-        for group in groups:
-            features = self.extractor(np.stack(list(islice(images, len(group)))))
+        a_call = self.batch_size if self.extractor.one_by_one else 1  # groups
+        for start in range(0, len(groups), a_call):
+            called = groups[start : start + a_call]
+            features = self.extractor(np.stack(list(islice(images, sum(map(len, called))))))
             patches = features.half().cpu()
             finite = patches.isfinite().flatten(1).all(dim=1)
             if not finite.all():
                 bad = int((~finite).nonzero()[0])
-                raise DataError(f"{group[bad].image}: its features {beyond_float16(features[bad])}")
-            yield patches
+                image = [record.image for group in called for record in group][bad]
+                raise DataError(f"{image}: its features {beyond_float16(features[bad])}")
+            yield from patches.split([len(group) for group in called])
 
     def _decoded(self, records: Sequence[Record], name: str) -> Iterator[np.ndarray]:
         """Images (S, S, 3) uint8, decoded on a few threads, a batch ahead of the network."""

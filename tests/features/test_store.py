@@ -148,8 +148,8 @@ def test_what_is_stored_is_known_by_content_and_asking_extracts_nothing(
 class _Company(PatchExtractor):
     """A network whose features depend on everything that is batched with an image, as last bits may."""
 
-    def forward(self, images: np.ndarray) -> torch.Tensor:
-        return super().forward(images) + float(images.astype(np.float64).mean()) / 64
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        return super().features(images) + float(images.double().mean()) / 64
 
 
 def _counted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
@@ -169,7 +169,7 @@ def test_one_image_more_is_one_image_decoded_and_equal_to_all_anew(
     product: Product, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, place: int
 ) -> None:
     if device == "gpu":
-        monkeypatch.setattr(PatchExtractor, "at_once", None)
+        monkeypatch.setattr(PatchExtractor, "one_by_one", False)
     network = FilterBank(56)
     kept, anew = (
         FeatureStore(tmp_path / name, _Company(network, "company", 56), batch_size=4) for name in ("a", "b")
@@ -213,19 +213,15 @@ def test_one_image_more_changes_the_groups_around_it_alone() -> None:
     assert np.mean(changed) < 16, "two groups of the 200 images"
 
 
-@pytest.mark.parametrize("circumstance", ["threads", "device"])
 def test_what_is_damaged_or_made_otherwise_is_not_taken_over(
-    store: FeatureStore, product: Product, monkeypatch: pytest.MonkeyPatch, circumstance: str
+    store: FeatureStore, product: Product, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.features(product.train, "nut-train")
     decoded = _counted(monkeypatch)
     with monkeypatch.context() as other:
-        if circumstance == "threads":
-            other.setattr(torch, "get_num_threads", lambda: 64)
-        else:
-            other.setattr(PatchExtractor, "at_once", None)
+        other.setattr(PatchExtractor, "one_by_one", False)
         store.features(product.train[:5], "nut-train")
-    assert len(decoded) == 5, "made in other circumstances"
+    assert len(decoded) == 5, "made as on a GPU"
     for path in store.folder.glob("*.safetensors"):
         data = bytearray(path.read_bytes())
         data[-1] ^= 1
@@ -242,11 +238,22 @@ def test_what_is_damaged_or_made_otherwise_is_not_taken_over(
         {"backbone": "random:resnet18", "blocks": (2, 3), "feature_dim": 48},
     ],
 )
-def test_an_image_has_its_own_features_in_any_company(options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_has_its_own_features_in_any_company_and_on_any_number_of_threads(
+    options: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = CONFIG.with_(image_size=64, **options)
     extractor = build_extractor(config.features, 64, device="cpu")
     images = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
-    alone = torch.cat([extractor(image[None]) for image in images])
-    assert torch.equal(extractor(images), alone) and torch.equal(extractor(images[::-1]), alone.flip(0))
-    monkeypatch.setattr(PatchExtractor, "at_once", None)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = torch.cat([extractor(image[None]) for image in images])
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            assert torch.equal(extractor(images), alone), threads
+            assert torch.equal(extractor(images[::-1]), alone.flip(0)), threads
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    monkeypatch.setattr(PatchExtractor, "one_by_one", False)
     assert torch.allclose(extractor(images), alone, rtol=1e-5, atol=1e-5), "as a GPU takes them"
