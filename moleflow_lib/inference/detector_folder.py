@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 DETECTOR = "detector"  # the folder's name within a run
-SCHEMA = 1
+SCHEMA = 2
 _KIND = "moleflow detector"
 MANIFEST = "manifest.json"
 _PARTS = {  # what a manifest must have, and what each of these must have
@@ -122,8 +122,8 @@ def read_manifest(folder: Path) -> dict:
     schema = manifest.get("schema")
     if schema != SCHEMA:
         raise ArtifactError(
-            f"{path} has schema {schema}, this version of moleflow_lib reads {SCHEMA}; use the version that "
-            "wrote it, or a newer one"
+            f"{path} has schema {schema}, this version of moleflow_lib reads {SCHEMA}; save it again "
+            "from its run (notebook 03), or use the version that wrote it"
         )
     if missing := _missing(manifest):
         raise ArtifactError(

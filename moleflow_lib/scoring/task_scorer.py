@@ -1,11 +1,10 @@
 """The rule from a task's parts to scores: the only place that knows how they are joined.
 
 Patch: ½‖z‖² − log-det in nats. With several score parts, or compressed, each part is put in standard
-    deviations of
-training patches and the parts have equal shares: the flow's likelihood, the energy of the full whitening (one
-    Gaussian),
-the mean distance to the three nearest stored patches. They err in different places. Image: the highest
-patches, joined with the image's distance to the task's prototype.
+deviations of training patches and the parts have equal shares: the flow's likelihood, the energy of the full
+whitening (one Gaussian), the mean distance to the three nearest stored patches. They err in different places.
+Image: the highest patches, of the same parts or of `image_parts`, joined with the image's distance to the
+task's prototype.
 """
 
 from __future__ import annotations
@@ -23,8 +22,9 @@ from moleflow_lib.scoring.memory_bank import calibration_subset
 from moleflow_lib.scoring.prototype_distance import prototype_distances
 from moleflow_lib.scoring.task_parts import TaskParts
 
-__all__ = ["TaskScorer", "joined_patch_scores"]
+__all__ = ["SCORE_VERSION", "TaskScorer", "joined_patch_scores"]
 
+SCORE_VERSION = 2  # raise it when the same parts give other scores; what was measured with them depends on it
 _IMAGES = 64  # a forward pass
 _NEIGHBOURS = 3  # a coreset is picked for being far from everything, so one near patch may be an oddity
 
@@ -171,13 +171,11 @@ class TaskScorer:
         if scale is None:
             return parts[0], image_scores(parts[0], options.top_k)
 
-        def joined(names: Sequence[str], share: float) -> torch.Tensor:
+        def joined(names: Sequence[str]) -> torch.Tensor:
             rows = [options.used_parts.index(name) for name in names]
             own, scales = (torch.stack([values[row] for row in rows]) for values in (parts, scale))
-            return joined_patch_scores(own, scales, share, options.compress_scores)
+            return joined_patch_scores(own, scales, options.median_share, options.compress_scores)
 
-        of_patches = joined(options.score_parts, options.median_share)
-        if not options.image_parts:
-            return of_patches, image_scores(of_patches, options.top_k)
-        of_image = joined(options.image_parts, 0.0)
+        of_patches = joined(options.score_parts)
+        of_image = joined(options.image_parts) if options.image_parts else of_patches
         return of_patches, image_scores(of_image, options.top_k)

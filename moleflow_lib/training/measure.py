@@ -23,7 +23,7 @@ from moleflow_lib.runtime import derive_seed
 from moleflow_lib.scoring.memory_bank import BANK_VERSION, MemoryBank, build_memory_bank, calibration_subset
 from moleflow_lib.scoring.prototype_distance import ImageScale
 from moleflow_lib.scoring.task_parts import TaskHistory, TaskParts
-from moleflow_lib.scoring.task_scorer import TaskScorer
+from moleflow_lib.scoring.task_scorer import SCORE_VERSION, TaskScorer
 from moleflow_lib.storage.artifacts import kept_artifact
 
 __all__ = ["measured"]
@@ -114,10 +114,8 @@ def _with_image_scale(
             "image scale", start
         )
 
-    made_from = [
-        task.key,
-        {**config.group("score"), "prototype_weight": 1.0},
-    ]  # its share decides nothing here
+    options = {**config.group("score"), "prototype_weight": 1.0}  # its share decides nothing here
+    made_from = [SCORE_VERSION, task.key, options]
     tensors, facts = kept_artifact(store / "image_scales", task.name, made_from, make)
     return replace(
         task, image_scale=ImageScale(tensors["scale"], tensors["held_out"]), history=_longer(task, facts)
