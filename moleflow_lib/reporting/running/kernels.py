@@ -48,8 +48,10 @@ class Kernels:
         kernel = kernel or _Kernel(book)
         try:
             yield kernel.manager
-        finally:
+        except BaseException:
             kernel.stop()
+            raise
+        kernel.stop(now=False)  # its worker processes and temporary files go first
 
 
 class _Kernel:
@@ -65,10 +67,10 @@ class _Kernel:
     def is_alive(self) -> bool:
         return bool(run_sync(self.manager.is_alive)())
 
-    def stop(self) -> None:
+    def stop(self, now: bool = True) -> None:
         for client in self.manager.clients:
             client.stop_channels()
-        run_sync(self.manager.shutdown_kernel)(now=True)
+        run_sync(self.manager.shutdown_kernel)(now=now)
 
 
 class _Manager(AsyncKernelManager):
