@@ -60,7 +60,7 @@ class IndexPermutedBlock(AllInOneBlock):
         log_det = scale.log().sum()
         if rev:
             return (x.index_select(1, self.inverse_order) - self.global_offset) / scale, log_det
-        return (x * scale + self.global_offset).index_select(1, self.order), log_det
+        return (x * scale).add_(self.global_offset).index_select(1, self.order), log_det
 
 
 def build_coupling_flow(

@@ -35,7 +35,7 @@ class AffineCoupling(nn.Module):
         passive, active = (second, first) if self.swapped else (first, second)
         s = self.clamp * torch.tanh(self.scale(passive).to(x.dtype) / self.clamp)
         t = self.shift(passive).to(x.dtype)
-        active = (active - t) * torch.exp(-s) if reverse else active * torch.exp(s) + t
+        active = (active - t) * torch.exp(-s) if reverse else (active * torch.exp(s)).add_(t)
         halves = (active, passive) if self.swapped else (passive, active)
         log_det = s.sum(dim=-1)
         return torch.cat(halves, dim=-1), -log_det if reverse else log_det
@@ -85,4 +85,4 @@ def _zero_ended_mlp(dim: int, compute: torch.dtype | None) -> nn.Sequential:
     first, second, last = (_Linear(dim, compute) for _ in range(3))
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
-    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last)
+    return nn.Sequential(first, nn.ReLU(inplace=True), second, nn.ReLU(inplace=True), last)

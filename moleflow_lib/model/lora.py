@@ -131,4 +131,4 @@ class MoLESubnet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in) → (N, out)."""
-        return self.layer2(F.relu(self.layer1(x))).to(x.dtype)
+        return self.layer2(F.relu(self.layer1(x), inplace=True)).to(x.dtype)

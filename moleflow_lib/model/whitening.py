@@ -107,7 +107,7 @@ class WhiteningAdapter(nn.Module):
 
     def scaled(self, x: torch.Tensor) -> torch.Tensor:
         """γ·x + β of patches (..., D) from `standardised`."""
-        return self.gamma * x + self.beta
+        return (self.gamma * x).add_(self.beta)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(B, H, W, D) → (B, H, W, D), standardised, then scaled and shifted."""
