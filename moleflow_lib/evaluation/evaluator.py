@@ -99,6 +99,7 @@ class TaskEvaluator(Generic[Detecting]):
         self.image_means = features.image_means()
         self._scores: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._metrics: dict[tuple[int, ...], dict[str, float | None]] = {}
+        self._replicates: dict[tuple[int, ...], Replicates] = {}
         self._packed_mask = lru_cache(maxsize=_MASKS_KEPT)(self._read_mask)
 
     def patch_scores(self, tasks: torch.Tensor | int) -> torch.Tensor:
@@ -130,11 +131,14 @@ class TaskEvaluator(Generic[Detecting]):
             Metric → (rounds,), or None where it is undefined.
         """
         tasks = self._of_each(tasks)
-        rows = [
-            replicate_metrics(scores, labels, name, maps, rounds)
-            for name, scores, labels, maps in self._products(tasks)
-        ]
-        return {metric: average([row[metric] for row in rows]) for metric in METRICS}
+        key = (rounds, *tasks.tolist())
+        if key not in self._replicates:
+            rows = [
+                replicate_metrics(scores, labels, name, maps, rounds)
+                for name, scores, labels, maps in self._products(tasks)
+            ]
+            self._replicates[key] = {metric: average([row[metric] for row in rows]) for metric in METRICS}
+        return self._replicates[key]
 
     def image_scores(self, tasks: torch.Tensor | int) -> np.ndarray:
         """(N,) anomaly score of each test image under the tasks named; higher = more anomalous."""
