@@ -24,13 +24,17 @@ class Kernels:
 
     def __init__(self) -> None:
         self._ahead: dict[Path, _Kernel] = {}
+        self._leaving: list[_Kernel] = []  # told to end, while the next notebook runs
 
     def __enter__(self) -> Kernels:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for kernel in self._leaving:
+            kernel.stop(now=False)
         for kernel in self._ahead.values():
             kernel.stop()
+        self._leaving.clear()
         self._ahead.clear()
 
     def start_ahead(self, book: Path) -> None:
@@ -40,7 +44,7 @@ class Kernels:
 
     @contextmanager
     def kernel(self, book: Path) -> Iterator[AsyncKernelManager]:
-        """The kernel of a notebook, started ahead or now, and stopped on leaving."""
+        """The kernel of a notebook, started ahead or now; told to end on leaving, killed on an exception."""
         kernel = self._ahead.pop(book, None)
         if kernel and not kernel.is_alive():
             kernel.stop()
@@ -51,7 +55,10 @@ class Kernels:
         except BaseException:
             kernel.stop()
             raise
-        kernel.stop(now=False)  # its worker processes and temporary files go first
+        for done in self._leaving:
+            done.stop()
+        kernel.dismiss()
+        self._leaving = [kernel]
 
 
 class _Kernel:
@@ -66,6 +73,12 @@ class _Kernel:
 
     def is_alive(self) -> bool:
         return bool(run_sync(self.manager.is_alive)())
+
+    def dismiss(self) -> None:
+        """Ask it to end, which takes it a second: its worker processes and temporary files go first."""
+        for client in self.manager.clients:
+            client.stop_channels()
+        run_sync(self.manager.request_shutdown)()
 
     def stop(self, now: bool = True) -> None:
         for client in self.manager.clients:
