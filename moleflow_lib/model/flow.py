@@ -134,21 +134,37 @@ class MoLESpatialAwareNF(nn.Module):
         """
         return self.density(self.flow_input(features))
 
-    def flow_input(self, features: torch.Tensor) -> torch.Tensor:
+    def flow_input(self, features: torch.Tensor, places: torch.Tensor | None = None) -> torch.Tensor:
         """The whitened and mixed features (B, H, W, D) that enter the coupling blocks.
 
         LayerNorm sees the position code; `full` whitening does not, it is added behind it.
 
         Args:
             features: (B, H, W, D).
+            places: (K,) the patches that are wanted, counted row by row; the result is then (B, K, 1, D).
         """
+        codes = self.position.codes(features)
+        if places is not None and self.mixer is None:  # the others are needed by none of them
+            features = _at(features, places)
+            codes = None if codes is None else _at(codes[None], places)[0]
+        whitened = self._whitened(features, codes)
+        if self.mixer is None:
+            return whitened
+        mixed = self.mixer(whitened)
+        return mixed if places is None else _at(mixed, places)
+
+    def _whitened(self, x: torch.Tensor, codes: torch.Tensor | None) -> torch.Tensor:
+        """Patches (..., D) with their position codes, whitened."""
         whitening = self._parts.whitening
         late = whitening is not None and whitening.full
-        x = features if late else self.position(features)
-        x = x if whitening is None else whitening.standardised(x)
-        x = self.position(x) if late else x
-        x = x if whitening is None else whitening.scaled(x)
-        return self.mixer(x) if self.mixer is not None else x
+        if codes is not None and not late:
+            x = x + codes
+        if whitening is None:
+            return x
+        x = whitening.standardised(x)
+        if codes is not None and late:
+            x = x + codes
+        return whitening.scaled(x)
 
     def density(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """From the flow's input (B, H, W, D) to z (B, H, W, D) and log-det (B, H, W), nats, each patch by
@@ -247,3 +263,8 @@ def load_exactly(module: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
     if differ:
         raise ConfigError(f"these weights are of another model; tensors that differ: {', '.join(differ[:5])}")
     module.load_state_dict(dict(state))
+
+
+def _at(x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Some places of a grid, counted row by row: (B, H, W, D) → (B, K, 1, D)."""
+    return x.flatten(1, 2)[:, places].unsqueeze(2)

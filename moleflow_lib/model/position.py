@@ -60,10 +60,15 @@ class PositionalEmbeddingGenerator(nn.Module):
         Returns:
             (B, H, W, D).
         """
+        codes = self.codes(features)
+        return features if codes is None else features + codes
+
+    def codes(self, features: torch.Tensor) -> torch.Tensor | None:
+        """What is added to a grid of features (B, H, W, D): (H, W, D), or None if switched off."""
         if not self.enabled:
-            return features
+            return None
         _, height, width, _ = features.shape
         key = (height, width, features.device, features.dtype)
         if key not in self._grids:
             self._grids[key] = positional_encoding_2d(self.dim, height, width).to(features)
-        return features + self._grids[key]
+        return self._grids[key]

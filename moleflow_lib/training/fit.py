@@ -114,8 +114,8 @@ def _loss(
     flow: MoLESpatialAwareNF, batch: torch.Tensor, options: TrainOptions
 ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
     """The training loss of a batch, and mean nll, log-det and energy of its patches."""
-    x = flow.flow_input(batch.float())
-    z, log_det = flow.density(x if options.patch_share == 1 else _some_patches(x, options.patch_share))
+    places = None if options.patch_share == 1 else _drawn_places(batch, options.patch_share)
+    z, log_det = flow.density(flow.flow_input(batch.float(), places))
     nll = patch_nll(z, log_det)
     loss = tail_aware_loss(nll, options.tail_weight, options.tail_ratio, options.tail_scope)
     if options.log_det_penalty:
@@ -125,11 +125,10 @@ def _loss(
     return loss, (mean_nll, mean_log_det, mean_nll + mean_log_det)
 
 
-def _some_patches(x: torch.Tensor, share: float) -> torch.Tensor:
-    """A share of the grid positions, drawn for the batch: (B, H, W, D) → (B, K, 1, D)."""
-    flat = x.flatten(1, 2)
-    drawn = torch.randperm(flat.shape[1], device=x.device)[: max(1, round(share * flat.shape[1]))]
-    return flat[:, drawn].unsqueeze(2)
+def _drawn_places(batch: torch.Tensor, share: float) -> torch.Tensor:
+    """A share (K,) of the places of a grid (B, H, W, D), drawn for the batch."""
+    patches = batch.shape[1] * batch.shape[2]
+    return torch.randperm(patches, device=batch.device)[: max(1, round(share * patches))]
 
 
 def _record(curves: dict[str, list[float]], rows: torch.Tensor, name: str, epoch: int) -> None:

@@ -26,7 +26,7 @@ from moleflow_lib.training.measure import measured
 __all__ = ["METHOD_VERSION", "MoLEContinualTrainer"]
 
 # raise it when the same configuration trains to other numbers, so that old tasks are not read back
-METHOD_VERSION = 2
+METHOD_VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)

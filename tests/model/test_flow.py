@@ -86,6 +86,17 @@ def test_behind_full_whitening_the_position_code_is_not_whitened() -> None:
     assert torch.equal(flow.flow_input(x), expected)
 
 
+@pytest.mark.parametrize("mixer", [True, False])
+@pytest.mark.parametrize("whitening", ["off", "layer_norm", "full"])
+@pytest.mark.parametrize("position", [True, False])
+def test_some_places_enter_as_they_do_among_all(mixer: bool, whitening: str, position: bool) -> None:
+    flow, _ = _model(replace(SMALL, use_mixer=mixer, whitening=whitening, use_position=position))
+    x = torch.randn(2, 3, 5, 8)
+    places = torch.tensor([14, 0, 7])
+    expected = flow.flow_input(x).flatten(1, 2)[:, places].unsqueeze(2)
+    assert torch.allclose(flow.flow_input(x, places), expected, atol=1e-6)
+
+
 def test_an_untrained_flow_behind_full_whitening_scores_the_mahalanobis_energy() -> None:
     flow = MoLESpatialAwareNF(
         8, replace(SMALL, coupling_layers=0, use_mixer=False, use_position=False, **_FULL)
