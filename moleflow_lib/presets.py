@@ -18,8 +18,8 @@ _RECOMMENDED_ABLATIONS = (  # departures put back, parts and score parts taken o
     "block_norm=false; whitening=layer_norm, score_parts=flow,memory; coupling_layers=8; use_mixer=true; "
     "lora_rank=64; lr=1e-4; steps=0; patch_share=1; score_parts=flow, image_parts=none; image_parts=none; "
     "median_share=0; compress_scores=false;prototype_weight=0; router_covariance=ridge; "
-    f"{_PARTS_OUT};image_parts=gaussian,memory; image_parts=memory; score_parts=flow,memory; "
-    "score_parts=flow,gaussian,memory; score_parts=flow,gaussian, image_parts=none; "
+    f"{_PARTS_OUT};score_parts=gaussian,memory, image_parts=memory; score_parts=gaussian, image_parts=flow; "
+    "score_parts=memory, image_parts=flow,memory; score_parts=flow,gaussian,memory; "
     "score_parts=gaussian, image_parts=none;steps=100|400; lr=3e-3; log_det_weight=0; log_det_penalty=1e-4; "
     "memory_size=256; top_k=1|10; smoothing_sigma=8; overlap=2"
 )

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from moleflow_lib.datasets import READER_VERSION, Record, load_image
-from moleflow_lib.errors import DataError
+from moleflow_lib.errors import DataError, counted
 from moleflow_lib.features.extractor import PatchExtractor
 from moleflow_lib.features.half_precision import beyond_float16
 from moleflow_lib.features.reused_features import earlier_groups, groups_of
@@ -137,9 +137,11 @@ class FeatureStore:
             }
 
         def rows() -> Iterator[torch.Tensor]:
-            made = self._extracted(fresh, name)
+            kept = sum(len(group) for group in groups if group in known)
+            made = self._extracted(fresh, f"{name}, {counted(kept, 'image')} kept" if kept else name)
             for group in groups:
                 yield known[group].patches if group in known else next(made)
+            next(made, None)  # its bar ends
 
         shape = (len(records), *self.extractor.grid, self.extractor.feature_dim)
         stream_artifact(path, "patches", shape, rows(), manifest)
@@ -158,6 +160,7 @@ class FeatureStore:
                 image = [record.image for group in called for record in group][bad]
                 raise DataError(f"{image}: its features {beyond_float16(features[bad])}")
             yield from patches.split([len(group) for group in called])
+        next(images, None)
 
     def _decoded(self, records: Sequence[Record], name: str) -> Iterator[np.ndarray]:
         """Images (S, S, 3) uint8, decoded on a few threads, a batch ahead of the network."""

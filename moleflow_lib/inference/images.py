@@ -112,8 +112,9 @@ def read_batches(
         while ahead:
             batch = ahead
             ahead = load()
-            yield [future.result() for future in batch]
+            read = [future.result() for future in batch]
             bar.update(len(batch))
+            yield read
 
 
 def _named(source: ImageLike, position: int) -> Iterator[NamedImage]:

@@ -144,7 +144,7 @@ def colour_words() -> str:
     """What a colour of a map on the scale of false alarms means."""
     return (
         "Colour: how many pixels of normal training images score as high (logarithmic; at most "
-        f"{_SAMPLE} images a task, which the flow has seen, so new images give more). {contour_words()}"
+        f"{_SAMPLE} images a task, which were trained on, so new images give more). {contour_words()}"
     )
 
 

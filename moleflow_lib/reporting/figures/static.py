@@ -92,6 +92,8 @@ def _along(own: list[Trace], letter: str) -> list:
             found += [0, max(_counts(trace)[0], default=0)]
         elif trace.type in ("box", "violin") and letter == "x":
             found.append(str(trace.name))
+        elif letter == "x" and trace.type == "scatter" and trace.x is None:
+            found += range(len(_values(trace.y)))  # plotly counts them
         else:
             found += list(trace[letter] if trace[letter] is not None else [])
             found += [0] if trace.type == "bar" and letter == "y" else []
@@ -99,7 +101,8 @@ def _along(own: list[Trace], letter: str) -> list:
 
 
 def _scatter(panel: Panel, trace: Trace, _place: int, _own: list) -> Iterator[str]:
-    pairs = zip(_values(trace.x), _values(trace.y), strict=False)
+    values = _values(trace.y)
+    pairs = zip(range(len(values)) if trace.x is None else _values(trace.x), values, strict=False)
     points = [(panel.place("x", x), panel.place("y", y)) for x, y in pairs]
     colour = _colour(trace)
     mode = trace.mode or "lines+markers"

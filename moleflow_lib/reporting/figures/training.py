@@ -71,8 +71,7 @@ def latent_gaussianity(report: LatentReport, dim: int) -> go.Figure:
         "Is the latent Gaussian?",
         f"{report.images.capitalize()}, all {dim} channels; Kolmogorov–Smirnov distance "
         f"{report.ks_distance:.3f}. A perfect flow follows the dashed line and centres the energy at 1; "
-        "heavier tails mean likelihoods that overstate rarity. Trained with feature noise, patches without "
-        "noise lie nearer to the centre.",
+        "heavier tails mean likelihoods that overstate rarity.",
     )
 
 

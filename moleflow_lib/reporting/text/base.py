@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from moleflow_lib.config import ScoreOptions
 from moleflow_lib.model.flow import shared_values
 from moleflow_lib.reporting.tables import number
+from moleflow_lib.reporting.text.words import score_words
 from moleflow_lib.scoring.task_parts import TaskHistory
 from moleflow_lib.studies.features_and_latents import LatentReport
 
@@ -13,7 +15,11 @@ __all__ = ["base_sentences"]
 
 
 def base_sentences(
-    history: TaskHistory, metrics: Mapping[str, float | None], latent: LatentReport, counts: Mapping[str, int]
+    history: TaskHistory,
+    metrics: Mapping[str, float | None],
+    latent: LatentReport,
+    counts: Mapping[str, int],
+    score: ScoreOptions,
 ) -> list[str]:
     """Summary of notebook 02."""
     loss = history.curves["loss"]
@@ -21,6 +27,7 @@ def base_sentences(
     return [
         f"On {history.name} the base task reaches image AUROC {number(metrics['image_auroc'])}; "
         + _pixel_words(metrics),
+        score_words(score),
         f"{history.steps} steps took {history.seconds:.0f} s; over the last {back} epochs the loss moved by "
         f"{loss[-1] - loss[-1 - back]:+.1f} nats a patch, from {loss[0]:.0f} in the first epoch to "
         f"{loss[-1]:.0f}.",

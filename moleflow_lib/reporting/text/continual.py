@@ -17,7 +17,7 @@ from moleflow_lib.reporting.text.comparison import (
 )
 from moleflow_lib.reporting.text.thresholds import threshold_rows, threshold_tile
 from moleflow_lib.reporting.text.unlabelled import unlabelled_rows
-from moleflow_lib.reporting.text.words import percent, title
+from moleflow_lib.reporting.text.words import percent, score_words, title
 from moleflow_lib.studies.baselines.comparison import Comparison
 from moleflow_lib.studies.features_and_latents import reference_shift
 
@@ -108,6 +108,7 @@ def continual_sentences(
         _answer(evaluation, comparison),
         *_weakest(evaluation),
         *comparison_sentences(comparison),
+        score_words(experiment.config.score),
         f"{_forgetting(summary['image_auroc'])} The router sends {right} of the test images to their task.",
         *_control(experiment, summary, control),
     ]
@@ -121,7 +122,10 @@ def _answer(evaluation: ContinualResult, comparison: Comparison) -> str:
         if summary[metric]["routed"]["acc"] is None:
             continue
         routed, oracle = (number(summary[metric][way]["acc"]) for way in ("routed", "oracle"))
-        means.append(f"{title(metric)} {routed}" + (f" (oracle {oracle})" if oracle != routed else ""))
+        known = sum(value is not None for value in evaluation.final(metric))
+        beside = [f"oracle {oracle}"] if oracle != routed else []
+        beside += [f"{known} of {len(evaluation.classes)} tasks"] if known < len(evaluation.classes) else []
+        means.append(f"{title(metric)} {routed}" + (f" ({', '.join(beside)})" if beside else ""))
     after = f"After {counted(len(evaluation.classes), 'task')}"
     if not means:
         return f"{after} no metric is defined: that takes normal and defective test images of one product."

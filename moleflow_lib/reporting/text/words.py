@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from moleflow_lib.config import ScoreOptions
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.reporting.definitions import definition_of
 from moleflow_lib.reporting.tables import number
 from moleflow_lib.studies.baselines.comparison import Estimate
 
-__all__ = ["percent", "title", "within"]
+__all__ = ["percent", "score_words", "title", "within"]
+
+_PARTS = {
+    "flow": "the flow's likelihood",
+    "gaussian": "the whitening's Gaussian energy",
+    "memory": "the distance to stored patches",
+}
 
 
 def percent(share: float | None) -> str:
@@ -17,6 +24,21 @@ def percent(share: float | None) -> str:
     ('98.8 %', '–')
     """
     return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def score_words(options: ScoreOptions) -> str:
+    """What maps and image scores are made of, in a sentence.
+
+    >>> score_words(ScoreOptions())
+    "Maps and image scores are made of the flow's likelihood."
+    >>> score_words(ScoreOptions(image_parts=("memory",)))
+    "Maps are made of the flow's likelihood; image scores of the distance to stored patches."
+    """
+    of_map = " and ".join(_PARTS[part] for part in options.score_parts)
+    of_image = " and ".join(_PARTS[part] for part in options.image_parts or options.score_parts)
+    if of_map == of_image:
+        return f"Maps and image scores are made of {of_map}."
+    return f"Maps are made of {of_map}; image scores of {of_image}."
 
 
 def title(name: str) -> str:

@@ -47,13 +47,15 @@ PARTS = (
     Part(name="log-det penalty", without={"log_det_penalty": 0.0}),
     Part(
         name="stored patches",
-        without={"score_parts": ("flow", "gaussian"), "image_parts": ()},
+        without={"score_parts": ("gaussian",), "image_parts": ("flow",)},
         counted=("stored_patches",),
     ),
-    Part(name="the Gaussian's score", without={"score_parts": ("flow", "memory")}),
+    Part(
+        name="the Gaussian's score", without={"score_parts": ("memory",), "image_parts": ("flow", "memory")}
+    ),
     Part(
         name="the flow's score",
-        without={"score_parts": ("gaussian", "memory")},
+        without={"score_parts": ("gaussian", "memory"), "image_parts": ("memory",)},
         counted=("lora", "task_bias", "dia"),
     ),
     Part(name="prototype distance", without={"prototype_weight": 0.0}),

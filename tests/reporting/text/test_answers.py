@@ -124,18 +124,22 @@ def test_a_summary_shows_six_sentences_and_folds_the_rest() -> None:
     assert shown.count("<li>") == 5 and folded.count("<li>") == 2 and "2 further sentences" in folded
 
 
-def _evaluated(**values: float | None) -> SimpleNamespace:
-    """Two tasks with these means, half a point better under the oracle."""
+def _evaluated(known: float | None = 0.9, **values: float | None) -> SimpleNamespace:
+    """Two tasks with these means, half a point better under the oracle; the second task's own value."""
     means = {
         name: {"routed": {"acc": value, "fm_max": None}, "oracle": {"acc": value and value + 0.005}}
         for name, value in values.items()
     }
-    return SimpleNamespace(classes=("nut", "grid"), summary=lambda: means)
+    return SimpleNamespace(
+        classes=("nut", "grid"), summary=lambda: means, final=lambda metric: [values[metric], known]
+    )
 
 
 def test_03_names_defined_metrics_alone() -> None:
     nothing = SimpleNamespace(best=lambda metric: None)
     told = _answer(_evaluated(image_auroc=0.9, pixel_ap=None, aupro=None), nothing)
     assert told == "After 2 tasks, routed: mean image AUROC 0.900 (oracle 0.905)."
+    told = _answer(_evaluated(None, image_auroc=0.9, pixel_ap=None, aupro=None), nothing)
+    assert told == "After 2 tasks, routed: mean image AUROC 0.900 (oracle 0.905, 1 of 2 tasks)."
     told = _answer(_evaluated(image_auroc=None, pixel_ap=None, aupro=None), nothing)
     assert told.startswith("After 2 tasks no metric is defined")

@@ -42,6 +42,18 @@ def test_names_are_read_back_as_the_same_change(preset: str) -> None:
         assert parse_variations(variation_name(changes)) == [changes]
 
 
+@pytest.mark.parametrize(
+    ("part", "score"),
+    [("the flow's score", "flow"), ("the Gaussian's score", "gaussian"), ("stored patches", "memory")],
+)
+def test_a_score_part_taken_out_of_recommended_is_in_neither_score(part: str, score: str) -> None:
+    config = ExperimentConfig.from_params({"preset": "recommended"})
+    without = next(one.without for one in PARTS if one.name == part)
+    assert score in config.score.used_parts
+    assert set(config.with_(**without).score.used_parts) == set(config.score.used_parts) - {score}
+    assert dict(without) in parse_variations(config.study.ablations), "notebook 05 has its row"
+
+
 def test_parts_and_published_effects_are_valid_changes() -> None:
     for changes in (*(part.without for part in PARTS), *(effect.changes for effect in PUBLISHED)):
         config = (
