@@ -42,7 +42,7 @@ def run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
     """The `run` command on two tiny products, notebooks not executed but by `execute`."""
 
     def act(*words: str, execute: Execute = _executed, out: str = "", notebooks: str = "01,02") -> int:
-        monkeypatch.setattr(runner, "_execute", execute)
+        monkeypatch.setattr(runner, "_execute", lambda source, into, params, _: execute(source, into, params))
         options = [word for option in SMALL for word in ("-p", option)]
         where = ["--dataset-root", str(data), "--out", out or str(tmp_path / "out")]
         given = ["--backbone", "filterbank", "--device", "cpu", "--notebooks", notebooks]

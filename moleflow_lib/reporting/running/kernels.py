@@ -57,8 +57,7 @@ class Kernels:
             raise
         for done in self._leaving:
             done.stop()
-        kernel.dismiss()
-        self._leaving = [kernel]
+        self._leaving = [kernel] if kernel.dismissed() else []
 
 
 class _Kernel:
@@ -74,11 +73,17 @@ class _Kernel:
     def is_alive(self) -> bool:
         return bool(run_sync(self.manager.is_alive)())
 
-    def dismiss(self) -> None:
-        """Ask it to end, which takes it a second: its worker processes and temporary files go first."""
+    def dismissed(self) -> bool:
+        """Ask it to end, which takes it a second: its worker processes and temporary files go first. One
+        that ran nothing has none, and may still be starting: it is stopped, and False returned.
+        """
+        if not self.manager.clients:
+            self.stop()
+            return False
         for client in self.manager.clients:
             client.stop_channels()
         run_sync(self.manager.request_shutdown)()
+        return True
 
     def stop(self, now: bool = True) -> None:
         for client in self.manager.clients:
