@@ -40,8 +40,8 @@ def threshold_caption(rows: Sequence[Mapping[str, Any]]) -> str:
     came = "; ".join(
         f"asked for {percent(row['asked'])}, {percent(row['over threshold'])} of {row['normal']} normal test "
         f"images lie above the threshold and {row['refused normal']} are accepted by no task; "
-        f"{percent(row['caught'])} of {row['defective']} defective ones are caught, "
-        f"{row['refused defective']} of them accepted by no task"
+        f"{percent(row['caught'])} of {row['defective']} defective ones are caught, and "
+        f"{row['refused defective']} of the {row['defective']} are accepted by no task"
         for row in sums
         if row["normal"] and row["defective"]
     )
