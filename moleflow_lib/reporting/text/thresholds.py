@@ -66,9 +66,12 @@ def threshold_tile(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]
     if first is None:
         return []
     stopped = round(first["over threshold"] * first["normal"])
+    asked = first["asked"]
+    promised = max(row["promised"] for row in rows if row["asked"] == asked and row["promised"] is not None)
+    beside = f" ({percent(promised)} can be promised)" if promised > asked else ""
     return [
         {
-            "label": f"defects caught, {percent(first['asked'])} false alarms asked for",
+            "label": f"defects caught, {percent(asked)} false alarms asked for{beside}",
             "value": first["caught"],
             "interval": [first["caught low"], first["caught high"]],
             "against": f"{stopped} of {first['normal']} normal images over the threshold, "

@@ -1,52 +1,25 @@
-"""Notebook 03's rows of thresholds: what was asked, what came, and on whose images they rest."""
+"""The tile of thresholds: the smallest rate asked for, and what can be promised of it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-
 import pytest
 
-from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.experiment import Experiment
-from moleflow_lib.inference import calibration_rows, learned_detector
-from moleflow_lib.reporting.text.thresholds import threshold_caption, threshold_rows, trained_warning
+from moleflow_lib.reporting.text.thresholds import threshold_tile
 
 
-def test_rows_are_those_of_the_experiments_own_detector(learned: Experiment) -> None:
-    rows = threshold_rows(learned)
-    assert [(row["task"], row["asked"]) for row in rows] == [
-        (name, rate) for rate in (0.01, 0.05) for name in ("leather", "nut", "board", "all")
+def _row(task: str, asked: float, promised: float) -> dict[str, object]:
+    shares = {"over threshold": 0.25, "caught": 0.5, "caught low": 0.3, "caught high": 0.7}
+    counts = {"normal": 8, "defective": 4, "refused normal": 1}
+    return {"task": task, "asked": asked, "promised": promised, **shares, **counts}
+
+
+@pytest.mark.parametrize(("least", "beside"), [(0.02, " (2.0 % can be promised)"), (0.005, "")])
+def test_the_tile_says_where_the_rate_asked_for_cannot_be_promised(least: float, beside: str) -> None:
+    rows = [
+        _row(task, asked, max(asked, least if task != "all" else 0.0))
+        for asked in (0.05, 0.01)
+        for task in ("nut", "all")
     ]
-    full = calibration_rows(learned.evaluators, learned_detector(learned), 0.05)
-    assert [row["over threshold"] for row in rows[4:]] == [row["over threshold"] for row in full]
-    for row in full[:3]:
-        flagged = round((row["over threshold"] - row["false alarms"]) * row["normal"])
-        assert -row["refused normal"] <= flagged <= 0, "what is refused is flagged whatever its score"
-    json.dumps(rows, allow_nan=False)
-
-
-def test_the_caption_says_the_rates_and_whose_images_they_rest_on(learned: Experiment) -> None:
-    rows = threshold_rows(learned)
-    caption = threshold_caption(rows)
-    assert "The thresholds of leather, nut, board rest on images that the flow was trained on" in caption
-    for row in (rows[3], rows[7]):
-        assert f"asked for {100 * row['asked']:.1f} %, {100 * row['over threshold']:.1f} % of 12 " in caption
-    assert "rest on" not in threshold_caption([{**row, "folds": 5} for row in rows])
-    assert trained_warning(()) == ""
-
-
-@pytest.mark.parametrize(("folds", "used"), [(2, 6), (6, 6)])
-def test_the_option_holds_images_out(
-    folds: int, used: int, tiny_config: Callable[..., ExperimentConfig]
-) -> None:
-    experiment = Experiment(tiny_config(classes=("nut",), epochs=1, calibration_folds=folds))
-    rows = threshold_rows(experiment)
-    assert [row["folds"] for row in rows] == [used, used] and "rest on" not in threshold_caption(rows)
-    assert learned_detector(experiment).trained_thresholds() == ()
-
-
-def test_a_task_too_small_for_any_is_named(learned: Experiment) -> None:
-    detector = learned_detector(learned)
-    assert detector.trained_thresholds() == ("leather", "nut", "board")
-    assert "where none could be held out" in trained_warning(detector.trained_thresholds())
+    (tile,) = threshold_tile(rows)
+    assert tile["label"] == f"defects caught, 1.0 % false alarms asked for{beside}"
+    assert tile["against"] == "2 of 8 normal images over the threshold, 1 refused as unknown"
