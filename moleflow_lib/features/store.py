@@ -97,7 +97,7 @@ class FeatureStore:
         return artifact_exists(self._place(records, name)[1])
 
     @property
-    def circumstances(self) -> dict[str, object]:
+    def _circumstances(self) -> dict[str, object]:
         """What last bits of features may depend on beside the backbone and the images."""
         return {"device": self.extractor.mean.device.type, "images_at_once": self._at_most}
 
@@ -117,26 +117,26 @@ class FeatureStore:
         self, records: Sequence[Record], name: str, path: Path, key: str, contents: list[str]
     ) -> None:
         start = time.perf_counter()
-        circumstances = self.circumstances
         places = groups_of(contents, self._at_most)
         groups = [tuple(contents[place]) for place in places]
-        made_by = {"identity": self.identity, "circumstances": circumstances}
+        made_by = {"identity": self.identity, "circumstances": self._circumstances}
         known = earlier_groups(self.folder, file_stem(name), made_by, self._at_most, groups)
         fresh = [records[place] for place, group in zip(places, groups, strict=True) if group not in known]
         saved = sum(group.seconds for group in known.values())
 
         def manifest() -> dict[str, object]:
+            """What the file says of itself, once all is extracted."""
             return {
                 "kind": "features",
                 "key": key,
-                "identity": self.identity,
+                **made_by,
                 "images_per_second": len(records) / (time.perf_counter() - start + saved),
                 "images": [f"{r.product}/{r.split}/{r.defect}/{r.image.name}" for r in records],
                 "sha256": contents,
-                "circumstances": circumstances,
             }
 
         def rows() -> Iterator[torch.Tensor]:
+            """Features of one group after another, taken over or extracted."""
             kept = sum(len(group) for group in groups if group in known)
             made = self._extracted(fresh, f"{name}, {counted(kept, 'image')} kept" if kept else name)
             for group in groups:

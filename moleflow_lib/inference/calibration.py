@@ -174,6 +174,7 @@ def kept_calibration(
     """
 
     def make() -> tuple[Mapping[str, torch.Tensor], Mapping[str, object]]:
+        """Score the training images, by flows that did not see them where there are folds."""
         own = TaskCalibration.measured(detector.scorer(task), train)
         if folds:
             scores = cross_fitted_scores(detector, task, train, identity, folds, store)

@@ -83,6 +83,7 @@ def stream_artifact(
     total = hashlib.sha256()
 
     def pieces() -> Iterator[bytes]:
+        """The file from its first byte to its last, hashed as it goes."""
         size = 2 * math.prod(shape)
         facts = {name: {"dtype": "F16", "shape": list(shape), "data_offsets": [0, size]}}
         header = json.dumps(facts, separators=(",", ":")).encode()

@@ -67,6 +67,7 @@ def _with_bank(
     seed = derive_seed(config.train.seed, "memory", task.name)
 
     def make() -> _Made:
+        """Choose the patches that are stored."""
         start = time.perf_counter()
         bank = build_memory_bank(train.patches, size, seed, task.name, flow.device)
         if len(bank.owner.unique()) == 1:
@@ -108,6 +109,7 @@ def _with_image_scale(
     seed = derive_seed(config.train.seed, "prototype distance", task.name)
 
     def make() -> _Made:
+        """Measure image scores and prototype distances of training images."""
         start = time.perf_counter()
         of_patches = TaskScorer(flow, task, config.score).joined(parts())[1].cpu()
         return ImageScale.measured(train.image_means(), of_patches, seed).state(), _facts(

@@ -94,14 +94,15 @@ class _Kernel:
 class _Manager(AsyncKernelManager):
     """Knows the clients it made: who runs the notebook leaves closing them to the kernel's owner."""
 
-    def client(self, **options: object) -> KernelClient:
-        made = super().client(**options)
-        self.clients.append(made)
-        return made
-
     def __init__(self, **options: object) -> None:
         super().__init__(**options)
         self.clients: list[KernelClient] = []
+
+    def client(self, **options: object) -> KernelClient:
+        """A further client, remembered."""
+        made = super().client(**options)
+        self.clients.append(made)
+        return made
 
 
 def imported_modules(book: Path) -> list[str]:

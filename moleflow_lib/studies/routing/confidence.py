@@ -51,6 +51,7 @@ def fit_temperature(squared: torch.Tensor, truth: torch.Tensor) -> float | None:
     aim = (len(truth) + 1) / (len(truth) + 2)
 
     def loss(log_temperature: float) -> float:
+        """Cross-entropy of the true tasks at a temperature."""
         log_odds = _log_odds(squared, truth, scale * float(np.exp(log_temperature)))
         return -float(
             (
