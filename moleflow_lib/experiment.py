@@ -16,6 +16,7 @@ from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.features.extractor import build_extractor
 from moleflow_lib.features.store import Features, FeatureStore
 from moleflow_lib.scoring.detector import ContinualDetector
+from moleflow_lib.scoring.memory_bank import calibration_subset
 from moleflow_lib.scoring.prototype_distance import FEWEST_IMAGES
 from moleflow_lib.scoring.task_parts import TaskHistory
 from moleflow_lib.training.sequence import record_order, settled_order
@@ -125,7 +126,8 @@ class Experiment:
         What such an image left behind, its stored patches and its share of the prototype, is taken out first;
         the flow was trained on it all the same.
         """
-        return self.detector.scorer(task.index).training_image_scores(self.features(task, "train").patches)
+        patches = self.features(task, "train").patches
+        return self.detector.scorer(task.index).training_scores(patches, calibration_subset(len(patches)))[1]
 
     def hashes(self) -> dict[str, str]:
         """What the results rest on: SHA-256 of weights, base and what each task keeps, and other devices."""

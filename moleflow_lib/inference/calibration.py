@@ -11,21 +11,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.config import ExperimentConfig, ScoreOptions
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.features.store import Features
-from moleflow_lib.inference.cross_fit import cross_fitted_scores, seen_scores
+from moleflow_lib.inference.cross_fit import cross_fitted_scores
 from moleflow_lib.routing.held_out import held_out_distances
 from moleflow_lib.routing.open_set import acceptance_limits
 from moleflow_lib.scoring.aggregation import pixel_maps
 from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.scoring.memory_bank import calibration_subset
-from moleflow_lib.scoring.task_scorer import SCORE_VERSION, TaskScorer
+from moleflow_lib.scoring.task_scorer import SCORE_VERSION
 from moleflow_lib.storage.artifacts import kept_artifact
 
 __all__ = ["Calibration", "TaskCalibration", "kept_calibration"]
@@ -48,14 +48,6 @@ class TaskCalibration:
     scores: torch.Tensor
     map_range: torch.Tensor
     folds: int = 0
-
-    @classmethod
-    def measured(cls, scorer: TaskScorer, train: Features) -> TaskCalibration:
-        """Take it from the features of a task's training images."""
-        scores = seen_scores(scorer, train.patches)
-        return cls(
-            image_means=train.image_means(), scores=scores.sort().values, map_range=_map_range(scorer, train)
-        )
 
     def state(self) -> dict[str, torch.Tensor]:
         """Tensors to store."""
@@ -175,10 +167,17 @@ def kept_calibration(
 
     def make() -> tuple[Mapping[str, torch.Tensor], Mapping[str, object]]:
         """Score the training images, by flows that did not see them where there are folds."""
-        own = TaskCalibration.measured(detector.scorer(task), train)
+        images = len(train.patches)
+        of_patches, scores = detector.scorer(task).training_scores(train.patches, range(images))
+        map_range = _map_range(of_patches[calibration_subset(images)], detector.config.score)
         if folds:
-            scores = cross_fitted_scores(detector, task, train, identity, folds, store)
-            own = replace(own, scores=scores.sort().values, folds=folds)
+            scores = cross_fitted_scores(detector, task, train, identity, folds, store, scores)
+        own = TaskCalibration(
+            image_means=train.image_means(),
+            scores=scores.sort().values,
+            map_range=map_range,
+            folds=folds,
+        )
         return own.state(), {"kind": "calibration"}
 
     kept = detector.tasks[task]
@@ -187,8 +186,7 @@ def kept_calibration(
     return TaskCalibration.from_state(tensors)
 
 
-def _map_range(scorer: TaskScorer, train: Features) -> torch.Tensor:
-    """(2,) median and maximum over the pixel maps of the calibration subset."""
-    patch_scores = scorer.training_patch_scores(train.patches, calibration_subset(len(train.patches)))
-    maps = pixel_maps(patch_scores, scorer.options.eval_size, scorer.options.smoothing_sigma)
+def _map_range(patch_scores: torch.Tensor, options: ScoreOptions) -> torch.Tensor:
+    """(2,) median and maximum over the pixel maps of patch scores (N, H, W)."""
+    maps = pixel_maps(patch_scores, options.eval_size, options.smoothing_sigma)
     return torch.stack([maps.median(), maps.max()])

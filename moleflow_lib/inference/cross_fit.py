@@ -25,9 +25,7 @@ from moleflow_lib.scoring.task_scorer import TaskScorer
 from moleflow_lib.storage.keys import digest
 from moleflow_lib.training.trainer import MoLEContinualTrainer
 
-__all__ = ["cross_fitted_scores", "fitting_folds", "seen_scores"]
-
-_IMAGES = 64  # scored at once
+__all__ = ["cross_fitted_scores", "fitting_folds"]
 
 
 def cross_fitted_scores(
@@ -37,6 +35,7 @@ def cross_fitted_scores(
     identity: Mapping[str, object],
     folds: int,
     store: Path,
+    seen: torch.Tensor,
 ) -> torch.Tensor:
     """Image score of each training image of a task, as the task learned without the image's fold sees it.
 
@@ -51,6 +50,7 @@ def cross_fitted_scores(
         identity: what decides the features (`FeatureStore.identity`).
         folds: into how many parts the images are divided, evenly and at random by seed and name.
         store: folder that keeps what each fold learned, so that an interrupted call continues.
+        seen: (N,) their scores under the task itself, see `TaskScorer.training_scores`.
 
     Returns:
         (N,) float32 in the order of the images.
@@ -71,19 +71,13 @@ def cross_fitted_scores(
         trainer.learn(name, part)
         held_out = train.patches[fold_of == fold]
         standard[fold_of == fold] = _standard_scores(trainer.detector.scorer(task), part.patches, held_out)
-    mean, std = _spread(seen_scores(detector.scorer(task), train.patches))
+    mean, std = _spread(seen)
     return mean + std * standard
-
-
-def seen_scores(scorer: TaskScorer, patches: torch.Tensor) -> torch.Tensor:
-    """Image scores (N,) of a task's own training images (N, H, W, D), without what they left behind."""
-    chunks = torch.arange(len(patches)).split(_IMAGES)
-    return torch.cat([scorer.training_image_scores(patches, chunk.tolist()) for chunk in chunks])
 
 
 def _standard_scores(scorer: TaskScorer, seen: torch.Tensor, held_out: torch.Tensor) -> torch.Tensor:
     """Scores of held-out images (M, H, W, D) in standard deviations of those of seen ones (N, H, W, D)."""
-    mean, std = _spread(seen_scores(scorer, seen))
+    mean, std = _spread(scorer.training_scores(seen, range(len(seen)))[1])
     _, scores = scorer.scores(held_out, held_out.float().mean(dim=(1, 2)))
     return (scores - mean) / std
 

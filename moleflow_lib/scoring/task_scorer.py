@@ -18,7 +18,6 @@ from moleflow_lib.errors import TrainingError
 from moleflow_lib.model.flow import MoLESpatialAwareNF
 from moleflow_lib.model.losses import patch_nll
 from moleflow_lib.scoring.aggregation import image_scores
-from moleflow_lib.scoring.memory_bank import calibration_subset
 from moleflow_lib.scoring.prototype_distance import prototype_distances
 from moleflow_lib.scoring.task_parts import TaskParts
 
@@ -103,30 +102,32 @@ class TaskScorer:
         self.flow.activate(self.task.flow, merge=True)
         return torch.cat([self._parts(patches[image : image + 1], without=image) for image in images], dim=1)
 
-    def training_patch_scores(self, patches: torch.Tensor, images: Sequence[int]) -> torch.Tensor:
-        """Patch scores (N, H, W) of some training images, each without the patches stored from itself, on the
-        CPU.
-        """
-        return self.joined(self.training_parts(patches, images))[0].cpu()
-
-    def training_image_scores(
-        self, patches: torch.Tensor, images: Sequence[int] | None = None
-    ) -> torch.Tensor:
-        """Image scores (P,) of training images, without what they left behind.
+    def training_scores(
+        self, patches: torch.Tensor, images: Sequence[int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Patch scores and image scores of training images, without what they left behind.
 
         An image's own stored patches are left out, and its distance is to a prototype made of others; the
         flow and the whitening saw it all the same.
 
         Args:
             patches: (N, H, W, D) features of all training images of the task.
-            images: which of them are scored, at most a few dozen; the calibration subset if None.
+            images: which of them are scored.
+
+        Returns:
+            (P, H, W) and (P,) float32 on the CPU.
         """
-        images = calibration_subset(len(patches)) if images is None else list(images)
-        of_images = self.joined(self.training_parts(patches, images))[1].cpu()
+        chunks = [
+            self.joined(self.training_parts(patches, images[start : start + _IMAGES]))
+            for start in range(0, len(images), _IMAGES)
+        ]
+        of_patches, of_images = (
+            torch.cat([scores.cpu() for scores in column]) for column in zip(*chunks, strict=True)
+        )
         if self.task.image_scale is None:
-            return of_images
-        held_out = self.task.image_scale.held_out[images]
-        return self.task.image_scale.blend(of_images, held_out, self.options.prototype_weight)
+            return of_patches, of_images
+        held_out = self.task.image_scale.held_out[list(images)]
+        return of_patches, self.task.image_scale.blend(of_images, held_out, self.options.prototype_weight)
 
     def of_patches(self, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """One forward pass of the task that is active in the flow.

@@ -104,8 +104,9 @@ def _taken(path: Path, instead: str) -> TextIO:
         file = path.open("a+", encoding="utf-8")
         try:
             locked = _locked(file)
-            if locked is False or not _is_gone(path, holder := _holder(file), certain=bool(locked)):
-                raise BusyError(_told(path, _holder(file) if locked is False else holder, instead))
+            holder = _holder(file, patient=not locked)  # whoever holds it for the system's sake has signed
+            if locked is False or not _is_gone(path, holder, certain=bool(locked)):
+                raise BusyError(_told(path, holder, instead))
             if _is_at(file, path):
                 _sign(file)
                 return file
@@ -148,9 +149,9 @@ def _is_gone(path: Path, holder: Mapping[str, object], certain: bool) -> bool:
         return True
 
 
-def _holder(file: TextIO) -> dict[str, object]:
-    """What the lock says; empty if that is nothing that can be read."""
-    for wait in (_SOON, 0.0):
+def _holder(file: TextIO, patient: bool) -> dict[str, object]:
+    """What the lock says; empty if that is nothing that can be read, also after a moment where patient."""
+    for wait in (_SOON, 0.0) if patient else (0.0,):
         file.seek(0)
         try:
             value = json.loads(file.read())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -62,7 +63,7 @@ class FalseAlarmScale:
         """
         count = len(features.patches)
         images = np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(int)).tolist()
-        scores = evaluator.detector.scorer(task).training_patch_scores(features.patches, images)
+        scores, _ = evaluator.detector.scorer(task).training_scores(features.patches, images)
         return cls(np.sort(evaluator.maps(scores), axis=None), 1 / scores.numel())
 
     @classmethod
@@ -77,13 +78,17 @@ class FalseAlarmScale:
         >>> FalseAlarmScale(np.array([1.0, 2.0, 3.0, 4.0]), 0.1).rate(np.array([0.0, 3.5, 9.0])).tolist()
         [1.0, 0.25, 0.1]
         """
-        above = len(self.normal) - np.searchsorted(self.normal, values, side="left")
+        below = np.empty(values.size, dtype=int)
+        order = values.argsort(axis=None)  # sorted values are found three times as fast
+        below[order] = np.searchsorted(self.normal, values.ravel()[order], side="left")
+        above = len(self.normal) - below.reshape(values.shape)
         return np.clip(above / len(self.normal), self.rarest, 1.0)
 
     def brightness(self, values: np.ndarray) -> np.ndarray:
         """0 for what is usual, 1 for what no normal pixel reaches: the logarithm of the rate."""
         return np.log10(self.rate(values)) / np.log10(self.rarest)
 
+    @cached_property
     def threshold(self) -> float:
         """The value whose false-alarm rate is that of the contour."""
         return float(np.quantile(self.normal, 1 - max(_CONTOUR, self.rarest)))
@@ -99,6 +104,7 @@ class _LinearScale:
     def brightness(self, values: np.ndarray) -> np.ndarray:
         return np.clip((values - self.low) / max(self.high - self.low, 1e-12), 0, 1)
 
+    @property
     def threshold(self) -> float:
         return self.low + 0.5 * (self.high - self.low)
 
@@ -244,7 +250,7 @@ def map_tile(
     The two lines are seen on the darkest and on the brightest colour alike.
     """
     heat = _enlarged(heat_colours(scale.brightness(values))).copy()
-    over = _enlarged(values > scale.threshold())
+    over = _enlarged(values > scale.threshold)
     heat[np.asarray(binary_dilation(over, iterations=contour), dtype=bool) & ~over] = _OUTSIDE
     heat[over & ~np.asarray(binary_erosion(over, iterations=contour, border_value=1), dtype=bool)] = _INSIDE
     return Tile(picture=heat, label=label, exact=True)

@@ -23,6 +23,9 @@ class Panel:
     names: dict[str, list[str]] = field(default_factory=dict)
     ends: dict[str, tuple[float, float]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._logarithmic = {letter for letter, axis in self.axes.items() if axis.type == "log"}
+
     def place(self, letter: str, value: str | float | None) -> float:
         """Pixels of a value or a name along an axis."""
         low, high = self.ends[letter]
@@ -36,7 +39,7 @@ class Panel:
             known = self.names[letter]
             return float(known.index(str(value))) if str(value) in known else float("nan")
         number = float("nan") if value is None else float(value)
-        if self.axes[letter].type == "log":
+        if letter in self._logarithmic:
             return math.log10(number) if number > 0 else float("nan")
         return number
 

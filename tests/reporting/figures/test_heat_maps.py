@@ -51,7 +51,7 @@ def test_what_no_normal_pixel_reaches_is_as_bright_as_can_be(learned: Experiment
     for share in (0.5, 0.1):
         value = np.quantile(scale.normal, 1 - share)
         assert abs(float(scale.rate(value)) - share) < 0.01
-    assert scale.normal[0] < scale.threshold() <= scale.normal[-1]
+    assert scale.normal[0] < scale.threshold <= scale.normal[-1]
 
 
 def test_the_scale_is_told_and_a_linear_one_only_where_training_images_are_not_given(
