@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -106,7 +107,7 @@ class Board:
             draw_part(canvas, part, self.lot)
         return canvas
 
-    @property
+    @cached_property
     def surface(self) -> Surface:
         """The assembled board."""
         return self.canvas.surface()

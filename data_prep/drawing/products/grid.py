@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,7 @@ class Mesh:
         level = 0.75 * self.radius * mix(weave, 2.6, loose)
         return cover, np.sqrt(np.clip(radius**2 - off**2, 0.0, None)) + level
 
-    @property
+    @cached_property
     def surface(self) -> Surface:
         """Both families of wires over the table."""
         (first, rise) = self.wires(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -72,7 +73,7 @@ class Nut:
         side = np.abs((angle + np.pi / 6) % (np.pi / 3) - np.pi / 6)
         return np.maximum(radius * np.cos(side) - _APOTHEM, radius - _ROUND)
 
-    @property
+    @cached_property
     def surface(self) -> Surface:
         """Face, chamfer, thread and mat; where bitten, the mat shows inside a rough break."""
         radius, _ = self.polar()
