@@ -28,6 +28,7 @@ __all__ = [
     "STAGE_MARK",
     "busy_line",
     "derive_seed",
+    "one_thread",
     "progress",
     "provenance",
     "quiet",
@@ -202,6 +203,17 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         _QUIET.reset(before)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside the block torch computes with one CPU thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def provenance(device: str = "auto") -> dict[str, object]:

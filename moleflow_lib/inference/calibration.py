@@ -173,10 +173,7 @@ def kept_calibration(
         if folds:
             scores = cross_fitted_scores(detector, task, train, identity, folds, store, scores)
         own = TaskCalibration(
-            image_means=train.image_means(),
-            scores=scores.sort().values,
-            map_range=map_range,
-            folds=folds,
+            image_means=train.image_means(), scores=scores.sort().values, map_range=map_range, folds=folds
         )
         return own.state(), {"kind": "calibration"}
 

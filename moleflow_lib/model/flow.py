@@ -14,7 +14,7 @@ from moleflow_lib.model.coupling import build_coupling_flow
 from moleflow_lib.model.invertible_adapter import DeepInvertibleAdapter
 from moleflow_lib.model.lora import LoRALinear, LoRAUpdate
 from moleflow_lib.model.mixer import SpatialContextMixer
-from moleflow_lib.model.position import PositionalEmbeddingGenerator
+from moleflow_lib.model.position import PositionalEmbeddingGenerator, at_least_float32
 from moleflow_lib.model.whitening import WhiteningAdapter
 from moleflow_lib.runtime import derive_seed, seeded
 
@@ -140,14 +140,14 @@ class MoLESpatialAwareNF(nn.Module):
         LayerNorm sees the position code; `full` whitening does not, it is added behind it.
 
         Args:
-            features: (B, H, W, D).
+            features: (B, H, W, D) of any float type.
             places: (K,) the patches that are wanted, counted row by row; the result is then (B, K, 1, D).
         """
         codes = self.position.codes(features)
         if places is not None and self.mixer is None:  # the others are needed by none of them
             features = _at(features, places)
             codes = None if codes is None else _at(codes[None], places)[0]
-        whitened = self._whitened(features, codes)
+        whitened = self._whitened(features.to(at_least_float32(features)), codes)
         if self.mixer is None:
             return whitened
         mixed = self.mixer(whitened)
@@ -267,4 +267,4 @@ def load_exactly(module: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
 
 def _at(x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """Some places of a grid, counted row by row: (B, H, W, D) → (B, K, 1, D)."""
-    return x.flatten(1, 2)[:, places].unsqueeze(2)
+    return x.flatten(1, 2).index_select(1, places).unsqueeze(2)

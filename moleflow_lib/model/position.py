@@ -9,7 +9,7 @@ from torch import nn
 
 from moleflow_lib.errors import ConfigError
 
-__all__ = ["PositionalEmbeddingGenerator", "positional_encoding_2d"]
+__all__ = ["PositionalEmbeddingGenerator", "at_least_float32", "positional_encoding_2d"]
 
 
 def positional_encoding_2d(dim: int, height: int, width: int) -> torch.Tensor:
@@ -68,7 +68,13 @@ class PositionalEmbeddingGenerator(nn.Module):
         if not self.enabled:
             return None
         _, height, width, _ = features.shape
-        key = (height, width, features.device, features.dtype)
+        key = (height, width, features.device, at_least_float32(features))
         if key not in self._grids:
-            self._grids[key] = positional_encoding_2d(self.dim, height, width).to(features)
+            grid = positional_encoding_2d(self.dim, height, width)
+            self._grids[key] = grid.to(features.device, at_least_float32(features))
         return self._grids[key]
+
+
+def at_least_float32(x: torch.Tensor) -> torch.dtype:
+    """The type that numbers of x are computed in: stored features have half the width."""
+    return torch.promote_types(x.dtype, torch.float32)

@@ -100,7 +100,15 @@ class TaskScorer:
             images: which of them, at most a few dozen.
         """
         self.flow.activate(self.task.flow, merge=True)
-        return torch.cat([self._parts(patches[image : image + 1], without=image) for image in images], dim=1)
+        x = patches[list(images)].to(self.flow.device).float()
+
+        def part(name: str) -> torch.Tensor:
+            if name != "memory":
+                return self._part(name, x)
+            own = zip(x.split(1), images, strict=True)
+            return torch.cat([self._part(name, patches, without=image) for patches, image in own])
+
+        return torch.stack([part(name) for name in self.options.used_parts])
 
     def training_scores(
         self, patches: torch.Tensor, images: Sequence[int]
@@ -150,12 +158,12 @@ class TaskScorer:
         )
         return of_patches, of_images
 
-    def _parts(self, patches: torch.Tensor, without: int | None = None) -> torch.Tensor:
+    def _parts(self, patches: torch.Tensor) -> torch.Tensor:
         """Each score part (P, N, H, W) of patches (N, H, W, D), the task being active."""
         x = patches.to(self.flow.device).float()
-        return torch.stack([self._part(name, x, without) for name in self.options.used_parts])
+        return torch.stack([self._part(name, x) for name in self.options.used_parts])
 
-    def _part(self, name: str, x: torch.Tensor, without: int | None) -> torch.Tensor:
+    def _part(self, name: str, x: torch.Tensor, without: int | None = None) -> torch.Tensor:
         if name == "flow":
             z, log_det = self.flow(x)
             return patch_nll(z, self.options.log_det_weight * log_det)

@@ -13,12 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from threadpoolctl import threadpool_limits
 
 from moleflow_lib.errors import ArtifactError, MoLEFlowError
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.runtime import quiet
+from moleflow_lib.runtime import one_thread, quiet
 from moleflow_lib.stopping import leave_with_parent
 from moleflow_lib.studies.ablation.grid import AblationRun
 from moleflow_lib.studies.ablation.measuring import input_keys, keep, measure, run_key
@@ -67,7 +66,7 @@ def carry_out(job: Job, gpus: Sequence[str] = (), parent: int = 0) -> tuple[str,
     """
     leave_with_parent(parent)
     try:
-        with _ONE_AT_A_TIME, quiet(), _one_thread(gpus):
+        with _ONE_AT_A_TIME, quiet(), _own_share(gpus):
             if not job.path.is_file():
                 keep(job.path, job.key, _measured(job))
         return job.key, ""
@@ -104,15 +103,10 @@ def _measured(job: Job) -> dict[str, object]:
 
 
 @contextmanager
-def _one_thread(gpus: Sequence[str]) -> Iterator[None]:
+def _own_share(gpus: Sequence[str]) -> Iterator[None]:
     """Hold this process to one thread and, if GPUs are shared out, to its own."""
     process = multiprocessing.current_process().name
     if gpus and process != "MainProcess":
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu_of(process, gpus)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(before)
+    with one_thread(), threadpool_limits(1):
+        yield
