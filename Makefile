@@ -13,11 +13,12 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -r requirements.lock
 	$(BIN)/python -m pip install --no-deps -e .
+	$(BIN)/python -m compileall -q moleflow_lib data_prep
 	touch $@
 
 env: $(READY)  ## make the environment alone
 
-demo: $(READY)  ## draw the demo products, run all notebooks, leave reports/index.html
+demo: $(READY)  ## draw the demo products, run notebooks 01 to 05, leave reports/index.html
 	$(BIN)/python -m data_prep draw demo --into data/demo
 	$(BIN)/python -m moleflow_lib run --preset demo --dataset-root data/demo --out reports
 

@@ -201,5 +201,5 @@ def _save(pixels: np.ndarray, path: Path) -> None:
     """Store a PNG under a temporary name, then give it its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(".part")
-    Image.fromarray(pixels).save(scratch, format="PNG", compress_level=3)
+    Image.fromarray(pixels).save(scratch, format="PNG", compress_level=1)
     os.replace(scratch, path)

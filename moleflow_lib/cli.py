@@ -202,7 +202,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     )
     shared = "folder of features that several runs share, so that each image is extracted once"
     run.add_argument("--store", metavar="DIR", help=f"{shared}; left out: store in --out")
-    run.add_argument("--notebooks", default="", help="which ones, e.g. 01,02,03; all if left out")
+    run.add_argument("--notebooks", default="", help="which ones, e.g. 01,02,03; left out: all but 00")
     run.add_argument("--device", default="auto", help="auto, cpu or cuda")
     _add_scheduler(run, "carry the ablation runs")
     run.add_argument(

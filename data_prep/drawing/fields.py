@@ -106,12 +106,14 @@ def worley(
     dv = (v - row).astype(np.float32)
     nearest = np.full_like(du, 9)
     second = np.full_like(du, 9)
-    for j in (-1, 0, 1):
-        for i in (-1, 0, 1):
-            cell = (row + j) % period * period + (column + i) % period
-            square = (spots[0].take(cell) + (np.float32(i) - du)) ** 2 + (
-                spots[1].take(cell) + (np.float32(j) - dv)
-            ) ** 2
+    around = (-1, 0, 1)
+    columns = [((column + i) % period, np.float32(i) - du) for i in around]
+    for j in around:
+        line = (row + j) % period * period
+        down = np.float32(j) - dv
+        for place, across in columns:
+            cell = line + place
+            square = (spots[0].take(cell) + across) ** 2 + (spots[1].take(cell) + down) ** 2
             second = np.minimum(second, np.maximum(nearest, square))
             nearest = np.minimum(nearest, square)
     return np.sqrt(nearest.astype(float)), np.sqrt(second.astype(float))

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from moleflow_lib.config.command import run_command
 from moleflow_lib.errors import ArtifactError, ConfigError, MoLEFlowError, problem_list
 from moleflow_lib.metrics import average, interval, mean_defined, over_seeds
 from moleflow_lib.reporting.compare.record import KIND, record_path
@@ -177,20 +176,10 @@ def _result(folder: Path) -> dict:
 
 
 def _again(folder: Path) -> str:
-    """The command that makes the result of notebook 03 anew, with the options that any other result tells."""
-    return f"make it with: {run_command(_options(folder), folder, '03')} (what is learned is read back)"
-
-
-def _options(folder: Path) -> Mapping[str, object]:
-    """Every option in force, from the first result file that holds them; nothing where none does."""
-    for path in sorted(folder.glob("*.result.json")):
-        try:
-            options = read_json(path)["config"]
-        except (MoLEFlowError, OSError, KeyError, TypeError):
-            continue
-        if isinstance(options, dict):
-            return options
-    return {}
+    return (
+        f"repeat the command that made the run, with --out {folder} --notebooks 03: what is learned is read "
+        "back"
+    )
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:

@@ -44,7 +44,8 @@ def available_notebooks(chosen: Sequence[str] = ()) -> list[Path]:
     """The notebooks to run, in order.
 
     Args:
-        chosen: their numbers or names (`01`, `03_continual_tasks`); empty means all.
+        chosen: their numbers or names (`01`, `03_continual_tasks`); empty means all but number 00, which
+            explains and measures nothing.
 
     Raises:
         NotebookError: one is unknown, or the notebooks are not beside the package.
@@ -59,7 +60,9 @@ def available_notebooks(chosen: Sequence[str] = ()) -> list[Path]:
         raise NotebookError(
             f"no notebook {', '.join(unknown)}; there are {', '.join(book.stem for book in books)}"
         )
-    return [book for book in books if not chosen or any(_named(book, name) for name in chosen)]
+    if not chosen:
+        return [book for book in books if not _named(book, "00")]
+    return [book for book in books if any(_named(book, name) for name in chosen)]
 
 
 def run_notebooks(params: Mapping[str, object], notebooks: Sequence[Path], single_file: bool = False) -> int:

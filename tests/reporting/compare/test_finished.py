@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
-import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from moleflow_lib.cli import _params, _parser, main
-from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.cli import main
 from moleflow_lib.errors import ArtifactError, ConfigError
 from moleflow_lib.reporting.compare.comparable import check_comparable
 from moleflow_lib.reporting.compare.finished import finished_runs
@@ -60,19 +57,12 @@ def test_what_is_no_run_is_named_all_at_once(reference: Path, copied: Path, tmp_
     assert "copied is not finished" in told and str(reference) not in told
 
 
-def test_a_missing_result_is_named_with_the_command_that_makes_it(reference: Path, copied: Path) -> None:
-    options = json.loads((copied / RESULT).read_text())["config"]
-    (copied / "01_feature_extraction.result.json").write_text(json.dumps({"config": options}))
+def test_a_missing_result_is_named_with_what_makes_it(reference: Path, copied: Path) -> None:
+    (copied / "01_feature_extraction.result.json").write_text("{}")
     (copied / RESULT).unlink()
     told = _no_run(reference, copied)
     assert "notebook 03 has left no result; expected 03_continual_tasks.result.json in it" in told
-    command = re.search(r"make it with: python -m moleflow_lib (run .*) \(what is learned", told).group(1)
-    given = _parser().parse_args(shlex.split(command))
-    made = ExperimentConfig.from_params(_params(given)).to_dict()
-    assert made == {**options, "out_dir": str(copied)} and given.notebooks == "03"
-    (copied / "01_feature_extraction.result.json").write_text("{")
-    told = _no_run(reference, copied)
-    assert f"--preset PRESET --dataset-root DIR --out {copied} --notebooks 03" in told
+    assert f"--out {copied} --notebooks 03" in told and "is read back" in told
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ DRAW = "File /x/moleflow_lib/reporting/figures/training.py:20, in training_curve
 def test_what_rests_on_a_step_is_not_run_and_what_stands_alone_is(
     failed: str, source: str, frames: list[str], stopped: str
 ) -> None:
-    books = available_notebooks()
+    books = available_notebooks(["00", "01", "02", "03", "04", "05"])
     position = next(n for n, book in enumerate(books) if book.stem.startswith(failed))
     error = PapermillExecutionError(5, 4, source, "TrainingError", "task a: the loss", ["", *frames])
     found = resting_on(error, books[position], books[position + 1 :])

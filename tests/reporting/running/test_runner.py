@@ -51,9 +51,18 @@ def params(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 @pytest.fixture(scope="module")
 def run(params: dict[str, object]) -> Path:
-    """All notebooks once; the folder they left."""
-    assert run_notebooks(_plain(params), available_notebooks()) == 0
+    """All notebooks once, the quickstart too; the folder they left."""
+    assert run_notebooks(_plain(params), available_notebooks(["00", *_numbers()])) == 0
     return Path(str(params["out_dir"]))
+
+
+def _numbers() -> list[str]:
+    return [book.stem[:2] for book in available_notebooks()]
+
+
+def test_a_run_leaves_out_the_quickstart_which_measures_nothing_unless_it_is_named() -> None:
+    assert _numbers() == ["01", "02", "03", "04", "05"]
+    assert [book.stem for book in available_notebooks(["0"])] == ["00_quickstart"]
 
 
 def _plain(params: dict[str, object]) -> dict[str, object]:
