@@ -1,4 +1,5 @@
-"""Writes the pages that follow from the library: `metrics.md` from definitions, `options.md` from options.
+"""Writes what follows from other files: `metrics.md` from definitions, `options.md` from options, and in the
+README the quickstart's Colab badge from the repository's address in CITATION.cff.
 
 python docs/generate.py           write them
 python docs/generate.py --check   exit status 1 if a committed page is out of date
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import Field, fields
@@ -18,9 +20,17 @@ from moleflow_lib.config import GROUPS
 from moleflow_lib.presets import PRESETS, REASONS
 from moleflow_lib.reporting.definitions import definition_sections
 
-__all__ = ["PAGES", "main", "metrics_page", "options_page"]
+__all__ = ["PAGES", "main", "metrics_page", "options_page", "readme_page"]
 
 HERE = Path(__file__).resolve().parent
+_README = HERE.parent / "README.md"
+_CITATION = HERE.parent / "CITATION.cff"
+_BADGE_MARK = "<!-- Colab, from repository-code in CITATION.cff -->"
+_BADGE = (
+    "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+    "(https://colab.research.google.com/github/{name}/blob/main/notebooks/00_quickstart.ipynb) In Colab, "
+    "first run `%pip install git+{address}` and `!python -m data_prep draw demo --into data/demo`."
+)
 _MADE = "<!-- made by docs/generate.py from {}; edit that, then run `python docs/generate.py` -->"
 _METRICS_LEAD = (
     "The name in code font is the key in result files. Reports print the same texts and link every table "
@@ -65,7 +75,16 @@ def options_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"metrics.md": metrics_page, "options.md": options_page}
+def readme_page() -> str:
+    """The README, its quickstart with a Colab badge where CITATION.cff has `repository-code`."""
+    named = re.search(
+        r'^repository-code: *"?(https://github\.com/([\w.-]+/[\w.-]+))', _CITATION.read_text(), re.M
+    )
+    badge = _BADGE.format(address=named[1], name=named[2]) if named else ""
+    return re.sub(f"^({_BADGE_MARK}).*$", rf"\1{badge}", _README.read_text(encoding="utf-8"), flags=re.M)
+
+
+PAGES = {"metrics.md": metrics_page, "options.md": options_page, "../README.md": readme_page}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -30,10 +30,12 @@ def test_committed_pages_are_up_to_date(generate: ModuleType, capsys: pytest.Cap
 def test_a_stale_page_is_found_and_mended(
     generate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(generate, "HERE", tmp_path)
-    (tmp_path / "metrics.md").write_text("old")
+    monkeypatch.setattr(generate, "HERE", tmp_path / "docs")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/metrics.md").write_text("old")
     assert generate.main(["--check"]) == 1
-    assert (tmp_path / "metrics.md").read_text() == "old" and not (tmp_path / "options.md").exists()
+    assert [path.name for path in (tmp_path / "docs").iterdir()] == ["metrics.md"]
+    assert (tmp_path / "docs/metrics.md").read_text() == "old"
     told = capsys.readouterr().err
     assert all(f"docs/{name} is out of date" in told for name in generate.PAGES)
     assert generate.main([]) == 0 and generate.main(["--check"]) == 0
@@ -52,3 +54,28 @@ def test_tables_keep_their_columns(generate: ModuleType) -> None:
     rows = [line for line in generate.options_page().splitlines() if line.startswith("| ")]
     wide = [line for line in rows if line.replace("\\|", "").count("|") not in (3, 5)]
     assert wide == [] and "random:&lt;tag>" in generate.options_page()
+
+
+@pytest.mark.parametrize(
+    ("citation", "address"),
+    [
+        ('title: x\n# repository-code: "https://github.com/OWNER/NAME"\n', ""),
+        ('repository-code: "https://github.com/lab/flows"\ntitle: x\n', "lab/flows"),
+        ("repository-code: https://github.com/lab/a.b-c_d\n", "lab/a.b-c_d"),
+    ],
+)
+def test_the_readme_has_a_colab_badge_as_soon_as_the_repository_has_an_address(
+    citation: str, address: str, generate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "CITATION.cff").write_text(citation)
+    (tmp_path / "README.md").write_text(f"above\n{generate._BADGE_MARK} old\n\nbelow\n")
+    monkeypatch.setattr(generate, "_CITATION", tmp_path / "CITATION.cff")
+    monkeypatch.setattr(generate, "_README", tmp_path / "README.md")
+    before, line, empty, after = generate.readme_page().splitlines()
+    assert (before, empty, after) == ("above", "", "below")
+    badge = line.removeprefix(generate._BADGE_MARK)
+    assert bool(address) == bool(badge)
+    if address:
+        assert f"/github/{address}/blob/main/notebooks/00_quickstart.ipynb)" in badge
+        assert f"git+https://github.com/{address}`" in badge
+        assert (DOCS.parent / "notebooks/00_quickstart.ipynb").is_file()
