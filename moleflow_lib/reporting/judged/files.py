@@ -122,8 +122,9 @@ def _lead(images: Sequence[JudgedImage]) -> str:
     return (
         f"Decisions at a false-alarm rate of {number(100 * _RATE, 1)} % asked for: {counts['missed defect']} "
         f"of {labels['defective']} defective images missed, {counted(counts['false alarm'], 'false alarm')} "
-        f"among {labels['normal']} normal ones; {counted(astray, 'image')} sent to another task, "
-        f"{counts['routed wrong']} of them without another error; {labels['unlabelled']} without a label."
+        f"among {labels['normal']} normal ones; {counted(astray, 'image')} sent to another task"
+        + (f", {counts['routed wrong']} of them without another error; " if astray else "; ")
+        + f"{labels['unlabelled']} without a label."
     )
 
 
