@@ -91,8 +91,8 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "enters the shared flow with mean 0 and covariance I, so the flow starts at a Gaussian "
         "instead of learning one.",
         "coupling_layers": "Behind full whitening more blocks detect less and cost more.",
-        "use_mixer": "Mixing whitened neighbours lowers what the flow alone localises, moves nothing else, and "
-        "would have a step compute all patches to train on a quarter.",
+        "use_mixer": "Mixing whitened neighbours lowers what the flow alone localises, moves nothing else, "
+        "and would have a step compute all patches to train on a quarter.",
         "lora_rank": "Low-rank updates move nothing that could be measured; rank 4 keeps the part at a "
         "sixteenth of its values.",
         "steps": "The same training for every task, whatever its number of images.",

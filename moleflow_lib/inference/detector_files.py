@@ -54,6 +54,9 @@ def save_detector(
 ) -> Path:
     """Write a learned detector as one folder that can be moved; saving again adds files for new tasks only.
 
+    Tasks that `learn` added to the folder stay: where it holds an experiment's own tasks as they are, nothing
+    is written.
+
     Args:
         learned: an experiment, whose tasks are learned if they are not yet, or a detector.
         folder: where to; empty: `detector` in the experiment's `out_dir`.
@@ -64,7 +67,8 @@ def save_detector(
 
     Raises:
         ArtifactError: the folder cannot be written.
-        ConfigError: no task is known yet, or a detector was given without a folder.
+        ConfigError: no task is known yet, a detector was given without a folder, or the folder holds tasks
+            that `learn` added to another state of the experiment's.
     """
     if not folder and not isinstance(learned, Experiment):
         raise ConfigError(
@@ -72,13 +76,19 @@ def save_detector(
             "e.g. save_detector(detector, 'runs/mine')"
         )
     target = Path(folder or Path(learned.config.run.out_dir) / DETECTOR)
-    given = isinstance(learned, LearnedDetector)
-    detector = learned if given else learned_detector(learned, calibration_folds)
+    there = _manifest_there(target)
+    if isinstance(learned, LearnedDetector):
+        detector, added = learned, _added(there, learned)
+    elif _was_added_to(there, learned, target, calibration_folds):
+        return target
+    else:
+        detector, added = learned_detector(learned, calibration_folds), []
     if not detector.tasks:
         raise ConfigError("this detector knows no task yet; learn one before saving it")
     base = write_tensors(target, "base", base_tensors(detector.detector))
     tasks = _task_entries(detector, target)
-    write_manifest(target, _facts(detector, base, tasks), [entry["file"] for entry in (base, *tasks)])
+    facts = {**_facts(detector, base, tasks), "added": added}
+    write_manifest(target, facts, [entry["file"] for entry in (base, *tasks)])
     return target
 
 
@@ -90,16 +100,52 @@ def saved_detector(experiment: Experiment) -> Path:
     Raises:
         ArtifactError: the folder is damaged or cannot be written.
     """
-    experiment.learn()
     folder = Path(experiment.config.run.out_dir) / DETECTOR
-    known = [task.key for task in experiment.detector.tasks]
-    options = experiment.config.group("score", "router")
-    if (folder / MANIFEST).is_file():
-        manifest = read_manifest(folder)
-        kept = [entry["key"] for entry in manifest["tasks"]][: len(known)]
-        if kept == known and options.items() <= manifest["config"].items():
-            return folder
+    if (folder / MANIFEST).is_file() and _holds(read_manifest(folder), experiment):
+        return folder
     return save_detector(experiment, folder)
+
+
+def _manifest_there(folder: Path) -> dict[str, Any]:
+    """The manifest of what is to be written over; empty if there is none that this version reads."""
+    try:
+        return read_manifest(folder) if (folder / MANIFEST).is_file() else {}
+    except ArtifactError:
+        return {}
+
+
+def _added(there: Mapping[str, Any], learned: LearnedDetector) -> list[str]:
+    """Names of a detector's tasks that no run of the folder's has learned."""
+    known = {entry["name"] for entry in there.get("tasks", [])}
+    earlier = set(there.get("added", []))
+    return [name for name in learned.tasks if there and (name in earlier or name not in known)]
+
+
+def _was_added_to(
+    there: Mapping[str, Any], experiment: Experiment, folder: Path, calibration_folds: int | None
+) -> bool:
+    """Whether a folder holds an experiment's tasks as they are, and more that were added to them.
+
+    Raises:
+        ConfigError: it holds such tasks beside another state of the experiment's.
+    """
+    own = {task.name for task in experiment.tasks}
+    added = [name for name in there.get("added", []) if name not in own]
+    if added and (calibration_folds is not None or not _holds(there, experiment)):
+        raise ConfigError(
+            f"{folder} holds {', '.join(added)}, learned into it with `learn`; this run's tasks or options "
+            "are not those that it was added to, and saving them would lose it. Save into another folder "
+            f"(out_dir), or delete {folder}"
+        )
+    return bool(added)
+
+
+def _holds(manifest: Mapping[str, Any], experiment: Experiment) -> bool:
+    """Whether a saved detector begins with an experiment's tasks, learned and scored alike."""
+    experiment.learn()
+    known = [task.key for task in experiment.detector.tasks]
+    kept = [entry["key"] for entry in manifest["tasks"]][: len(known)]
+    return kept == known and experiment.config.group("score", "router").items() <= manifest["config"].items()
 
 
 def load_detector(

@@ -182,11 +182,34 @@ def test_a_detector_that_is_there_is_left_as_it_is(
     learn_into(folder, tiny_data, ["board"], "cpu")
     assert saved_detector(Experiment(config)) == folder
     assert load_detector(folder, "cpu").tasks == ("leather", "nut", "board")
-    for changes, tasks in (({"top_k": 1}, ("leather", "nut")), ({"classes": ("nut",)}, ("nut",))):
-        saved_detector(Experiment(config.with_(**changes)))
-        assert load_detector(folder, "cpu").tasks == tasks
+    manifest = (folder / "manifest.json").read_bytes()
+    for changes in ({"top_k": 1}, {"classes": ("nut",)}):
+        with pytest.raises(ConfigError, match="holds board, learned into it with `learn`"):
+            saved_detector(Experiment(config.with_(**changes)))
+        assert (folder / "manifest.json").read_bytes() == manifest
     (folder / "manifest.json").unlink()
     assert load_detector(saved_detector(Experiment(config)), "cpu").tasks == ("leather", "nut")
+
+
+def test_saving_a_run_again_keeps_what_was_learned_into_its_folder(
+    tiny_config: Callable[..., ExperimentConfig], tiny_data: Path
+) -> None:
+    config = tiny_config(classes=("leather",), epochs=1)
+    folder = save_detector(Experiment(config))
+    for name in ("nut", "board"):
+        learn_into(folder, tiny_data, [name], "cpu")
+    files = sorted(path.name for path in folder.iterdir())
+    assert save_detector(Experiment(config)) == folder
+    assert sorted(path.name for path in folder.iterdir()) == files
+    assert load_detector(folder, "cpu").tasks == ("leather", "nut", "board")
+    changed = Experiment(config.with_(top_k=1))
+    for again, folds in ((changed, None), (Experiment(config), 2)):
+        with pytest.raises(ConfigError, match="holds nut, board, learned into it with `learn`; this run's"):
+            save_detector(again, calibration_folds=folds)
+    save_detector(Experiment(config.with_(classes=("leather", "nut", "board"))))
+    assert json.loads((folder / "manifest.json").read_text())["added"] == []
+    save_detector(changed)
+    assert load_detector(folder, "cpu").tasks == ("leather",)
 
 
 def test_a_folder_that_cannot_be_written_is_named(loaded: LearnedDetector, tmp_path: Path) -> None:
