@@ -50,4 +50,5 @@ bench: $(READY)  ## compare against literal references, as ratios
 	$(BIN)/python -m benchmarks
 
 clean:  ## remove the environment and everything drawn or computed
-	rm -rf $(VENV) site data/demo reports/store reports/executed reports/*.html reports/*.json
+	rm -rf $(VENV) site data/demo reports/store reports/executed reports/detector reports/plotly.min.js
+	rm -f reports/*.html reports/*.json reports/*.csv reports/*.safetensors

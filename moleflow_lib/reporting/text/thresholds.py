@@ -74,8 +74,8 @@ def threshold_tile(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]
             "label": f"defects caught, {percent(asked)} false alarms asked for{beside}",
             "value": first["caught"],
             "interval": [first["caught low"], first["caught high"]],
-            "against": f"{stopped} of {first['normal']} normal images over the threshold, "
-            f"{first['refused normal']} refused as unknown",
+            "against": f"over the threshold or refused as unknown; of {first['normal']} normal images {stopped} "
+            f"and {first['refused normal']}",
         }
     ]
 

@@ -22,4 +22,4 @@ def test_the_tile_says_where_the_rate_asked_for_cannot_be_promised(least: float,
     ]
     (tile,) = threshold_tile(rows)
     assert tile["label"] == f"defects caught, 1.0 % false alarms asked for{beside}"
-    assert tile["against"] == "2 of 8 normal images over the threshold, 1 refused as unknown"
+    assert tile["against"] == "over the threshold or refused as unknown; of 8 normal images 2 and 1"
