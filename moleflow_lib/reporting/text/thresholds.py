@@ -74,8 +74,8 @@ def threshold_tile(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]
             "label": f"defects caught, {percent(asked)} false alarms asked for{beside}",
             "value": first["caught"],
             "interval": [first["caught low"], first["caught high"]],
-            "against": f"over the threshold or refused as unknown; of {first['normal']} normal images {stopped} "
-            f"and {first['refused normal']}",
+            "against": "over the threshold or refused as unknown; "
+            f"of {first['normal']} normal images {stopped} and {first['refused normal']}",
         }
     ]
 
