@@ -69,11 +69,6 @@ def _score(options: argparse.Namespace) -> int:
         false_alarm_rate=options.false_alarm_rate,
         heat_maps=options.heat_maps,
     )
-    learned = request.detector()
-    if warning := learned.rate_warning(request.false_alarm_rate, request.task):
-        _say(warning)
-    if warning := trained_warning(learned.trained_thresholds()):
-        _say(warning)
     photos = options.photos[0] if len(options.photos) == 1 else options.photos
     counts, refused = write_scores(request, photos, options.scheduler)
     decided = ", ".join(f"{counts[decision]} {decision}" for decision in DECISIONS)

@@ -9,9 +9,16 @@ from moleflow_lib.datasets.image_files import IMAGE_SUFFIXES
 from moleflow_lib.datasets.names import is_unicode, same_name, shown
 from moleflow_lib.datasets.records import GOOD, UNLABELLED
 
-__all__ = ["defect_of", "looks_like_file", "refuse_foreign_name", "refuse_near_names"]
+__all__ = [
+    "defect_of",
+    "looks_like_file",
+    "near_name",
+    "part_meant",
+    "refuse_foreign_name",
+    "refuse_near_names",
+]
 
-_PARTS = ("train", "test", "ground_truth")
+_PARTS = {"train": "train", "test": "test", "groundtruth": "ground_truth"}
 _MEANS_GOOD = frozenset({"good", "goods", "normal", "ok", "okay"})
 _MEANS_UNLABELLED = frozenset({"unlabelled", "unlabeled"})
 _COUNTS_THINGS = ("images", "image", "photos", "pictures")
@@ -52,10 +59,23 @@ def refuse_foreign_name(path: Path, log: FaultLog) -> None:
 def refuse_near_names(folder: Path, log: FaultLog) -> None:
     """Folders that are `train`, `test` or `ground_truth` to a reader and not to a program."""
     for path in sorted(folder.iterdir()):
-        meant = path.name.casefold().replace(" ", "_").replace("-", "_")
-        if meant in _PARTS and path.name != meant and path.is_dir():
-            what = "would be left out: names of folders are lower case"
-            log.error("name", path, what, f"rename it to {meant}")
+        meant = part_meant(path.name)
+        if meant and path.name != meant and path.is_dir():
+            log.error("name", path, *near_name(meant))
+
+
+def near_name(meant: str) -> tuple[str, str]:
+    """What is said of a folder that was meant to be another part, and what to do."""
+    return f"would be left out: did you mean {meant}?", f"rename it to {meant}"
+
+
+def part_meant(name: str) -> str:
+    """The part of a product that a folder's name stands for to a reader; "" for none.
+
+    >>> part_meant("Train"), part_meant("groundtruth"), part_meant("Ground-Truth"), part_meant("training")
+    ('train', 'ground_truth', 'ground_truth', '')
+    """
+    return _PARTS.get("".join(sign for sign in name.casefold() if sign not in "-_ "), "")
 
 
 def looks_like_file(folder: Path) -> bool:

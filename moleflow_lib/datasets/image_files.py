@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from moleflow_lib.datasets.names import shown
 from moleflow_lib.errors import ConfigError, DataError
@@ -132,6 +132,8 @@ def _unreadable(path: Path, error: Exception, limit: int) -> ImageFault:
         return ImageFault(path, "format", what, f"save it as {_NAMED}, or remove it")
     if "truncated" in str(error):
         return ImageFault(path, "truncated", f"is cut off ({error})", _FETCH)
+    if isinstance(error, UnidentifiedImageError):  # its text names a Python object
+        return ImageFault(path, "unreadable", "is not an image that can be read", _FETCH)
     reason = str(error).replace(str(path), path.name)
     return ImageFault(path, "unreadable", f"is not a readable image ({shown(reason)})", _FETCH)
 

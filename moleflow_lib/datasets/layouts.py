@@ -18,9 +18,10 @@ from pathlib import Path
 
 from moleflow_lib.datasets import visa
 from moleflow_lib.datasets.faults import Fault, FaultLog, stray
+from moleflow_lib.datasets.folder_names import near_name, part_meant
 from moleflow_lib.datasets.names import LONGEST_NAME, is_unicode, same_name, shown
 from moleflow_lib.datasets.product_folder import scan_product
-from moleflow_lib.datasets.records import Product
+from moleflow_lib.datasets.records import GOOD, Product
 from moleflow_lib.datasets.unused_files import Unused, left_out
 from moleflow_lib.errors import DataError
 
@@ -93,7 +94,11 @@ def survey(root: str | Path, classes: Sequence[str] = ()) -> Survey:
     tree = find_tree(root)
     names = [same_name(name.strip()) for name in classes] or list(tree.folders)
     beside = _beside(tree)
-    faults = [*_class_faults(names, tree), *_twin_faults(tree), *_strays(beside)]
+    faults = [
+        *_class_faults(names, tree),
+        *_twin_faults(tree),
+        *_beside_faults(beside, names if classes else ()),
+    ]
     known = [name for name in dict.fromkeys(names) if name in tree.folders]
     if tree.layout == "visa-raw":
         products, found = visa.scan_split(tree.base, known)
@@ -188,8 +193,33 @@ def _beside(tree: Tree) -> list[Path]:
     return [path for path in entries if same_name(path.name) not in known]
 
 
-def _strays(paths: Iterable[Path]) -> list[Fault]:
-    return [stray("", path.name + ("/" if path.is_dir() else ""), path, left_out(path)) for path in paths]
+def _beside_faults(paths: Iterable[Path], classes: Sequence[str]) -> list[Fault]:
+    """Notes of strays; a product that lost its `train` to a misspelling is an error where it is wanted.
+
+    Args:
+        paths: what lies beside the products.
+        classes: the products wanted; empty means all.
+    """
+    faults = []
+    for path in paths:
+        wanted = path.is_dir() and (not classes or same_name(path.name) in classes)
+        if near := _misspelt_train(path) if wanted else "":
+            what, todo = near_name("train")
+            faults.append(
+                Fault(kind="name", product="", file=shown(f"{path.name}/{near}"), what=what, todo=todo)
+            )
+        else:
+            name = path.name + ("/" if path.is_dir() else "")
+            faults.append(stray("", name, path, left_out(path)))
+    return faults
+
+
+def _misspelt_train(folder: Path) -> str:
+    """The folder that was meant to be `train`, where its content or its neighbours say so; else ""."""
+    parts = {path.name: part_meant(path.name) for path in sorted(folder.iterdir()) if path.is_dir()}
+    near = next((name for name, meant in parts.items() if meant == "train"), "")
+    is_product = bool({"test", "ground_truth"} & set(parts.values())) or (folder / near / GOOD).is_dir()
+    return near if near and is_product else ""
 
 
 def _nothing_found(root: Path) -> str:

@@ -22,6 +22,7 @@ from moleflow_lib.datasets.faults import Fault, FaultLog
 from moleflow_lib.datasets.folder_names import (
     defect_of,
     looks_like_file,
+    part_meant,
     refuse_foreign_name,
     refuse_near_names,
 )
@@ -46,7 +47,7 @@ def scan_product(name: str, folder: Path) -> tuple[Product, list[Fault]]:
     test = _test_records(name, folder, log)
     _level_notes(test, folder, log)
     refuse_near_names(folder, log)
-    log.leave_out(path for path in folder.iterdir() if path.name not in ("train", "test", "ground_truth"))
+    log.leave_out(path for path in folder.iterdir() if not (part_meant(path.name) and path.is_dir()))
     return Product(name=name, train=tuple(train), test=tuple(test), unused=tuple(log.unused)), log.faults
 
 

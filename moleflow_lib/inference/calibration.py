@@ -115,15 +115,21 @@ class Calibration:
 
         >>> nothing = torch.zeros(4)
         >>> one = TaskCalibration(image_means=nothing[:, None], scores=nothing, map_range=nothing[:2])
-        >>> print(Calibration(tasks=(one,), limits=nothing[:1]).too_few({"nut": 0}, 0.01))
-        task nut has too few training images to promise a false-alarm rate below 0.2
+        >>> both = Calibration(tasks=(one, one), limits=nothing[:2])
+        >>> print(both.too_few({"bolt": 0, "nut": 1}, 0.01))
+        tasks bolt, nut have too few training images to promise a false-alarm rate below 0.2
         (n = 4, least 1/(n + 1))
         """
-        return "; ".join(
-            f"task {name} has too few training images to promise a false-alarm rate below "
-            f"{self.smallest_rate(task):.2g} (n = {len(self.tasks[task].scores)}, least 1/(n + 1))"
-            for name, task in names.items()
-            if rate < self.smallest_rate(task)
+        few = [name for name, task in names.items() if rate < self.smallest_rate(task)]
+        if not few:
+            return ""
+        counts = sorted({len(self.tasks[names[name]].scores) for name in few})
+        who = f"task {few[0]} has" if len(few) == 1 else f"tasks {', '.join(few)} have"
+        least = f"{1 / (counts[0] + 1):.2g}" + (" each" if len(counts) > 1 else "")
+        images = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+        return (
+            f"{who} too few training images to promise a false-alarm rate below {least} "
+            f"(n = {images}, least 1/(n + 1))"
         )
 
     def rank(self, task: int, score: float) -> float:

@@ -164,6 +164,7 @@ def _facts(learned: LearnedDetector, task: int, made: Mapping[Path, bytes]) -> d
         "kind": "moleflow program",
         "schema": SCHEMA,
         "task": learned.tasks[task],
+        "use": _use(next(iter(made)).name, size),
         "files": {path.name: hashlib.sha256(content).hexdigest() for path, content in made.items()},
         "input": {
             "images": ["batch", 3, size, size],
@@ -190,6 +191,15 @@ def _facts(learned: LearnedDetector, task: int, made: Mapping[Path, bytes]) -> d
         "backbone": {"tag": extractor.tag, "weights_sha256": extractor.weights_sha256},
         "provenance": {"moleflow_lib": moleflow_lib.__version__, **provenance("cpu")},
     }
+
+
+def _use(program: str, size: int) -> list[str]:
+    """How to call the program, in a few lines of Python."""
+    return [
+        f"program = torch.export.load({program!r}).module()",
+        f"score, map = program(images)  # images (batch, 3, {size}, {size}) uint8 RGB, a torch tensor",
+        "# score (batch,) and map (batch, height, width) float32: higher is more anomalous, see thresholds",
+    ]
 
 
 def _write(made: Mapping[Path, bytes], sidecar: Path, facts: Mapping[str, object]) -> None:

@@ -146,6 +146,7 @@ ERRORS: dict[str, tuple[str, str, Callable[[Path], object]]] = {
         lambda p: trees.picture(p / "train/crack/0.png", 8),
     ),
     "nothing to train on": ("no-train", "train/good", lambda p: no_images_in(p / "train/good")),
+    "misspelt masks": ("name", "groundtruth", lambda p: trees.mask(p / "groundtruth/crack/0.png")),
     "good by another name": ("name", "test/OK", lambda p: trees.picture(p / "test/OK/0.png", 8)),
 }
 NOTES: dict[str, tuple[str, str, Callable[[Path], object]]] = {
@@ -230,6 +231,24 @@ def test_what_lies_in_the_root_is_named(tmp_path):
         ("stray", "drafts/"),
         ("stray", "license.txt"),
     ]
+
+
+@pytest.mark.parametrize(("beside", "code"), [("test", 1), ("Train/good", 1), ("notes", 0)])
+def test_a_product_whose_train_is_misspelt_is_an_error(tmp_path, beside, code):
+    trees.mvtec(tmp_path / "data", "bolt")
+    trees.picture(tmp_path / "data/trn/Train/loose.png", 9)
+    (tmp_path / "data/trn" / beside).mkdir()
+    found, (fault,) = checked(tmp_path / "data", tmp_path)
+    assert found == code and fault["file"] == ("trn/Train" if code else "trn/")
+    assert ("did you mean train?" in fault["what"]) == (code == 1)
+    assert open_dataset(tmp_path / "data", ["bolt"]), "what is not asked for stops nothing"
+
+
+def test_a_file_that_is_no_image_is_named_once_in_plain_words(tmp_path):
+    trees.mvtec(tmp_path / "data", "bolt")
+    (tmp_path / "data/bolt/test/good/000.png").write_bytes(b"text")
+    _, (fault,) = checked(tmp_path / "data", tmp_path)
+    assert fault["what"] == "is not an image that can be read"
 
 
 def test_counts_against_the_published(tmp_path):

@@ -42,6 +42,14 @@ def test_a_decision_and_its_smallest_rate_agree() -> None:
             assert (score > calibration.threshold(0, rate)) == (smallest <= rate + 1e-12), (score, rate)
 
 
+def test_tasks_with_too_few_images_share_one_sentence_and_the_largest_least_rate() -> None:
+    tasks = [_calibration(torch.arange(float(count))).tasks[0] for count in (9, 200, 4)]
+    both = Calibration(tasks=tuple(tasks), limits=torch.zeros(3))
+    told = both.too_few({"bolt": 0, "nut": 1, "axle": 2}, 0.01)
+    assert told.startswith("tasks bolt, axle have too few training images") and told.count("too few") == 1
+    assert told.endswith("a false-alarm rate below 0.2 each (n = 4 to 9, least 1/(n + 1))")
+
+
 def test_few_images_promise_little() -> None:
     calibration = _calibration(torch.arange(9.0))
     assert calibration.smallest_rate(0) == 0.1 and calibration.threshold(0, 0.001) == 8.0

@@ -117,6 +117,7 @@ def test_the_sidecar_says_how_to_use_it(exported: Exported) -> None:
     assert facts["input"]["images"] == ["batch", 3, 56, 56] and facts["output"]["map"] == ["batch", 56, 56]
     assert facts["input"]["mean"] == detector.extractor.mean.flatten().tolist()
     assert facts["run_manifest_sha256"] == file_sha256(exported.run / "detector" / "manifest.json")
+    assert "torch.export.load('nut.pt2')" in facts["use"][0] and "(batch, 3, 56, 56) uint8" in facts["use"][1]
     assert facts["provenance"]["torch"] and facts["backbone"]["tag"] == "filterbank"
     for entry in facts["thresholds"]:
         assert entry["threshold"] == detector.thresholds(entry["false_alarm_rate"])["nut"]

@@ -182,8 +182,7 @@ def test_a_rate_that_few_images_cannot_promise_warns_once_a_call(
             warnings.simplefilter("always")
             list(call(paths, false_alarm_rate=0.01, batch_size=1))
         assert [one.category for one in told] == [FalseAlarmRateWarning] and told[0].filename == __file__
-        for name in loaded.tasks:
-            assert f"task {name} has too few" in str(told[0].message)
+        assert f"tasks {', '.join(loaded.tasks)} have too few" in str(told[0].message)
         assert "below 0.14 (n = 6, least 1/(n + 1))" in str(told[0].message)
 
 

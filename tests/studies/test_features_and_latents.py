@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.studies.features_and_latents import untrained_auroc
+from moleflow_lib.studies.features_and_latents import parameter_rows, untrained_auroc
 
 
 def test_untrained_auroc_is_that_of_standardised_distances(learned: Experiment) -> None:
@@ -31,3 +31,9 @@ def test_untrained_auroc_is_undefined_without_both_kinds(learned: Experiment) ->
     assert untrained_auroc(train, replace(test, records=nameless)) is None
     calm = tuple(SimpleNamespace(label=0) for _ in test.records)
     assert untrained_auroc(train, replace(test, records=calm)) is None
+
+
+def test_claimed_numbers_of_parameters_name_whose_claim_they_are() -> None:
+    counted, unclaimed = parameter_rows({"mixer": 7, "tail": 9})
+    claim = "claimed by the method's first description (D = 768, rank 64)"
+    assert counted == {"part": "mixer", "counted": 7, claim: 600_000} and unclaimed[claim] is None

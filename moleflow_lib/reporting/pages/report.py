@@ -190,7 +190,7 @@ def _prepare(cell: NotebookNode, errors: list[str]) -> int:
     if cell.cell_type != "code":
         return 0
     if "interactive" in _tags(cell):
-        note = "A control for JupyterLab; a page holds none."
+        note = "Interactive in JupyterLab only."
         failed = [output for output in cell.outputs if output.output_type == "error"]
         cell.outputs = [*failed, _html_output(f'<p class="note">{note}</p>')]
         return 0

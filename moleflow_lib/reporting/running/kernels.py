@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import importlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -53,11 +54,20 @@ class Kernels:
         try:
             yield kernel.manager
         except BaseException:
+            run_sync(_cancel_tasks)()
             kernel.stop()
             raise
         for done in self._leaving:
             done.stop()
         self._leaving = [kernel] if kernel.dismissed() else []
+
+
+async def _cancel_tasks() -> None:
+    """End what an interrupted notebook left waiting: it would find its kernel dead, and nobody would hear."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 class _Kernel:

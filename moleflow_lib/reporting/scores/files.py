@@ -14,6 +14,7 @@ from moleflow_lib.reporting.scores.page import scores_page
 from moleflow_lib.reporting.scores.plan import Photo, Plan, opened_plan
 from moleflow_lib.reporting.scores.request import ScoreRequest
 from moleflow_lib.reporting.scores.tables import write_csv, write_json_rows
+from moleflow_lib.reporting.text.thresholds import trained_warning
 from moleflow_lib.storage.disk import write_bytes, writing
 
 __all__ = ["write_scores"]
@@ -53,6 +54,7 @@ def write_scores(
     if request.task is not None:
         learned.task_index(request.task)
     plan = opened_plan(request, _absolute(photos))
+    _warn(request)
     _score(plan, scheduler)
     out = request.out
     with writing(out):
@@ -63,6 +65,14 @@ def write_scores(
     refused = sum(row["accepted"] is False for row in plan.rows())
     plan.finish()
     return counts, refused
+
+
+def _warn(request: ScoreRequest) -> None:
+    """Say which thresholds cannot be relied on, once the request is known to be sound."""
+    learned = request.detector()
+    rate = learned.rate_warning(request.false_alarm_rate, request.task)
+    for told in filter(None, (rate, trained_warning(learned.trained_thresholds()))):
+        print(f"moleflow_lib: {told}", file=sys.stderr)
 
 
 def _absolute(photos: str | Path | Sequence[str | Path]) -> list[Photo]:

@@ -46,7 +46,8 @@ def _why(evidence: Rows, kind: str, used: str) -> str:
             f"On training images all {len(evidence)} estimates route equally well (none below "
             f"{percent(weakest_accuracy(worst))}), so nothing there speaks for another. "
             "Stress test: the gaps between tasks are shrunk until 99 % of the held-out images just stay "
-            f"right. Left of the gaps: {_reserves(list(by_kind), by_kind)}."
+            "right. What they shrink to, as a share of what they are (less is safer): "
+            f"{_reserves(list(by_kind), by_kind)}."
         )
     row = by_kind[kind]
     others = [name for name in dict.fromkeys((used, "euclidean")) if name != kind]

@@ -200,7 +200,7 @@ def test_captions_code_and_warnings(book: nbformat.NotebookNode, tmp_path: Path)
     assert "<figcaption>Look at &lt;this&gt;.</figcaption>" in html
     assert html.count('<details class="code">') == 5 and "<details open" not in html
     assert "a real warning" in html and "10%|" not in html
-    assert "A control for JupyterLab" in html and "widget-view" not in html
+    assert "Interactive in JupyterLab only." in html and "widget-view" not in html
 
 
 def test_plotly_lies_beside_the_reports_or_in_the_file(book: nbformat.NotebookNode, tmp_path: Path) -> None:

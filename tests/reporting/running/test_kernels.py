@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import signal
 import time
@@ -10,6 +12,7 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
+from jupyter_core.utils import ensure_event_loop, run_sync
 
 from moleflow_lib.reporting.running.kernels import Kernels, imported_modules, warm
 
@@ -74,6 +77,26 @@ def test_none_outlives_the_run_whatever_ends_it(book: Path) -> None:
         process = _process(kernels, book)
         raise KeyboardInterrupt
     assert _gone(process)
+
+
+def test_what_an_interrupted_notebook_left_waiting_is_ended_without_a_word(
+    book: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def cell() -> None:
+        """Waits for a reply, as nbclient does, and fails when that is called off."""
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise RuntimeError("the kernel died") from None
+
+    with pytest.raises(KeyboardInterrupt), Kernels() as kernels, kernels.kernel(book):
+        left = ensure_event_loop().create_task(cell())
+        run_sync(asyncio.sleep)(0)
+        raise KeyboardInterrupt
+    assert left.done()
+    del left
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 def _process(kernels: Kernels, book: Path) -> int:

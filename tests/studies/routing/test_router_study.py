@@ -220,6 +220,7 @@ def test_no_test_image_decides_the_recommendation() -> None:
     advice = recommendation(equal, tested("tied"), "ridge", 3)
     assert advice["covariance"] == "ridge", "a stress test alone is no reason to leave the preset"
     assert "all 6 estimates route equally well" in advice["text"] and "`tied` 20 %" in advice["text"]
+    assert "as a share of what they are (less is safer): " in advice["text"]
 
 
 def test_words_say_what_is_undefined() -> None:
