@@ -17,12 +17,12 @@ from data_prep.check import examine
 from data_prep.contact_sheet import contact_sheet, save_png
 from data_prep.convert import convert_visa
 from data_prep.elpv import lay_out_elpv
-from data_prep.files import write_whole
 from data_prep.get import get_dataset, licence_text
 from data_prep.publishers import PUBLISHERS
 from data_prep.summary import summary_html, summary_rows, summary_text
 from moleflow_lib.datasets import Product, open_dataset
 from moleflow_lib.errors import MoLEFlowError, counted
+from moleflow_lib.storage.disk import write_bytes
 
 __all__ = ["main"]
 
@@ -164,7 +164,7 @@ def _write_sheet(
 
 
 def _write(path: Path, text: str) -> None:
-    write_whole(path, text.encode("utf-8"))
+    write_bytes(path, text.encode("utf-8"))
     print(f"written: {path}")
 
 

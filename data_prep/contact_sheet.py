@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
-from data_prep.files import write_whole
 from moleflow_lib.datasets.images import read_image, read_mask
 from moleflow_lib.datasets.records import Product, Record
+from moleflow_lib.storage.disk import write_bytes
 
 __all__ = ["contact_sheet", "outlined", "save_png"]
 
@@ -96,8 +96,8 @@ def save_png(sheet: Image.Image, path: Path) -> None:
     """Write the sheet as PNG, making its folder.
 
     Raises:
-        DataError: it cannot be written there.
+        DiskError: it cannot be written there.
     """
     memory = io.BytesIO()
     sheet.save(memory, format="PNG", optimize=True)
-    write_whole(path, memory.getvalue())
+    write_bytes(path, memory.getvalue())

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from data_prep.files import write_whole
 from moleflow_lib.errors import DataError
+from moleflow_lib.storage.disk import write_json
 
 __all__ = ["MANIFEST", "MODULE", "Cell", "arranged", "lay_out_elpv", "read_cells"]
 
@@ -69,7 +69,7 @@ def lay_out_elpv(into: Path, limits: Mapping[str, int] | None = None) -> dict[st
                 folder.mkdir(parents=True)
                 for cell in own:
                     shutil.copyfile(cell.image, folder / cell.image.name)
-        write_whole(draft / MANIFEST, json.dumps(facts, indent=1).encode())
+        write_json(draft / MANIFEST, facts)
         if into.exists():
             into.rmdir()
         draft.rename(into)

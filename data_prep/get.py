@@ -11,11 +11,11 @@ from pathlib import Path
 import pooch
 
 from data_prep.download import fetch
-from data_prep.files import write_whole
 from data_prep.publishers import Publisher
 from data_prep.unpack import unpack
 from moleflow_lib.datasets.layouts import UNFINISHED, Tree, find_tree
 from moleflow_lib.errors import DataError
+from moleflow_lib.storage import disk
 
 __all__ = ["get_dataset", "licence_text", "manual_steps"]
 
@@ -64,6 +64,7 @@ def get_dataset(name: str, publisher: Publisher, into: Path, archive: Path | Non
     if (into / UNFINISHED).exists():
         return _finished(into)
     _require_free(into)
+    disk.clean_up(into)
     if archive is None and publisher.url is None:
         steps = manual_steps(name, publisher, into)
         raise DataError(f"{publisher.title} cannot be fetched by a program.\n{steps}")
@@ -82,7 +83,7 @@ def _require_free(into: Path) -> None:
     """The target must be absent, empty, or hold nothing but our own unfinished work."""
     if into.exists() and not into.is_dir():
         raise DataError(f"{into} is a file; expected a folder to make or to fill, give another --into")
-    ours = (_WORK, f".{UNFINISHED}.")  # the second begins the name of a marker that was never finished
+    ours = (_WORK, disk.UNFINISHED)  # the second begins the name of a marker that was never finished
     if into.is_dir() and (
         held := sorted(path.name for path in into.iterdir() if not path.name.startswith(ours))
     ):
@@ -134,7 +135,7 @@ def _unpack_products(archive: Path, unpacked: Path, into: Path) -> None:
         "holder": holder.relative_to(into).as_posix(),
         "names": sorted(path.name for path in holder.iterdir()),
     }
-    write_whole(into / UNFINISHED, json.dumps(plan).encode())
+    disk.write_json(into / UNFINISHED, plan)
 
 
 def _finished(into: Path) -> Tree:

@@ -16,7 +16,6 @@ from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.features.extractor import build_extractor
 from moleflow_lib.features.store import Features, FeatureStore
 from moleflow_lib.scoring.detector import ContinualDetector
-from moleflow_lib.scoring.memory_bank import calibration_subset
 from moleflow_lib.scoring.prototype_distance import FEWEST_IMAGES
 from moleflow_lib.scoring.task_parts import TaskHistory
 from moleflow_lib.training.sequence import record_order, settled_order
@@ -119,15 +118,6 @@ class Experiment:
         """The same experiment on the control backbone, or None if the config names none."""
         config = control_config(self.config)
         return Experiment(config) if config else None
-
-    def training_image_scores(self, task: Task) -> torch.Tensor:
-        """Image scores (P,) of at most 64 of a task's training images, a guide to how new ones score.
-
-        What such an image left behind, its stored patches and its share of the prototype, is taken out first;
-        the flow was trained on it all the same.
-        """
-        patches = self.features(task, "train").patches
-        return self.detector.scorer(task.index).training_scores(patches, calibration_subset(len(patches)))[1]
 
     def hashes(self) -> dict[str, str]:
         """What the results rest on: SHA-256 of weights, base and what each task keeps, and other devices."""

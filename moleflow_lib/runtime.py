@@ -28,13 +28,13 @@ __all__ = [
     "STAGE_MARK",
     "busy_line",
     "derive_seed",
-    "one_thread",
     "progress",
     "provenance",
     "quiet",
     "resolve_device",
     "seed_everything",
     "seeded",
+    "threads",
 ]
 
 DEVICE_KINDS = ("cpu", "cuda")
@@ -206,10 +206,10 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Inside the block torch computes with one CPU thread."""
+def threads(count: int) -> Iterator[None]:
+    """Inside the block torch computes with so many CPU threads."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

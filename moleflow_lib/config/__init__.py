@@ -6,14 +6,11 @@ from moleflow_lib.config.baselines import BASELINES, BaselineEntry, check_baseli
 from moleflow_lib.config.experiment import PATHS, PRESETS, ExperimentConfig, read_options
 from moleflow_lib.config.options import (
     GROUPS,
-    SCORE_PARTS,
     DataOptions,
     FeatureOptions,
     FlowOptions,
-    RouterOptions,
     RunOptions,
     ScoreOptions,
-    StudyOptions,
     TrainOptions,
 )
 
@@ -22,16 +19,13 @@ __all__ = [
     "GROUPS",
     "PATHS",
     "PRESETS",
-    "SCORE_PARTS",
     "BaselineEntry",
     "DataOptions",
     "ExperimentConfig",
     "FeatureOptions",
     "FlowOptions",
-    "RouterOptions",
     "RunOptions",
     "ScoreOptions",
-    "StudyOptions",
     "TrainOptions",
     "check_baselines",
     "read_options",

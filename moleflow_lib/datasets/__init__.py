@@ -12,22 +12,19 @@ from pathlib import Path
 
 from moleflow_lib.datasets.faults import raise_errors
 from moleflow_lib.datasets.first_look import first_look
-from moleflow_lib.datasets.geometry import RESIZE_POLICIES, DefectCut, cut_defects, load_image, load_mask
+from moleflow_lib.datasets.geometry import cut_defects, load_image, load_mask
 from moleflow_lib.datasets.image_files import IMAGE_SUFFIXES
 from moleflow_lib.datasets.images import READER_VERSION
 from moleflow_lib.datasets.layouts import survey, unused_files
 from moleflow_lib.datasets.names import file_stem
-from moleflow_lib.datasets.records import GOOD, UNLABELLED, Product, Record, Task, make_tasks, task_order
+from moleflow_lib.datasets.records import UNLABELLED, Product, Record, Task, make_tasks, task_order
 from moleflow_lib.datasets.shared_images import shared_line
 from moleflow_lib.datasets.unused_files import Unused, unused_line
 
 __all__ = [
-    "GOOD",
     "IMAGE_SUFFIXES",
     "READER_VERSION",
-    "RESIZE_POLICIES",
     "UNLABELLED",
-    "DefectCut",
     "Product",
     "Record",
     "Task",

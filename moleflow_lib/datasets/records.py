@@ -34,20 +34,6 @@ class Record:
             return None
         return int(self.defect != GOOD)
 
-    @property
-    def is_anomalous(self) -> bool:
-        """Whether the image shows a defect.
-
-        Raises:
-            DataError: the image is unlabelled; `label` is None for it.
-        """
-        if self.label is None:
-            raise DataError(
-                f"{self.image} is unlabelled: it can be scored, not evaluated; "
-                "leave it out where record.label is None, or move it to test/good or test/<defect>"
-            )
-        return bool(self.label)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
@@ -62,11 +48,6 @@ class Product:
     def has_masks(self) -> bool:
         """Whether defects are marked pixel by pixel; if not, pixel metrics are undefined."""
         return any(record.mask is not None for record in self.test)
-
-    @property
-    def has_labels(self) -> bool:
-        """Whether any test image is labelled; if not, it can be scored and not evaluated."""
-        return any(record.label is not None for record in self.test)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,7 +57,7 @@ class TaskCalibration:
     @classmethod
     def from_state(cls, state: Mapping[str, torch.Tensor]) -> TaskCalibration:
         """The calibration that `state` was taken from."""
-        return cls(**{**state, "folds": int(state.get("folds", 0))})  # the first detectors had none
+        return cls(**{**state, "folds": int(state["folds"])})
 
 
 @dataclass(frozen=True, kw_only=True)

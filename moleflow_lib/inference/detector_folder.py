@@ -17,14 +17,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from moleflow_lib.errors import ArtifactError
-from moleflow_lib.storage.disk import read_json, write_bytes, write_json, writing
+from moleflow_lib.storage.disk import read_json, write_bytes, write_json
 
 __all__ = [
     "DETECTOR",
     "MANIFEST",
     "SCHEMA",
     "detector_folder",
-    "manifest_file",
     "read_manifest",
     "read_tensors",
     "write_manifest",
@@ -61,11 +60,6 @@ def detector_folder(path: str | Path) -> Path:
     )
 
 
-def manifest_file(folder: Path) -> Path:
-    """The manifest of a detector's folder; it holds the hashes of all its other files."""
-    return folder / MANIFEST
-
-
 def write_tensors(folder: Path, stem: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
     """Write one tensor file, unless it is there already.
 
@@ -84,8 +78,7 @@ def write_tensors(folder: Path, stem: str, tensors: Mapping[str, torch.Tensor]) 
     sha256 = hashlib.sha256(data).hexdigest()
     path = folder / f"{re.sub(r'[^A-Za-z0-9_.+-]', '_', stem)[:80]}-{sha256[:12]}.safetensors"
     if not (path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256):
-        with writing(path):
-            write_bytes(path, data)
+        write_bytes(path, data)
     return {"file": path.name, "sha256": sha256}
 
 
@@ -101,8 +94,7 @@ def write_manifest(folder: Path, facts: Mapping[str, object], files: Iterable[st
         ArtifactError: it cannot be written.
     """
     path = folder / MANIFEST
-    with writing(path):
-        write_json(path, {"kind": _KIND, "schema": SCHEMA, **facts})
+    write_json(path, {"kind": _KIND, "schema": SCHEMA, **facts})
     kept = set(files)
     for stale in folder.glob("*.safetensors"):
         if stale.name not in kept:

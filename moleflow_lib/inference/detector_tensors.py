@@ -22,6 +22,7 @@ from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.scoring.memory_bank import MemoryBank
 from moleflow_lib.scoring.prototype_distance import ImageScale
 from moleflow_lib.scoring.task_parts import TaskHistory, TaskParts
+from moleflow_lib.storage.artifacts import group_of, joined_groups
 
 __all__ = ["base_from_tensors", "base_tensors", "task_facts", "task_from_tensors", "task_tensors"]
 
@@ -30,7 +31,7 @@ Tensors = Mapping[str, torch.Tensor]
 
 def base_tensors(detector: ContinualDetector) -> dict[str, torch.Tensor]:
     """The shared flow and the moments of the base task's patches."""
-    return _joined({"flow": detector.flow.state_dict(), "reference": detector.reference.state()})
+    return joined_groups({"flow": detector.flow.state_dict(), "reference": detector.reference.state()})
 
 
 def base_from_tensors(tensors: Tensors, dim: int, config: ExperimentConfig) -> ContinualDetector:
@@ -46,13 +47,13 @@ def base_from_tensors(tensors: Tensors, dim: int, config: ExperimentConfig) -> C
         ConfigError: the tensors are of a flow of another shape.
     """
     flow = MoLESpatialAwareNF(dim, config.flow, config.train.seed).to(resolve_device(config.run.device))
-    load_exactly(flow.requires_grad_(False), _group(tensors, "flow"))
-    return ContinualDetector(flow, config, (), RunningMoments.from_state(_group(tensors, "reference")))
+    load_exactly(flow.requires_grad_(False), group_of(tensors, "flow"))
+    return ContinualDetector(flow, config, (), RunningMoments.from_state(group_of(tensors, "reference")))
 
 
 def task_tensors(task: TaskParts, calibration: TaskCalibration) -> dict[str, torch.Tensor]:
     """Everything a task keeps that is a tensor."""
-    return _joined(
+    return joined_groups(
         {
             "parts": task.flow.state_dict(),
             "prototype": task.prototype.state(),
@@ -86,33 +87,21 @@ def task_from_tensors(
     """
     flow = known.flow
     parts = flow.new_parts(facts["name"], not known.tasks).requires_grad_(False)
-    load_exactly(parts, _group(tensors, "parts"))
+    load_exactly(parts, group_of(tensors, "parts"))
     here = {
         name: tensor.to(flow.device)
         for name, tensor in tensors.items()
         if name.startswith(("bank/", "scale/"))
     }
-    image_scale = _group(tensors, "image_scale")
+    image_scale = group_of(tensors, "image_scale")
     task = TaskParts(
         name=facts["name"],
         key=facts["key"],
         flow=parts,
         history=TaskHistory(**facts["history"], resumed=True),
-        prototype=TaskPrototype.from_state(_group(tensors, "prototype")),
-        bank=MemoryBank(**_group(here, "bank")) if "bank/patches" in here else None,
+        prototype=TaskPrototype.from_state(group_of(tensors, "prototype")),
+        bank=MemoryBank(**group_of(here, "bank")) if "bank/patches" in here else None,
         patch_scale=here.get("scale/patch"),
         image_scale=ImageScale(**image_scale) if image_scale else None,
     )
-    return task, TaskCalibration.from_state(_group(tensors, "calibration"))
-
-
-def _joined(groups: Mapping[str, Tensors]) -> dict[str, torch.Tensor]:
-    return {f"{group}/{name}": tensor for group, state in groups.items() for name, tensor in state.items()}
-
-
-def _group(tensors: Tensors, group: str) -> dict[str, torch.Tensor]:
-    return {
-        name.removeprefix(f"{group}/"): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(f"{group}/")
-    }
+    return task, TaskCalibration.from_state(group_of(tensors, "calibration"))

@@ -24,7 +24,7 @@ from moleflow_lib.inference.learned_detector import LearnedDetector
 from moleflow_lib.runtime import provenance
 from moleflow_lib.scoring.aggregation import pixel_maps
 from moleflow_lib.scoring.prototype_distance import prototype_distances
-from moleflow_lib.storage.disk import write_bytes, write_json, writing
+from moleflow_lib.storage.disk import write_bytes, write_json
 from moleflow_lib.storage.keys import file_sha256, file_stem
 
 __all__ = ["TaskProgram", "export_task"]
@@ -207,11 +207,9 @@ def _write(made: Mapping[Path, bytes], sidecar: Path, facts: Mapping[str, object
     written = []
     try:
         for path, content in made.items():
-            with writing(path):
-                write_bytes(path, content)
+            write_bytes(path, content)
             written.append(path)
-        with writing(sidecar):
-            write_json(sidecar, facts)
+        write_json(sidecar, facts)
     except BaseException:
         for path in written:
             path.unlink()

@@ -11,20 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moleflow_lib.metrics.aupro import FPR_LIMIT
-from moleflow_lib.metrics.curve import Walk, undefined
+from moleflow_lib.metrics.curve import Walk
 from moleflow_lib.metrics.regions import region_weights
 from moleflow_lib.metrics.streaming import Blocks, require_rereadable
 
-__all__ = [
-    "BINS",
-    "Histograms",
-    "binned_curve",
-    "binned_ranges",
-    "binned_values",
-    "image_histograms",
-    "score_edges",
-]
+__all__ = ["BINS", "Histograms", "binned_values", "image_histograms", "score_edges"]
 
 BINS = 1024
 _SAMPLE = 2**18  # scores of each kind that the edges are read off
@@ -49,35 +40,6 @@ class Histograms:
             defect=self.defect + other.defect,
             weight=self.weight + other.weight,
         )
-
-
-def binned_curve(blocks: Blocks, bins: int = BINS) -> tuple[dict[str, float | None], dict[str, float | None]]:
-    """Every value over all pixels from histograms, and how far the four built-in ones can be from exact.
-
-    Args:
-        blocks: pairs of maps and masks (n, H, W) that can be read several times.
-        bins: about how many bins.
-
-    Returns:
-        Values, and worst-case errors of `auroc`, `ap`, `f1max`, `aupro`; all None where undefined.
-
-    >>> maps, masks = np.array([[[3.0, 2.0], [1.0, 0.0]]]), np.array([[[True, False], [False, False]]])
-    >>> values, errors = binned_curve([(maps, masks)])
-    >>> values["ap"], errors["ap"]
-    (1.0, 0.0)
-    """
-    edges = score_edges(blocks, bins)
-    everything: Histograms | None = None
-    for part in image_histograms(blocks, edges):
-        total = part.combined(np.ones((1, len(part.normal))))
-        everything = total if everything is None else everything + total
-    if everything is None or not everything.normal.any() or not everything.defect.any():
-        return undefined(), undefined()
-    values, ranges = binned_values(everything), binned_ranges(everything)
-    errors = {
-        name: max(high - values[name], values[name] - low).item() for name, (low, high) in ranges.items()
-    }
-    return {name: value.item() for name, value in values.items()}, errors
 
 
 def score_edges(blocks: Blocks, bins: int = BINS) -> np.ndarray:
@@ -135,36 +97,6 @@ def binned_values(rows: Histograms) -> dict[str, np.ndarray]:
         above=above, tied=rows.normal, defect=rows.defect, weight=rows.weight, passed=rows.normal.sum(axis=1)
     )
     return walk.values()
-
-
-def binned_ranges(rows: Histograms) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Lowest and highest value that any order of the pixels within their bins could have, (M,) each.
-
-    With n normal and d defective pixels in a bin, F₀ → F₁ and T₀ → T₁ passed before and after it:
-    AUROC lies within Σ nd/2NP. A defect's precision is at most T₁/(T₁+F₀), and the j-th one's at least
-    (T₀+j)/(T₀+j+F₁), whose sum is at least ∫ x/(x+F₁) from T₀ to T₁. F1 is at most 2T₁/(T₁+F₀+P), and
-    the bins' own thresholds are among the exact ones. The PRO curve rises in a bin at F₀ at the
-    earliest, at F₁ at the latest.
-    """
-    normal, defect, weight = rows.normal, rows.defect, rows.weight
-    alarms, hits = np.cumsum(normal, axis=1), np.cumsum(defect, axis=1)
-    before, all_normal, all_defect = alarms - normal, alarms[:, -1:], hits[:, -1:]
-    values, limit = binned_values(rows), FPR_LIMIT * all_normal
-    swapped = np.sum(normal * defect, axis=1) / (2 * all_normal * all_defect)[:, 0]
-    most = np.sum(defect * hits / np.maximum(hits + before, 1), axis=1) / all_defect[:, 0]
-    missed = alarms * np.log1p(defect / np.maximum(hits - defect + alarms, 1))
-    least = np.sum(defect - missed, axis=1) / all_defect[:, 0]
-    best = np.max(2 * hits / np.maximum(hits + before + all_defect, 1), axis=1)
-    late, early = (
-        np.sum(weight * np.maximum(limit - start, 0), axis=1) / (limit[:, 0] * weight.sum(axis=1))
-        for start in (alarms, before)
-    )
-    return {
-        "auroc": (values["auroc"] - swapped, values["auroc"] + swapped),
-        "ap": (least, most),
-        "f1max": (values["f1max"], best),
-        "aupro": (late, early),
-    }
 
 
 def _sampled(blocks: Blocks) -> tuple[np.ndarray, np.ndarray]:

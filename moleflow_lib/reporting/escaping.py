@@ -9,11 +9,10 @@ import re
 import unicodedata
 from html import escape
 
-__all__ = ["csv_safe", "html_text", "markdown_text", "plot_text", "sentence_html", "visible"]
+__all__ = ["csv_safe", "html_text", "plot_text", "sentence_html", "visible"]
 
 _HIDDEN = {"Cc", "Cs"}  # control characters; halves of surrogate pairs, as undecodable file names hold them
 _TURNED = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # marks that make text read in another order
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$^])")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -45,15 +44,6 @@ def sentence_html(sentence: str) -> str:
     '<code>a&lt;b</code> beats [c](d)'
     """
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", html_text(sentence))
-
-
-def markdown_text(text: object) -> str:
-    r"""Text that Markdown shows as it is.
-
-    >>> markdown_text("[c](javascript:x) <b>")
-    '\\[c\\]\\(javascript:x\\) &lt;b&gt;'
-    """
-    return _MARKDOWN.sub(r"\\\1", html_text(text).replace("\n", " "))
 
 
 def plot_text(text: object) -> str:

@@ -106,7 +106,7 @@ class TaskScorer:
             if name != "memory":
                 return self._part(name, x)
             own = zip(x.split(1), images, strict=True)
-            return torch.cat([self._part(name, patches, without=image) for patches, image in own])
+            return torch.cat([self._part(name, one, without=image) for one, image in own])
 
         return torch.stack([part(name) for name in self.options.used_parts])
 

@@ -25,6 +25,8 @@ from moleflow_lib.storage.keys import digest, file_sha256, file_stem
 __all__ = [
     "SCHEMA_VERSION",
     "artifact_exists",
+    "group_of",
+    "joined_groups",
     "kept_artifact",
     "load_artifact",
     "save_artifact",
@@ -43,6 +45,21 @@ def tensors_sha256(tensors: Mapping[str, torch.Tensor]) -> str:
         total.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
     return total.hexdigest()
+
+
+def joined_groups(groups: Mapping[str, Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Tensors of several groups as one mapping, each under `<group>/<name>`."""
+    return {f"{group}/{name}": tensor for group, state in groups.items() for name, tensor in state.items()}
+
+
+def group_of(tensors: Mapping[str, torch.Tensor], group: str) -> dict[str, torch.Tensor]:
+    """One of the groups that `joined_groups` joined.
+
+    >>> group_of(joined_groups({"a": {"x": torch.zeros(1)}, "b": {"x": torch.ones(1)}}), "b")
+    {'x': tensor([1.])}
+    """
+    start = f"{group}/"
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
 def save_artifact(path: Path, tensors: Mapping[str, torch.Tensor], manifest: Mapping[str, object]) -> None:

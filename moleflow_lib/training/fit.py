@@ -14,7 +14,7 @@ from moleflow_lib.config import TrainOptions
 from moleflow_lib.errors import TrainingError
 from moleflow_lib.model.flow import FlowParts, MoLESpatialAwareNF
 from moleflow_lib.model.losses import identity_regulariser, log_det_penalty, patch_nll, tail_aware_loss
-from moleflow_lib.runtime import derive_seed, one_thread, progress, seeded
+from moleflow_lib.runtime import derive_seed, progress, seeded, threads
 from moleflow_lib.training.adamw import AdamW
 
 __all__ = ["WEIGHT_DECAY", "Fitted", "fit", "learning_rate"]
@@ -76,7 +76,7 @@ def _threads(patches: torch.Tensor, options: TrainOptions) -> AbstractContextMan
     busy process, and makes the last bits depend on the machine's cores.
     """
     values = min(options.batch_size, len(patches)) * patches[0].numel() * options.patch_share
-    return one_thread() if values <= _SMALL else nullcontext()
+    return threads(1) if values <= _SMALL else nullcontext()
 
 
 def learning_rate(step: int, total: int, options: TrainOptions) -> float:

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-
 from moleflow_lib.errors import ArtifactError
 from moleflow_lib.features.store import Features
 from moleflow_lib.model.flow import MoLESpatialAwareNF, load_exactly
@@ -18,7 +16,14 @@ from moleflow_lib.routing.router import TaskPrototype
 from moleflow_lib.runtime import DEVICE_KINDS
 from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.scoring.task_parts import TaskHistory, TaskParts
-from moleflow_lib.storage.artifacts import artifact_exists, load_artifact, save_artifact, tensors_sha256
+from moleflow_lib.storage.artifacts import (
+    artifact_exists,
+    group_of,
+    joined_groups,
+    load_artifact,
+    save_artifact,
+    tensors_sha256,
+)
 from moleflow_lib.storage.keys import digest, file_stem
 from moleflow_lib.training.fit import fit
 from moleflow_lib.training.measure import measured
@@ -150,14 +155,11 @@ class MoLEContinualTrainer:
         groups = {"task": learned.task.flow.state_dict(), "prototype": learned.task.prototype.state()}
         if lesson.first:
             groups |= {"base": learned.flow.state_dict(), "reference": learned.reference.state()}
-        tensors = {
-            f"{group}/{name}": tensor for group, state in groups.items() for name, tensor in state.items()
-        }
         history = asdict(learned.task.history)
         history.pop("resumed")
         save_artifact(
             lesson.path,
-            tensors,
+            joined_groups(groups),
             {
                 "kind": "task",
                 "key": lesson.key,
@@ -171,10 +173,10 @@ class MoLEContinualTrainer:
         tensors, manifest = load_artifact(lesson.path, expect={"key": lesson.key})
         flow = self._fresh_flow(lesson)
         parts = flow.new_parts(lesson.name, lesson.first).requires_grad_(False)
-        load_exactly(parts, _group(tensors, "task"))
+        load_exactly(parts, group_of(tensors, "task"))
         if lesson.first:
-            load_exactly(flow, _group(tensors, "base"))
-            reference = RunningMoments.from_state(_group(tensors, "reference"))
+            load_exactly(flow, group_of(tensors, "base"))
+            reference = RunningMoments.from_state(group_of(tensors, "reference"))
         else:
             reference = self.detector.reference
         history = TaskHistory(**manifest["history"], resumed=True)
@@ -184,14 +186,6 @@ class MoLEContinualTrainer:
                 f"{lesson.path} does not hold the parts, or does not rest on the base, that it was finished "
                 "with; delete it"
             )
-        prototype = TaskPrototype.from_state(_group(tensors, "prototype"))
+        prototype = TaskPrototype.from_state(group_of(tensors, "prototype"))
         task = TaskParts(name=lesson.name, key=lesson.key, flow=parts, prototype=prototype, history=history)
         return _Learned(task=task, flow=flow, reference=reference)
-
-
-def _group(tensors: Mapping[str, torch.Tensor], group: str) -> dict[str, torch.Tensor]:
-    return {
-        name.removeprefix(f"{group}/"): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(f"{group}/")
-    }

@@ -66,7 +66,7 @@ def test_the_library_opens_it(demo: Path) -> None:
     for product in products:
         assert product.has_masks
         assert (len(product.train), len(product.test)) == (2, 6)
-        assert all((record.mask is not None) == record.is_anomalous for record in product.test)
+        assert all((record.mask is not None) == (record.label == 1) for record in product.test)
 
 
 def test_pictures_are_rgb_and_masks_are_black_and_white(demo: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_picture_depends_on_its_seed_and_name_alone(demo: Path) -> None:
 
 
 def test_masks_mark_exactly_the_changed_pixels(demo: Path) -> None:
-    records = [record for product in open_dataset(demo) for record in product.test if record.is_anomalous]
+    records = [record for product in open_dataset(demo) for record in product.test if record.label]
     assert len(records) == 4 * 5
     for record in records:
         name = record.image.relative_to(demo).as_posix()

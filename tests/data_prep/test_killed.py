@@ -15,10 +15,10 @@ from PIL import Image, ImageCms
 
 from data_prep.check import examine
 from data_prep.cli import main
-from data_prep.files import write_whole
 from moleflow_lib.datasets import open_dataset
 from moleflow_lib.datasets.layouts import UNFINISHED
 from moleflow_lib.errors import DataError
+from moleflow_lib.storage import disk
 from tests import trees
 
 # Runs `get` on an archive at hand and kills itself, as the system would, at the n-th change to the disk.
@@ -38,6 +38,7 @@ def counted(function):
 for name in ("rename", "replace", "unlink", "mkdir"):
     setattr(pathlib.Path, name, counted(getattr(pathlib.Path, name)))
 os.rmdir = counted(os.rmdir)
+os.replace = counted(os.replace)
 shutil.rmtree = counted(shutil.rmtree)
 from data_prep import cli, publishers
 publisher = publishers.Publisher(title="t", page="p", archive="a.tar", url=None, sha256=None, size=1,
@@ -117,17 +118,19 @@ def test_a_marker_of_another_shape_is_told(tmp_path, packed, content, capsys):
         open_dataset(tmp_path / "data")
 
 
-def test_leftovers_of_dead_writers_go_and_those_of_living_ones_stay(tmp_path):
+def test_leftovers_of_dead_writers_go_and_those_of_living_ones_stay(tmp_path, packed):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    (tmp_path / f".page.html.{dead.pid}.part").write_text("half")
-    (tmp_path / f".page.html.{os.getpid()}0.part.txt").write_text("somebody's")
-    (tmp_path / f".page.html.{os.getppid()}.part").write_text("being written")
-    write_whole(tmp_path / "page.html", b"whole")
-    left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == sorted(
-        ["page.html", f".page.html.{os.getpid()}0.part.txt", f".page.html.{os.getppid()}.part"]
-    )
+    with disk.new_file(tmp_path / "drafts/any"):
+        (own,) = (tmp_path / "drafts").iterdir()
+    half, written = (own.name.replace(f"-{os.getpid()}-", f"-{pid}-") for pid in (dead.pid, os.getppid()))
+    into = tmp_path / "data"
+    into.mkdir()
+    for name in (half, written, f"{disk.UNFINISHED}by-somebody"):
+        (into / name).touch()
+    assert killed_at(10_000, into, packed) == 0
+    left = {path.name for path in into.iterdir()} - {"bolt", "nut", "pin"}
+    assert left == {written, f"{disk.UNFINISHED}by-somebody"} and whole(into)
 
 
 def test_a_place_that_cannot_be_written_is_told_and_the_table_still_comes(tmp_path, capsys):

@@ -40,11 +40,11 @@ def test_mvtec_layout_pairs_by_name(tmp_path):
     products = open_dataset(trees.mvtec(tmp_path))
     assert [product.name for product in products] == ["bolt", "nut"]
     bolt = products[0]
-    assert len(bolt.train) == 3 and len(bolt.test) == 6 and bolt.has_masks and bolt.has_labels
+    assert len(bolt.train) == 3 and len(bolt.test) == 6 and bolt.has_masks
     for record in bolt.test:
         expected = f"{record.image.stem}_mask.png" if record.label else None
         assert (record.mask.name if record.mask else None) == expected
-        assert record.is_anomalous == (record.defect != "good")
+        assert record.label == (record.defect != "good")
 
 
 def test_pairing_survives_a_missing_image_in_the_middle(tmp_path):
@@ -85,7 +85,7 @@ def test_one_product_folder_is_a_dataset_of_one(tmp_path):
 def test_image_level_product_has_labels_and_no_masks(tmp_path):
     trees.product(tmp_path / "cell", masks=False)
     (cell,) = open_dataset(tmp_path)
-    assert not cell.has_masks and cell.has_labels and {r.label for r in cell.test} == {0, 1}
+    assert not cell.has_masks and {r.label for r in cell.test} == {0, 1}
 
 
 @pytest.mark.parametrize("place", ["test/{}.png", "test/unlabelled/{}.png"])
@@ -95,9 +95,7 @@ def test_unlabelled_images_claim_nothing(tmp_path, place):
         trees.picture(tmp_path / "part" / place.format(index), 10 + index)
     (part,) = open_dataset(tmp_path)
     assert [(r.defect, r.label, r.mask) for r in part.test] == [("unlabelled", None, None)] * 2
-    assert not part.has_labels and not part.has_masks
-    with pytest.raises(DataError, match="unlabelled"):
-        _ = part.test[0].is_anomalous
+    assert not part.has_masks
 
 
 def test_train_alone_is_enough(tmp_path):

@@ -37,7 +37,7 @@ def test_oracle_metrics_the_long_way_round(learned: Experiment) -> None:
     result = learned.evaluate()
     for j, task in enumerate(learned.tasks):
         scores = learned.detector.patch_scores(learned.features(task, "test").patches, j)
-        labels = [record.is_anomalous for record in task.test]
+        labels = [record.label for record in task.test]
         auroc = roc_auc_score(labels, image_scores(scores, 3))
         masks = [np.zeros((56, 56), bool) if r.mask is None else load_mask(r.mask, 56) for r in task.test]
         pixel = roc_auc_score(np.stack(masks).ravel(), pixel_maps(scores, 56, 4.0).numpy().ravel())

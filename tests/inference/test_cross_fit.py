@@ -11,15 +11,7 @@ import torch
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.inference import (
-    LearnedDetector,
-    TaskCalibration,
-    cross_fit,
-    learn_further,
-    learned_detector,
-    load_detector,
-    save_detector,
-)
+from moleflow_lib.inference import cross_fit, learn_further, learned_detector, load_detector, save_detector
 from moleflow_lib.training.trainer import MoLEContinualTrainer
 
 Configs = Callable[..., ExperimentConfig]
@@ -111,9 +103,3 @@ def test_too_few_images_for_the_folds_are_refused(folds: int, tiny_config: Confi
     experiment = Experiment(tiny_config(classes=("nut",), epochs=1))
     with pytest.raises(ConfigError, match=f"got {folds} folds of the 6 images of nut"):
         learned_detector(experiment, calibration_folds=folds)
-
-
-def test_a_calibration_from_before_there_were_folds_is_read(loaded: LearnedDetector) -> None:
-    state = loaded.calibration.tasks[0].state()
-    state.pop("folds")
-    assert TaskCalibration.from_state(state).folds == 0

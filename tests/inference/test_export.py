@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -176,10 +177,14 @@ def test_without_the_extra_onnx_is_refused_before_anything_is_read(
 def test_what_cannot_be_written_whole_is_not_written(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, value: object) -> None:
-        raise OSError(28, "No space left on device")
+    replace = os.replace
 
-    monkeypatch.setattr(export, "write_json", full)
+    def full(draft: str, path: Path) -> None:
+        if path.suffix == ".json":
+            raise OSError(28, "No space left on device")
+        replace(draft, path)
+
+    monkeypatch.setattr(os, "replace", full)
     monkeypatch.setattr(export, "_exported", lambda learned, task: None)
     monkeypatch.setattr(export, "_saved", lambda program: b"program")
     with pytest.raises(ArtifactError, match=r"nut\.json cannot be written: the disk is full"):

@@ -9,14 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from moleflow_lib.errors import MetricError
-from moleflow_lib.metrics.binned import (
-    binned_curve,
-    binned_ranges,
-    binned_values,
-    image_histograms,
-    score_edges,
-)
+from moleflow_lib.metrics.binned import binned_values, image_histograms, score_edges
 from moleflow_lib.metrics.streaming import streamed_curve
+from tests.metrics.binned_bounds import binned_curve, binned_ranges
 
 MAPS = arrays(np.float32, (3, 5, 6), elements=st.floats(-100, 100, width=32))
 MASKS = arrays(np.bool_, (3, 5, 6))
@@ -101,3 +96,9 @@ def test_undefined_is_none_and_a_generator_is_refused() -> None:
     assert set(values.values()) == set(errors.values()) == {None}
     with pytest.raises(MetricError, match="pass a list"):
         score_edges(iter([(np.ones((1, 3, 3)), nothing)]))
+
+
+def test_a_separated_scene_has_no_error() -> None:
+    maps, masks = np.array([[[3.0, 2.0], [1.0, 0.0]]]), np.array([[[True, False], [False, False]]])
+    values, errors = binned_curve([(maps, masks)])
+    assert (values["ap"], errors["ap"]) == (1.0, 0.0)

@@ -16,7 +16,7 @@ import pytest
 from nbformat import v4
 
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.reporting.escaping import markdown_text, visible
+from moleflow_lib.reporting.escaping import visible
 from moleflow_lib.reporting.figures.style import captioned
 from moleflow_lib.reporting.notebook import show_summary
 from moleflow_lib.reporting.pages.index import Entry, write_index
@@ -194,14 +194,7 @@ def test_cells_that_begin_like_a_formula_are_text_in_a_spreadsheet() -> None:
 def test_terminals_get_no_control_characters() -> None:
     name = "a\x1b]0;owned\x07\x9b31m\u202eb\udc80"
     table = Table([{"task": name}], name)
-    for shown in (
-        visible(name),
-        repr(table),
-        table.to_latex(),
-        table.to_csv(),
-        table._repr_html_(),
-        markdown_text(name),
-    ):
+    for shown in (visible(name), repr(table), table.to_latex(), table.to_csv(), table._repr_html_()):
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\udc80]", shown)
         shown.encode()
 

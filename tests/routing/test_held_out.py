@@ -8,7 +8,7 @@ import torch
 from moleflow_lib.routing.covariances import Spectrum
 from moleflow_lib.routing.held_out import held_out_distances, held_out_folds
 from moleflow_lib.routing.open_set import acceptance_limits, accepted
-from moleflow_lib.studies.routing.covariance_choice import choose_covariance, covariance_evidence, preferred
+from moleflow_lib.studies.routing.covariance_choice import covariance_evidence, preferred
 
 DIM = 60
 
@@ -85,9 +85,10 @@ def test_the_rule_reads_accuracy_then_reserve_then_condition() -> None:
 
 def test_a_small_task_speaks_against_the_ridge() -> None:
     train = [_gaussian(200, 0), 1.5 + _gaussian(200, 1)]
-    evidence = {row["variant"]: row for row in covariance_evidence(train)}
+    rows = covariance_evidence(train)
+    evidence = {row["variant"]: row for row in rows}
     assert evidence["ridge"]["held_out"] > 0.99 > 0.5 > evidence["ridge"]["one_small_task"]
-    assert evidence["euclidean"]["one_small_task"] > 0.99 and choose_covariance(train) != "ridge"
+    assert evidence["euclidean"]["one_small_task"] > 0.99 and preferred(rows) != "ridge"
 
 
 def test_euclidean_is_not_chosen_where_tasks_differ_in_a_quiet_direction() -> None:
@@ -95,7 +96,7 @@ def test_euclidean_is_not_chosen_where_tasks_differ_in_a_quiet_direction() -> No
     train = [
         _gaussian(80, seed, 2) * loud + torch.tensor([0.0, shift]) for seed, shift in ((0, 0.0), (1, 1.0))
     ]
-    assert choose_covariance(train) in ("ridge", "tied", "diagonal")
+    assert preferred(covariance_evidence(train)) in ("ridge", "tied", "diagonal")
 
 
 def test_tiny_tasks_have_evidence_too() -> None:

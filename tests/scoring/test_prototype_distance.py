@@ -15,6 +15,7 @@ from moleflow_lib.errors import DataError
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.routing.router import TaskPrototype
 from moleflow_lib.scoring.aggregation import image_scores
+from moleflow_lib.scoring.memory_bank import calibration_subset
 from moleflow_lib.scoring.prototype_distance import ImageScale, prototype_distances
 
 Configs = Callable[..., ExperimentConfig]
@@ -83,7 +84,7 @@ def test_training_images_rank_as_new_ones_do(tiny_config: Configs) -> None:
     experiment.learn()
     task, detector = experiment.tasks[0], experiment.detector
     train = experiment.features(task, "train")
-    as_new = experiment.training_image_scores(task)
+    _, as_new = detector.scorer(0).training_scores(train.patches, calibration_subset(len(train.patches)))
     _, as_stored = detector.scores(train.patches, train.image_means(), 0)
     evaluator = experiment.evaluators[0]
     normal = evaluator.image_scores(0)[evaluator.labels == 0]

@@ -19,7 +19,7 @@ from moleflow_lib.reporting.tables import Table, number
 from moleflow_lib.reporting.text.thresholds import trained_warning
 from moleflow_lib.reporting.text.words import title
 from moleflow_lib.rows import Row
-from moleflow_lib.storage.disk import write_bytes, writing
+from moleflow_lib.storage.disk import write_bytes
 from moleflow_lib.studies.baselines.comparison import Comparison
 
 __all__ = ["write_judged_images"]
@@ -60,11 +60,9 @@ def write_judged_images(experiment: Experiment, comparison: Comparison, stem: Pa
     best = comparison.best("image_auroc")
     theirs = comparison.patch_scores(best) if best else ()
     table, page = (stem.with_name(f"{stem.name}.{suffix}") for suffix in ("csv", "html"))
-    with writing(table):
-        write_bytes(table, Table([image.row for image in images], "").to_csv().encode())
+    write_bytes(table, Table([image.row for image in images], "").to_csv().encode())
     strips = Strips(experiment, images, theirs)
-    with writing(page):
-        write_bytes(page, _page(learned, images, comparison, strips, table).encode())
+    write_bytes(page, _page(learned, images, comparison, strips, table).encode())
     write_highlights(
         images, strips, title(best) if best and theirs else "", stem.with_name(stem.name + ENDING)
     )

@@ -6,13 +6,11 @@ import re
 import socket
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from moleflow_lib.errors import ArtifactError, FalseAlarmRateWarning, MoLEFlowError
 from moleflow_lib.inference import LearnedDetector, ScoredImage
@@ -22,8 +20,8 @@ from moleflow_lib.reporting.figures.heat_maps import photo_and_map
 from moleflow_lib.reporting.figures.style import composed, png_bytes
 from moleflow_lib.reporting.scores.plan import Chunk, state_of
 from moleflow_lib.reporting.scores.request import made_by
-from moleflow_lib.runtime import progress, quiet
-from moleflow_lib.storage.disk import read_json, write_bytes, write_json, writing
+from moleflow_lib.runtime import progress, quiet, threads
+from moleflow_lib.storage.disk import read_json, write_bytes, write_json
 from moleflow_lib.studies.ablation.cluster import Cluster
 
 __all__ = ["carry_out", "score_elsewhere", "score_here"]
@@ -40,7 +38,8 @@ def score_here(chunks: Sequence[Chunk]) -> None:
     request = chunks[0].request
     learned = request.detector()
     images = [NamedImage(name=photo.name, source=photo.path) for chunk in chunks for photo in chunk.photos]
-    with _threads(chunks[0]):
+    # as many threads as the plan says: their number can move the last bit of a score
+    with threads(int(read_json(request.plan)["threads"])):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FalseAlarmRateWarning)  # the command has said so, once
             stream = learned.score_stream(
@@ -110,17 +109,6 @@ def _check_place(chunk: Chunk) -> None:
         )
 
 
-@contextmanager
-def _threads(chunk: Chunk) -> Iterator[None]:
-    """Take as many CPU threads as the plan says: their number can move the last bit of a score."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(int(read_json(chunk.request.plan)["threads"]))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _keep(chunk: Chunk, learned: LearnedDetector, images: Iterable[ScoredImage]) -> None:
     """Write the heat maps of a chunk, then its rows."""
     rows = []
@@ -128,12 +116,10 @@ def _keep(chunk: Chunk, learned: LearnedDetector, images: Iterable[ScoredImage])
         heat_map = f"maps/{place:06}-{_plain(image.name)}.png" if _is_drawn(chunk, image) else ""
         if heat_map:
             path = chunk.request.out / heat_map
-            with writing(path):
-                write_bytes(path, png_bytes(_picture(learned, image)))
+            write_bytes(path, png_bytes(_picture(learned, image)))
         told = {"name": visible(image.name), "error": visible(image.error)}
         rows.append({**image.row(), **told, "heat_map": heat_map})
-    with writing(chunk.path):
-        write_json(chunk.path, {"rows": rows})
+    write_json(chunk.path, {"rows": rows})
 
 
 def _is_drawn(chunk: Chunk, image: ScoredImage) -> bool:

@@ -11,7 +11,7 @@ import torch
 import moleflow_lib
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.inference import LearnedDetector, load_detector
-from moleflow_lib.inference.detector_folder import detector_folder, manifest_file
+from moleflow_lib.inference.detector_folder import MANIFEST, detector_folder
 from moleflow_lib.storage.keys import file_sha256
 
 __all__ = ["HEAT_MAPS", "ScoreRequest", "made_by"]
@@ -63,7 +63,7 @@ class ScoreRequest:
 
     def detector_sha256(self) -> str:
         """Hash of the detector's manifest, which holds the hashes of everything else."""
-        return file_sha256(manifest_file(detector_folder(self.run)))
+        return file_sha256(detector_folder(self.run) / MANIFEST)
 
     def asked(self) -> dict[str, object]:
         """All that decides the results but the images, as JSON values."""

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from moleflow_lib.errors import ArtifactError, MoLEFlowError
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.runtime import one_thread, quiet
+from moleflow_lib.runtime import quiet, threads
 from moleflow_lib.stopping import leave_with_parent
 from moleflow_lib.studies.ablation.grid import AblationRun
 from moleflow_lib.studies.ablation.measuring import input_keys, keep, measure, run_key
@@ -108,5 +108,5 @@ def _own_share(gpus: Sequence[str]) -> Iterator[None]:
     process = multiprocessing.current_process().name
     if gpus and process != "MainProcess":
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu_of(process, gpus)
-    with one_thread(), threadpool_limits(1):
+    with threads(1), threadpool_limits(1):
         yield

@@ -12,34 +12,11 @@ from moleflow_lib.routing.router import PrototypeRouter, TaskPrototype
 from moleflow_lib.rows import Row, Rows
 from moleflow_lib.studies.routing.mean_shrinkage import joined, min_separation, shrunk_distances
 
-__all__ = [
-    "RESERVE_LEVEL",
-    "alike",
-    "choose_covariance",
-    "covariance_evidence",
-    "preferred",
-    "weakest_accuracy",
-]
+__all__ = ["RESERVE_LEVEL", "alike", "covariance_evidence", "preferred", "weakest_accuracy"]
 
 RESERVE_LEVEL = 0.99  # of the held-out images are routed right down to `min_separation`
 _FEW, _DRAWS = 10, 3
 _NEAR = 0.005  # estimates whose weakest accuracy is this near to the best count as equal
-
-
-def choose_covariance(train: Sequence[torch.Tensor], seed: int = 0) -> str:
-    """The estimate that training images speak for, see `preferred`.
-
-    Args:
-        train: image features (n, D) of each task, n of at least 2.
-        seed: of the folds and draws.
-
-    >>> generator = torch.Generator().manual_seed(0)
-    >>> wide = torch.tensor([9.0, 0.1])  # tasks differ in the second component, where images hardly vary
-    >>> tasks = [torch.randn(60, 2, generator=generator) * wide + torch.tensor([0.0, y]) for y in (0.0, 1.0)]
-    >>> choose_covariance(tasks) != "euclidean"
-    True
-    """
-    return preferred(covariance_evidence(train, seed))
 
 
 def preferred(evidence: Rows, used: str = "") -> str:
@@ -49,6 +26,12 @@ def preferred(evidence: Rows, used: str = "") -> str:
     task among full ones. Among those within half a point of the best, the one that stands the
     smallest gaps (to the percent); then the one in use, then the smaller condition number. Engineering
     choice.
+
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> wide = torch.tensor([9.0, 0.1])  # tasks differ in the second component, where images hardly vary
+    >>> tasks = [torch.randn(60, 2, generator=generator) * wide + torch.tensor([0.0, y]) for y in (0.0, 1.0)]
+    >>> preferred(covariance_evidence(tasks)) != "euclidean"
+    True
     """
     best = max(weakest_accuracy(row) for row in evidence)
     equals = [row for row in evidence if weakest_accuracy(row) >= best - _NEAR]

@@ -15,6 +15,7 @@ import pytest
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.reporting.text.unlabelled import unlabelled_rows
+from moleflow_lib.scoring.memory_bank import calibration_subset
 
 
 @pytest.mark.parametrize("kind", ["euclidean", "tied"])
@@ -44,7 +45,9 @@ def test_an_unknown_product_is_not_accepted(
     scores = evaluator.image_scores(experiment.detector.route(evaluator.image_means))[evaluator.labels == -1]
     assert [row["score"] for row in rows] == sorted(scores.tolist(), reverse=True)
     known = [row for row in rows if row["chosen"] == "leather"]
-    training = experiment.training_image_scores(experiment.tasks[0]).numpy()
+    patches = experiment.features(experiment.tasks[0], "train").patches
+    subset = calibration_subset(len(patches))
+    training = experiment.detector.scorer(0).training_scores(patches, subset)[1].numpy()
     assert [row["rank"] for row in known] == [
         float(np.mean(training < row["score"])) for row in known
     ] and json.dumps(rows)
