@@ -25,6 +25,7 @@ __all__ = ["SCORE_VERSION", "TaskScorer", "joined_patch_scores"]
 
 SCORE_VERSION = 2  # raise it when the same parts give other scores; what was measured with them depends on it
 _IMAGES = 64  # a forward pass
+_LIFTED = 10.0  # standard deviations; the medians of real photos of a product were at most 6
 _NEIGHBOURS = 3  # a coreset is picked for being far from everything, so one near patch may be an oddity
 
 
@@ -37,7 +38,8 @@ def joined_patch_scores(
         parts: (P, N, H, W), each in its own unit.
         scale: (P, 2) mean and standard deviation of each over training patches.
         median_share: share of an image's own median that is taken off: what lifts the whole image, such as
-            light, says little about where a defect is.
+            light, says little about where a defect is. Of a median above ten standard deviations, as of
+            noise or another product, the share of ten: no patch of such an image should look usual.
         compress: put scores y above zero through log(1 + y), so that in a smoothed map one extreme patch does
             not drown its neighbours; the order of patches stays.
 
@@ -51,7 +53,8 @@ def joined_patch_scores(
     mean, std = (column.view(-1, 1, 1, 1) for column in scale.T)
     score = ((parts - mean) / std).mean(dim=0)
     if median_share:
-        score = score - median_share * score.flatten(1).median(dim=1).values[:, None, None]
+        median = score.flatten(1).median(dim=1).values.clamp_max(_LIFTED)
+        score = score - median_share * median[:, None, None]
     return torch.where(score > 0, score.clamp_min(0).log1p(), score) if compress else score
 
 

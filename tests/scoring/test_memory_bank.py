@@ -39,6 +39,12 @@ def test_a_share_of_the_images_own_median_is_taken_off() -> None:
     assert found.flatten().tolist() == pytest.approx([0, 1, 8, 2, 2, 2])
 
 
+def test_of_an_image_that_is_strange_all_over_no_patch_is_made_to_look_usual() -> None:
+    parts = torch.tensor([[[[80.0, 300.0, 900.0]]]])
+    found = joined_patch_scores(parts, torch.tensor([[0.0, 1.0]]), median_share=0.5)
+    assert found.flatten().tolist() == pytest.approx([75, 295, 895])
+
+
 def test_several_neighbours_are_averaged_and_a_small_bank_gives_what_it_has() -> None:
     stored = torch.tensor([[0.0, 0.0], [0.0, 2.0], [0.0, 7.0]])
     query = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
