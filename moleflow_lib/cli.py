@@ -1,4 +1,7 @@
-"""`python -m moleflow_lib` with `run`, `report`, `score`, `learn`, `compare`, `export` and `params`."""
+"""`python -m moleflow_lib` with `run`, `report`, `score`, `learn`, `compare`, `export` and `params`.
+
+Each command imports what it needs when it is called: torch and plotly take seconds, `--help` needs neither.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,13 @@ from dataclasses import Field, fields
 from pathlib import Path
 
 from moleflow_lib.config import GROUPS, PATHS, PRESETS, ExperimentConfig
-from moleflow_lib.config.arguments import CommandParser, place
+from moleflow_lib.config.arguments import HEAT_MAPS, CommandParser, place
 from moleflow_lib.datasets import task_order
 from moleflow_lib.errors import ConfigError, MoLEFlowError, NotebookError, counted
-from moleflow_lib.inference import DECISIONS, export_task, learn_into
-from moleflow_lib.reporting.compare.page import write_comparison
 from moleflow_lib.reporting.escaping import visible
-from moleflow_lib.reporting.pages.report import render_report
-from moleflow_lib.reporting.running.runner import available_notebooks, run_notebooks
-from moleflow_lib.reporting.scores import HEAT_MAPS, ScoreRequest, write_scores
-from moleflow_lib.reporting.text.thresholds import trained_warning
+from moleflow_lib.reporting.running.kernels import Kernels
+from moleflow_lib.reporting.running.notebooks import available_notebooks
+from moleflow_lib.reporting.running.skeleton import require_skeletons
 from moleflow_lib.stopping import STOPPED, exit_status
 
 __all__ = ["main"]
@@ -45,10 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     params = _params(options)
     chosen = [name.strip() for name in options.notebooks.split(",") if name.strip()]
-    return 1 if run_notebooks(params, available_notebooks(chosen), options.single_file) else 0
+    books = available_notebooks(chosen)
+    require_skeletons(books)
+    with Kernels() as kernels:
+        kernels.start_ahead(books[0])  # it imports while this process does
+        from moleflow_lib.reporting.running.runner import run_notebooks
+
+        return 1 if run_notebooks(params, books, options.single_file, kernels) else 0
 
 
 def _report(options: argparse.Namespace) -> int:
+    from moleflow_lib.reporting.pages.report import render_report
+
     notebook = Path(options.notebook).expanduser()
     if not notebook.is_file():
         example = "reports/executed/02_base_task.ipynb"
@@ -60,6 +68,9 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _score(options: argparse.Namespace) -> int:
+    from moleflow_lib.inference import DECISIONS
+    from moleflow_lib.reporting.scores import ScoreRequest, write_scores
+
     request = ScoreRequest(
         run=Path(options.run).absolute(),
         out=Path(options.out).absolute(),
@@ -81,6 +92,9 @@ def _score(options: argparse.Namespace) -> int:
 
 
 def _learn(options: argparse.Namespace) -> int:
+    from moleflow_lib.inference import learn_into
+    from moleflow_lib.reporting.text.thresholds import trained_warning
+
     classes = [name.strip() for name in options.classes.split(",") if name.strip()]
     learned = learn_into(
         options.run,
@@ -97,6 +111,8 @@ def _learn(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
+    from moleflow_lib.reporting.compare.page import write_comparison
+
     out = Path(options.out)
     missing = write_comparison(options.runs, out, options.dataset_root)
     if missing:
@@ -106,6 +122,8 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
+    from moleflow_lib.inference import export_task
+
     run = options.run
     weights = options.backbone_weights
     files = export_task(run, options.task, options.out, onnx=options.onnx, backbone_weights=weights)

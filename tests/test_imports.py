@@ -14,7 +14,7 @@ _NEEDLESS = {"rfc3987_syntax", "timm", "torchvision"}  # a grammar; what timm ba
     ("modules", "needless"),
     [
         ("moleflow_lib.reporting.notebook, nbformat", _NEEDLESS),
-        ("moleflow_lib.cli, nbformat", _NEEDLESS),
+        ("moleflow_lib.cli", {*_NEEDLESS, "torch", "plotly"}),
         ("data_prep.cli", {*_NEEDLESS, "torch", "plotly"}),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.reporting.parameters import parameter_names
-from moleflow_lib.reporting.running.runner import NOTEBOOKS, available_notebooks
+from moleflow_lib.reporting.running.notebooks import NOTEBOOKS, available_notebooks
 from moleflow_lib.reporting.running.skeleton import skeleton_faults
 
 BOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))

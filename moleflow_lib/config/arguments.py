@@ -9,7 +9,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["CommandParser", "place"]
+__all__ = ["HEAT_MAPS", "CommandParser", "place"]
+
+HEAT_MAPS = ("all", "flagged", "none")  # of which scored images heat maps are written
 
 
 class CommandParser(argparse.ArgumentParser):

@@ -28,7 +28,7 @@ from moleflow_lib.reporting.explore import (
     browse_routes,
     score_photo,
 )
-from moleflow_lib.reporting.running.runner import NOTEBOOKS
+from moleflow_lib.reporting.running.notebooks import NOTEBOOKS
 from moleflow_lib.reporting.tables import number
 
 

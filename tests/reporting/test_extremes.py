@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from moleflow_lib.reporting.running.runner import available_notebooks, run_notebooks
+from moleflow_lib.reporting.running.notebooks import available_notebooks
+from moleflow_lib.reporting.running.runner import run_notebooks
 from tests import trees
 
 pytestmark = pytest.mark.filterwarnings(

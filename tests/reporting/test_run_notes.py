@@ -12,7 +12,8 @@ import torch
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.reporting.running import runner
 from moleflow_lib.reporting.running.checks import ablation_notes
-from moleflow_lib.reporting.running.runner import available_notebooks, run_notebooks
+from moleflow_lib.reporting.running.notebooks import available_notebooks
+from moleflow_lib.reporting.running.runner import run_notebooks
 from moleflow_lib.runtime import busy_line
 from tests.conftest import TINY
 

@@ -46,7 +46,8 @@ def checked_experiment(config: ExperimentConfig, notebooks: Sequence[Path]) -> E
         open_dataset(config.run.dataset_root, config.study.ablation_classes)
     experiment = Experiment(config.with_(device="cpu"))
     control = control_config(config)
-    wanted = {"control_backbone": control} if control and _asked(notebooks, _CONTROL) else {}
+    asked = control and not _is_presets_own(control, config.run.preset) and _asked(notebooks, _CONTROL)
+    wanted = {"control_backbone": control} if control and asked else {}
     wanted |= {f"ablation {run.variation}": run.config for run in runs}
     _check_backbones(wanted, config)
     return experiment
@@ -102,6 +103,12 @@ def _check_backbones(configs: Mapping[str, ExperimentConfig], base: ExperimentCo
             except BackboneError as error:
                 raise BackboneError(f"{what}: {error}") from error
         seen.add(_features(config))
+
+
+def _is_presets_own(control: ExperimentConfig, preset: str) -> bool:
+    """Whether a control is the one that its preset names: that one needs no look, which takes seconds."""
+    usual = control_config(ExperimentConfig.from_params({"preset": preset}))
+    return usual is not None and _features(control) == _features(usual)
 
 
 def _features(config: ExperimentConfig) -> str:

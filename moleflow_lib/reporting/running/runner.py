@@ -10,6 +10,7 @@ import logging
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -21,7 +22,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.datasets import shared_line, unused_line
-from moleflow_lib.errors import DiskError, MoLEFlowError, NotebookError, counted
+from moleflow_lib.errors import DiskError, MoLEFlowError, counted
 from moleflow_lib.reporting.escaping import visible
 from moleflow_lib.reporting.pages.index import STRIP, Entry, write_index
 from moleflow_lib.reporting.pages.report import notebook_title, render_report
@@ -35,43 +36,22 @@ from moleflow_lib.runtime import busy_line
 from moleflow_lib.storage.disk import Room, clean_up, make_folder, read_json, room_kept, writing
 from moleflow_lib.storage.run_lock import run_lock
 
-__all__ = ["NOTEBOOKS", "available_notebooks", "run_notebooks"]
-
-NOTEBOOKS = Path(__file__).resolve().parents[3] / "notebooks"
+__all__ = ["run_notebooks"]
 
 
-def available_notebooks(chosen: Sequence[str] = ()) -> list[Path]:
-    """The notebooks to run, in order.
-
-    Args:
-        chosen: their numbers or names (`01`, `03_continual_tasks`); empty means all but number 00, which
-            explains and measures nothing.
-
-    Raises:
-        NotebookError: one is unknown, or the notebooks are not beside the package.
-    """
-    books = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-    if not books:
-        raise NotebookError(
-            f"expected the notebooks in {NOTEBOOKS}, found none; install the package with pip install -e ."
-        )
-    unknown = [name for name in chosen if not any(_named(book, name) for book in books)]
-    if unknown:
-        raise NotebookError(
-            f"no notebook {', '.join(unknown)}; there are {', '.join(book.stem for book in books)}"
-        )
-    if not chosen:
-        return [book for book in books if not _named(book, "00")]
-    return [book for book in books if any(_named(book, name) for name in chosen)]
-
-
-def run_notebooks(params: Mapping[str, object], notebooks: Sequence[Path], single_file: bool = False) -> int:
+def run_notebooks(
+    params: Mapping[str, object],
+    notebooks: Sequence[Path],
+    single_file: bool = False,
+    kernels: Kernels | None = None,
+) -> int:
     """Run notebooks and render their reports.
 
     Args:
         params: parameters as for `ExperimentConfig.from_params`; `out_dir` is where everything goes.
         notebooks: from `available_notebooks`.
         single_file: hold plotly.js in every report, so that each can be sent alone.
+        kernels: open, with some started already; ended by who opened them. None: opened and ended here.
 
     Returns:
         How many notebooks failed; those that were not run since another failed do not count.
@@ -84,10 +64,10 @@ def run_notebooks(params: Mapping[str, object], notebooks: Sequence[Path], singl
     config = read_parameters(params)
     executed = Path(config.run.out_dir) / "executed"
     log = RunLog({book.stem: earlier_seconds(executed / book.name) for book in notebooks}, sys.stderr)
-    with log.listening(), Kernels() as kernels:
+    with log.listening(), nullcontext(kernels) if kernels else Kernels() as opened:
         for book in notebooks[:1]:
-            kernels.start_ahead(book)
-        return _run_checked(config, params, notebooks, single_file, log, kernels)
+            opened.start_ahead(book)
+        return _run_checked(config, params, notebooks, single_file, log, opened)
 
 
 def _run_checked(
@@ -243,10 +223,6 @@ def _entry(book: Path) -> Entry:
         (line.removeprefix("**Question.**").strip() for line in lines if line.startswith("**Question.**")), ""
     )
     return Entry(source=book, title=notebook_title(content), question=question)
-
-
-def _named(book: Path, name: str) -> bool:
-    return book.stem == name or book.stem.split("_")[0] == name.zfill(2)
 
 
 def _say(text: str) -> None:

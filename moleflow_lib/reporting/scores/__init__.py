@@ -5,6 +5,6 @@ tables are written, so that an interrupted call continues and a folder with `unf
 """
 
 from moleflow_lib.reporting.scores.files import write_scores
-from moleflow_lib.reporting.scores.request import HEAT_MAPS, ScoreRequest
+from moleflow_lib.reporting.scores.request import ScoreRequest
 
-__all__ = ["HEAT_MAPS", "ScoreRequest", "write_scores"]
+__all__ = ["ScoreRequest", "write_scores"]

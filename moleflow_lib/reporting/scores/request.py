@@ -9,14 +9,13 @@ from pathlib import Path
 import torch
 
 import moleflow_lib
+from moleflow_lib.config.arguments import HEAT_MAPS
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.inference import LearnedDetector, load_detector
 from moleflow_lib.inference.detector_folder import MANIFEST, detector_folder
 from moleflow_lib.storage.keys import file_sha256
 
-__all__ = ["HEAT_MAPS", "ScoreRequest", "made_by"]
-
-HEAT_MAPS = ("all", "flagged", "none")  # of which images heat maps are written
+__all__ = ["ScoreRequest", "made_by"]
 
 
 @dataclass(frozen=True, kw_only=True)

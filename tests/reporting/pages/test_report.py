@@ -238,7 +238,8 @@ def test_the_watch_would_see_a_request(book: nbformat.NotebookNode, tmp_path: Pa
 
 
 def test_the_reports_of_a_real_run_in_a_browser(learned, tmp_path: Path) -> None:
-    from moleflow_lib.reporting.running.runner import available_notebooks, run_notebooks
+    from moleflow_lib.reporting.running.notebooks import available_notebooks
+    from moleflow_lib.reporting.running.runner import run_notebooks
 
     config = learned.config.to_dict()
     params = {name: value for name, value in config.items() if value not in ("", [])} | {

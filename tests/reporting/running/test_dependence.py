@@ -10,7 +10,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from moleflow_lib.cli import main
 from moleflow_lib.reporting.running.dependence import resting_on
-from moleflow_lib.reporting.running.runner import available_notebooks
+from moleflow_lib.reporting.running.notebooks import available_notebooks
 
 pytestmark = pytest.mark.filterwarnings(
     # papermill and its kernel client, on their own behalf

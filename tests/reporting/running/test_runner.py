@@ -21,8 +21,9 @@ import pytest
 from moleflow_lib.cli import main
 from moleflow_lib.config import BASELINES, ExperimentConfig
 from moleflow_lib.metrics import METRICS
-from moleflow_lib.reporting.running import runner
-from moleflow_lib.reporting.running.runner import NOTEBOOKS, available_notebooks, run_notebooks
+from moleflow_lib.reporting.running import notebooks
+from moleflow_lib.reporting.running.notebooks import NOTEBOOKS, available_notebooks
+from moleflow_lib.reporting.running.runner import run_notebooks
 from moleflow_lib.storage.keys import file_sha256
 from tests.conftest import TINY
 from tests.reporting.test_pages import too_wide
@@ -289,7 +290,7 @@ def test_a_failing_notebook_fails_the_run_and_says_so_on_top(
         if book.stem == "01_feature_extraction":
             content.cells.insert(6, nbformat.v4.new_code_cell("raise RuntimeError('the lamp broke')"))
         nbformat.write(content, tmp_path / book.name)
-    monkeypatch.setattr(runner, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(notebooks, "NOTEBOOKS", tmp_path)
     out = tmp_path / "out"
     out.mkdir()
     (out / "01_feature_extraction.html").write_text("an old success")
