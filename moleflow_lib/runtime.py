@@ -21,11 +21,10 @@ import torch
 from tqdm.std import tqdm
 
 from moleflow_lib.errors import ConfigError, counted
+from moleflow_lib.stages import STAGE_LINES, STAGE_MARK
 
 __all__ = [
     "DEVICE_KINDS",
-    "STAGE_LINES",
-    "STAGE_MARK",
     "busy_line",
     "derive_seed",
     "progress",
@@ -38,8 +37,6 @@ __all__ = [
 ]
 
 DEVICE_KINDS = ("cpu", "cuda")
-STAGE_LINES = "MOLEFLOW_STAGE_LINES"  # environment variable: if set, stages are told in lines, not as bars
-STAGE_MARK = "[stage] "  # how such a line begins
 _A_LINE_EVERY = 60.0  # seconds
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 _PACKAGES = (

@@ -12,7 +12,7 @@ import moleflow_lib
 
 LIBRARY = Path(moleflow_lib.__file__).parent
 LAYERS = (  # ground first; CONTRIBUTING.md names these layers, some in one row
-    {"errors", "rows"},
+    {"errors", "rows", "stages"},
     {"presets", "runtime", "storage", "stopping"},
     {"config"},
     {"datasets", "metrics", "routing", "model"},
@@ -74,5 +74,6 @@ def test_nothing_but_ground_and_face_lies_at_the_top() -> None:
         "presets",
         "rows",
         "runtime",
+        "stages",
         "stopping",
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import importlib
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,8 @@ import nbformat
 from jupyter_client.client import KernelClient
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
+
+from moleflow_lib.stages import STAGE_LINES
 
 __all__ = ["Kernels", "imported_modules", "warm"]
 
@@ -71,14 +74,15 @@ async def _cancel_tasks() -> None:
 
 
 class _Kernel:
-    """A kernel process that imports a notebook's modules before it takes work."""
+    """A kernel process that imports a notebook's modules before it takes work, and tells stages in lines."""
 
     def __init__(self, book: Path) -> None:
         self.manager = _Manager(kernel_name="python3")
         modules = imported_modules(book)
         lines = f"from {__name__} import warm; warm({modules!r}); del warm"
         arguments = ["--HistoryManager.hist_file=:memory:", f"--IPKernelApp.exec_lines={lines}"]
-        run_sync(self.manager.start_kernel)(extra_arguments=arguments)
+        told = {**os.environ, STAGE_LINES: "1"}
+        run_sync(self.manager.start_kernel)(extra_arguments=arguments, env=told)
 
     def is_alive(self) -> bool:
         return bool(run_sync(self.manager.is_alive)())

@@ -20,7 +20,7 @@ from typing import TextIO
 
 from moleflow_lib.errors import ArtifactError
 from moleflow_lib.reporting.escaping import visible
-from moleflow_lib.runtime import STAGE_LINES, STAGE_MARK
+from moleflow_lib.stages import STAGE_LINES, STAGE_MARK
 from moleflow_lib.storage.disk import read_json
 
 __all__ = ["RunLog", "earlier_seconds", "is_progress"]

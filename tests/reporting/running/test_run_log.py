@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from moleflow_lib.reporting.running.run_log import RunLog, earlier_seconds, is_progress
-from moleflow_lib.runtime import STAGE_LINES, progress
+from moleflow_lib.runtime import progress
+from moleflow_lib.stages import STAGE_LINES
 
 _STAMPED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ \S")
 NAMES = {"01_a": 60.0, "02_b": 120.0, "03_c": 3600.0}
