@@ -23,7 +23,7 @@ from moleflow_lib.scoring.task_parts import TaskParts
 
 __all__ = ["SCORE_VERSION", "TaskScorer", "joined_patch_scores"]
 
-SCORE_VERSION = 2  # raise it when the same parts give other scores; what was measured with them depends on it
+SCORE_VERSION = 3  # raise it when the same parts give other scores; what was measured with them depends on it
 _IMAGES = 64  # a forward pass
 _LIFTED = 10.0  # standard deviations; of nine products' own photos no median was above 6.3
 _NEIGHBOURS = 3  # a coreset is picked for being far from everything, so one near patch may be an oddity

@@ -17,7 +17,7 @@ from moleflow_lib.training.trainer import METHOD_VERSION
 
 __all__ = ["DECIDING", "input_keys", "keep", "kept", "measure", "run_key"]
 
-_ROW_VERSION = 6  # raise it when rows hold other numbers or more of them
+_ROW_VERSION = 7  # raise it when rows hold other numbers or more of them
 DECIDING = ("data", "features", "flow", "train", "score", "router")  # groups of options that decide numbers
 
 
