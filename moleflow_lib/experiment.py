@@ -67,8 +67,10 @@ class Experiment:
         return self.trainer.detector
 
     def features(self, task: Task, split: str) -> Features:
-        """Features of a task's `train` or `test` images."""
-        return self.store.features(task.train if split == "train" else task.test, f"{task.name}-{split}")
+        """Features of a task's `train` images, damaged copies included, or of its `test` images."""
+        if split == "test":
+            return self.store.features(task.test, f"{task.name}-test")
+        return self.store.features(task.train, f"{task.name}-train", self.config.features.damaged_copies)
 
     def learn(self, upto: int | None = None) -> list[TaskHistory]:
         """Learn the first `upto` tasks (all if None); those learned already are not learned again."""

@@ -15,13 +15,12 @@ _PUBLISHED_ABLATIONS = (  # the parts taken out, and the settings that the publi
     "smoothing_sigma=0; lr=1e-3, schedule=cosine, clip_norm=0.5, tail_scope=image"
 )
 _RECOMMENDED_ABLATIONS = (  # departures put back, parts and score parts taken out, other settings
-    "block_norm=false; whitening=layer_norm, score_parts=flow,memory; coupling_layers=8; use_mixer=true; "
-    "lora_rank=64; lr=1e-4; steps=0; patch_share=1; score_parts=flow, image_parts=none; image_parts=none; "
-    "median_share=0; compress_scores=false;prototype_weight=0; router_covariance=ridge; "
-    f"{_PARTS_OUT};score_parts=gaussian,memory, image_parts=memory; score_parts=gaussian, image_parts=flow; "
-    "score_parts=memory, image_parts=flow,memory; score_parts=flow,gaussian,memory; "
-    "score_parts=gaussian, image_parts=none;steps=100|400; lr=3e-3; log_det_weight=0; log_det_penalty=1e-4; "
-    "memory_size=256; top_k=1|10; smoothing_sigma=8; overlap=2"
+    "block_norm=false; damaged_copies=0; whitening=layer_norm; coupling_layers=8; use_mixer=true; "
+    "lora_rank=64; lr=1e-4|1e-3; steps=0; patch_share=1; score_parts=flow; "
+    "median_share=0; compress_scores=false; prototype_weight=0; router_covariance=ridge; "
+    f"{_PARTS_OUT}; score_parts=memory; score_parts=gaussian,memory; score_parts=flow,gaussian,memory; "
+    "score_parts=gaussian; damaged_copies=64|1024; steps=100|400; log_det_weight=0; "
+    "log_det_penalty=1e-4; memory_size=256; top_k=1|10; smoothing_sigma=8; overlap=2"
 )
 
 PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
@@ -31,15 +30,15 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
         "recommended": MappingProxyType(
             {
                 "block_norm": True,
+                "damaged_copies": 256,
                 "whitening": "full",
                 "coupling_layers": 2,
                 "use_mixer": False,
                 "lora_rank": 4,
-                "lr": 1e-3,
+                "lr": 3e-4,
                 "steps": 200,
                 "patch_share": 0.25,
-                "score_parts": ("gaussian", "memory"),
-                "image_parts": ("flow", "memory"),
+                "score_parts": ("flow", "memory"),
                 "median_share": 0.5,
                 "compress_scores": True,
                 "prototype_weight": 0.3,
@@ -87,6 +86,8 @@ REASONS: Mapping[str, str] = MappingProxyType(
     {
         "block_norm": "Blocks of a vision transformer differ in scale by a large factor, so their plain mean "
         "is mostly the last one.",
+        "damaged_copies": "Attention lets intact patches see a defect beside them. Copies with damage drawn "
+        "onto them say how such patches look, before any defect has been seen.",
         "whitening": "LayerNorm leaves the covariance over patches as it is. With full whitening every task "
         "enters the shared flow with mean 0 and covariance I, so the flow starts at a Gaussian "
         "instead of learning one.",
@@ -98,9 +99,8 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "steps": "The same training for every task, whatever its number of images.",
         "patch_share": "A quarter of the grid, drawn anew each step: a quarter of the time, no loss seen.",
         "lr": "At the published rate 200 steps leave the flow where the whitening put it.",
-        "score_parts": "Where a defect is, the Gaussian energy and the stored patches say best, and they err "
-        "in different places. Equal shares, so nothing is tuned.",
-        "image_parts": "Whether an image has a defect, a trained flow says better than one Gaussian.",
+        "score_parts": "The flow's likelihood and the stored patches err in different places. Equal shares, "
+        "so nothing is tuned.",
         "median_share": "What lifts a whole image, such as light, says little about where a defect is.",
         "compress_scores": "In a smoothed map one extreme patch drowns its neighbours; the logarithm keeps "
         "their order.",

@@ -90,7 +90,7 @@ class DataOptions(_Group):
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureOptions(_Group):
-    """The frozen feature extractor."""
+    """The frozen feature extractor, and what it is shown beside the images."""
 
     backbone: str = _option(
         "vit_base_patch16_224.augreg2_in21k_ft_in1k",
@@ -108,6 +108,12 @@ class FeatureOptions(_Group):
     )
     backbone_precision: str = _option(
         "float32", "numbers that a timm backbone's products are made of", choices=_PRECISIONS
+    )
+    damaged_copies: int = _option(
+        0,
+        "copies of a task's training images with damage drawn onto them; patches beside it count as normal",
+        low=0,
+        high=1_000_000,
     )
 
 
@@ -170,9 +176,6 @@ class ScoreOptions(_Group):
         "what a patch score is made of, equal shares: likelihood, energy of full whitening, stored patches",
         choices=SCORE_PARTS,
     )
-    image_parts: tuple[str, ...] = _option(
-        (), "what an image score is made of; empty: score_parts", choices=SCORE_PARTS
-    )
     memory_size: int = _option(
         1024, "patch features that a task stores, if memory is a score part", low=1, high=10_000_000
     )
@@ -189,19 +192,14 @@ class ScoreOptions(_Group):
     eval_size: int = _option(224, "side of pixel maps and masks, pixels", low=14, high=4096)
 
     @property
-    def used_parts(self) -> tuple[str, ...]:
-        """Every score part that is computed, each once."""
-        return tuple(dict.fromkeys((*self.score_parts, *self.image_parts)))
-
-    @property
     def image_score_is_fitted(self) -> bool:
         """Whether flow or whitening have a part in image scores; they know the images they were fitted to."""
-        return not {"flow", "gaussian"}.isdisjoint(self.image_parts or self.score_parts)
+        return not {"flow", "gaussian"}.isdisjoint(self.score_parts)
 
     @property
     def scaled(self) -> bool:
         """Whether patch scores are put on the scale of the task's training patches."""
-        return self.used_parts != ("flow",) or self.compress_scores
+        return self.score_parts != ("flow",) or self.compress_scores
 
     @property
     def unit(self) -> str:

@@ -4,7 +4,7 @@ Stored as float16, one file a product and split, keyed by the backbone's identit
 contents, and memory-mapped when read. Where some images of a product were extracted before, only the others
 are decoded; on a GPU, which takes several images at once, a new image's group with it. What a new file takes
 over from an earlier one went through the network on such a device and in the same group, so that it is equal
-to the bit to one that was made from nothing.
+to the bit to one that was made from nothing. Damaged copies of the images follow them in the same file.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from moleflow_lib.datasets import READER_VERSION, Record, load_image
+from moleflow_lib.datasets import READER_VERSION, Record
 from moleflow_lib.errors import DataError, counted
 from moleflow_lib.features.extractor import PatchExtractor
 from moleflow_lib.features.half_precision import beyond_float16
 from moleflow_lib.features.reused_features import earlier_groups, groups_of
+from moleflow_lib.features.takes import Originals, Take, takes_of
 from moleflow_lib.runtime import progress
 from moleflow_lib.storage.artifacts import artifact_exists, load_artifact, stream_artifact
-from moleflow_lib.storage.keys import digest, file_sha256, file_stem
+from moleflow_lib.storage.keys import digest, file_stem
 from moleflow_lib.storage.run_lock import turn
 
 __all__ = ["FeatureStore", "Features"]
@@ -38,11 +39,22 @@ _DECODERS = 4
 class Features:
     """Patch features of some images, in the order of their records."""
 
-    patches: torch.Tensor  # (N, H, W, D) float16, memory-mapped
-    records: tuple[Record, ...]
+    lesson: torch.Tensor  # (N + M, H, W, D) float16, memory-mapped: the images, then their damaged copies
+    owners: tuple[int, ...]  # (N + M) which image each of them is, or is a copy of
+    records: tuple[Record, ...]  # (N)
     key: str  # digest of the images' contents and the backbone
     images_per_second: float  # when they were extracted, decoding included
     bytes: int  # on disk
+
+    @property
+    def patches(self) -> torch.Tensor:
+        """Those of the images alone (N, H, W, D)."""
+        return self.lesson[: len(self.records)]
+
+    @property
+    def copies(self) -> torch.Tensor:
+        """Those of the damaged copies alone (M, H, W, D)."""
+        return self.lesson[len(self.records) :]
 
     def image_means(self) -> torch.Tensor:
         """Mean patch feature of each image (N, D) float32, what the router sees."""
@@ -67,25 +79,29 @@ class FeatureStore:
         self.key = digest(self.identity)
         self.folder = folder / f"{extractor.tag.split('[')[0].replace(':', '_')}-{self.key[:12]}"
 
-    def features(self, records: Sequence[Record], name: str) -> Features:
+    def features(self, records: Sequence[Record], name: str, copies: int = 0) -> Features:
         """Features of some images, from disk if they were extracted before.
 
         Args:
             records: the images.
             name: what they are called in file names and progress bars, e.g. `bottle-train`.
+            copies: damaged copies of them that follow, see `damaged_copies`; patches that the damage touches
+                are those of the image itself.
 
         Raises:
             ArtifactError: a stored file is damaged or belongs to another backbone.
             DataError: an image cannot be read, or its features are not finite.
         """
-        key, path, contents = self._place(records, name)
+        takes = _takes(records, name, copies)
+        key, path = self._place(takes, name)
         if not artifact_exists(path):
             with turn(path.with_name(f".{path.name}.lock")):  # runs that share a folder extract once
                 if not artifact_exists(path):
-                    self._extract(records, name, path, key, contents)
+                    self._extract(takes, name, path, key)
         tensors, manifest = load_artifact(path, expect={"key": key, "identity": self.identity})
         return Features(
-            patches=tensors["patches"],
+            lesson=tensors["patches"],
+            owners=tuple(take.owner for take in takes),
             records=tuple(records),
             key=key,
             bytes=tensors["patches"].nbytes,
@@ -94,7 +110,7 @@ class FeatureStore:
 
     def holds(self, records: Sequence[Record], name: str) -> bool:
         """Whether the features of these very images are on disk, so that `features` would extract none."""
-        return artifact_exists(self._place(records, name)[1])
+        return artifact_exists(self._place(_takes(records, name, 0), name)[1])
 
     @property
     def _circumstances(self) -> dict[str, object]:
@@ -105,23 +121,19 @@ class FeatureStore:
     def _at_most(self) -> int:
         return 1 if self.extractor.one_by_one else self.batch_size
 
-    def _place(self, records: Sequence[Record], name: str) -> tuple[str, Path, list[str]]:
-        """Key and artifact of some images' features, and the SHA-256 of each image."""
-        if not records:
-            raise DataError(f"{name}: expected at least one image, got none")
-        contents = [file_sha256(record.image) for record in records]
-        key = digest(self.key, contents)
-        return key, self.folder / f"{file_stem(name)}-{key[:12]}", contents
+    def _place(self, takes: Sequence[Take], name: str) -> tuple[str, Path]:
+        """Key and artifact of some takes' features."""
+        key = digest(self.key, [take.id for take in takes])
+        return key, self.folder / f"{file_stem(name)}-{key[:12]}"
 
-    def _extract(
-        self, records: Sequence[Record], name: str, path: Path, key: str, contents: list[str]
-    ) -> None:
+    def _extract(self, takes: Sequence[Take], name: str, path: Path, key: str) -> None:
         start = time.perf_counter()
-        places = groups_of(contents, self._at_most)
-        groups = [tuple(contents[place]) for place in places]
+        ids = [take.id for take in takes]
+        places = groups_of(ids, self._at_most)
+        groups = [tuple(ids[place]) for place in places]
         made_by = {"identity": self.identity, "circumstances": self._circumstances}
         known = earlier_groups(self.folder, file_stem(name), made_by, self._at_most, groups)
-        fresh = [records[place] for place, group in zip(places, groups, strict=True) if group not in known]
+        fresh = [takes[place] for place, group in zip(places, groups, strict=True) if group not in known]
         saved = sum(group.seconds for group in known.values())
 
         def manifest() -> dict[str, object]:
@@ -130,54 +142,70 @@ class FeatureStore:
                 "kind": "features",
                 "key": key,
                 **made_by,
-                "images_per_second": len(records) / (time.perf_counter() - start + saved),
-                "images": [f"{r.product}/{r.split}/{r.defect}/{r.image.name}" for r in records],
-                "sha256": contents,
+                "images_per_second": len(takes) / (time.perf_counter() - start + saved),
+                "images": [take.title for take in takes],
+                "sha256": ids,
             }
 
         def rows() -> Iterator[torch.Tensor]:
             """Features of one group after another, taken over or extracted."""
             kept = sum(len(group) for group in groups if group in known)
             made = self._extracted(fresh, f"{name}, {counted(kept, 'image')} kept" if kept else name)
-            for group in groups:
-                yield known[group].patches if group in known else next(made)
+            originals = Originals(takes)
+            for place, group in zip(places, groups, strict=True):
+                own = takes[place]
+                patches, touched = (known[group].patches, None) if group in known else next(made)
+                originals.keep(own, patches)
+                yield patches if touched is None else originals.restored(own, patches, touched)
             next(made, None)  # its bar ends
 
-        shape = (len(records), *self.extractor.grid, self.extractor.feature_dim)
+        shape = (len(takes), *self.extractor.grid, self.extractor.feature_dim)
         stream_artifact(path, "patches", shape, rows(), manifest)
 
-    def _extracted(self, groups: Sequence[Sequence[Record]], name: str) -> Iterator[torch.Tensor]:
-        """Features (B, H, W, D) float16 of one group of images after another, B its length."""
-        images = self._decoded([record for group in groups for record in group], name)
+    def _extracted(
+        self, groups: Sequence[Sequence[Take]], name: str
+    ) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
+        """Features (B, H, W, D) float16 of one group of takes after another, B its length, and their touched
+        pixels (B, S, S).
+        """
+        seen = self._decoded([take for group in groups for take in group], name)
         a_call = self.batch_size if self.extractor.one_by_one else 1  # groups
         for start in range(0, len(groups), a_call):
             called = groups[start : start + a_call]
-            features = self.extractor(np.stack(list(islice(images, sum(map(len, called))))))
+            images, touched = zip(*islice(seen, sum(map(len, called))), strict=True)
+            features = self.extractor(np.stack(images))
             patches = features.half().cpu()
             finite = patches.isfinite().flatten(1).all(dim=1)
             if not finite.all():
                 bad = int((~finite).nonzero()[0])
-                image = [record.image for group in called for record in group][bad]
+                image = [take.record.image for group in called for take in group][bad]
                 raise DataError(f"{image}: its features {beyond_float16(features[bad])}")
-            yield from patches.split([len(group) for group in called])
-        next(images, None)
-
-    def _decoded(self, records: Sequence[Record], name: str) -> Iterator[np.ndarray]:
-        """Images (S, S, 3) uint8, decoded on a few threads, a batch ahead of the network."""
-
-        def read(record: Record) -> np.ndarray:
-            return load_image(
-                record.image, self.extractor.image_size, self.resize, self.extractor.interpolation
+            sizes = [len(group) for group in called]
+            yield from zip(
+                patches.split(sizes), np.split(np.stack(touched), np.cumsum(sizes)[:-1]), strict=True
             )
+        next(seen, None)
 
-        starts = range(0, len(records), self.batch_size)
+    def _decoded(self, takes: Sequence[Take], name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """What `Take.read` gives, read on a few threads, a batch ahead of the network."""
+
+        def read(take: Take) -> tuple[np.ndarray, np.ndarray]:
+            return take.read(self.extractor.image_size, self.resize, self.extractor.interpolation)
+
+        starts = range(0, len(takes), self.batch_size)
         with ThreadPoolExecutor(_DECODERS) as pool:
 
             def load(start: int) -> list:
-                return [pool.submit(read, record) for record in records[start : start + self.batch_size]]
+                return [pool.submit(read, take) for take in takes[start : start + self.batch_size]]
 
             ahead = load(0)
             for start in progress(starts, f"features {name}"):
                 batch, ahead = ahead, load(start + self.batch_size)
                 for future in batch:
                     yield future.result()
+
+
+def _takes(records: Sequence[Record], name: str, copies: int) -> list[Take]:
+    if not records:
+        raise DataError(f"{name}: expected at least one image, got none")
+    return takes_of(records, copies)

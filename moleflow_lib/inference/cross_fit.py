@@ -135,7 +135,16 @@ def _left(images: int, folds: int) -> int:
 
 
 def _part(train: Features, kept: torch.Tensor, key: str) -> Features:
-    images = kept.nonzero().flatten()
-    records = tuple(train.records[image] for image in images.tolist())
-    patches = train.patches[images]
-    return replace(train, patches=patches, records=records, key=key, bytes=patches.nbytes)
+    """Some of a task's images (N) bool, and the copies of these."""
+    images = kept.nonzero().flatten().tolist()
+    place = {image: index for index, image in enumerate(images)}
+    rows = [row for row, owner in enumerate(train.owners) if owner in place]
+    lesson = train.lesson[rows]
+    return replace(
+        train,
+        lesson=lesson,
+        owners=tuple(place[train.owners[row]] for row in rows),
+        records=tuple(train.records[image] for image in images),
+        key=key,
+        bytes=lesson.nbytes,
+    )

@@ -115,7 +115,7 @@ def _learned(
     asked = max(known.config.study.calibration_folds, *(calibration.folds for calibration in calibrations))
     asked *= known.config.score.image_score_is_fitted
     for task in tasks:
-        train = store.features(task.train, f"{task.name}-train")
+        train = store.features(task.train, f"{task.name}-train", known.config.features.damaged_copies)
         trainer.learn(task.name, train)
         position = len(calibrations)
         own_folds = fitting_folds(len(task.train), asked) if folds is None else folds

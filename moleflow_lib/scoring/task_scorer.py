@@ -3,8 +3,7 @@
 Patch: ½‖z‖² − log-det in nats. With several score parts, or compressed, each part is put in standard
 deviations of training patches and the parts have equal shares: the flow's likelihood, the energy of the full
 whitening (one Gaussian), the mean distance to the three nearest stored patches. They err in different places.
-Image: the highest patches, of the same parts or of `image_parts`, joined with the image's distance to the
-task's prototype.
+Image: the highest patches, joined with the image's distance to the task's prototype.
 """
 
 from __future__ import annotations
@@ -111,7 +110,7 @@ class TaskScorer:
             own = zip(x.split(1), images, strict=True)
             return torch.cat([self._part(name, one, without=image) for one, image in own])
 
-        return torch.stack([part(name) for name in self.options.used_parts])
+        return torch.stack([part(name) for name in self.options.score_parts])
 
     def training_scores(
         self, patches: torch.Tensor, images: Sequence[int]
@@ -164,7 +163,7 @@ class TaskScorer:
     def _parts(self, patches: torch.Tensor) -> torch.Tensor:
         """Each score part (P, N, H, W) of patches (N, H, W, D), the task being active."""
         x = patches.to(self.flow.device).float()
-        return torch.stack([self._part(name, x) for name in self.options.used_parts])
+        return torch.stack([self._part(name, x) for name in self.options.score_parts])
 
     def _part(self, name: str, x: torch.Tensor, without: int | None = None) -> torch.Tensor:
         if name == "flow":
@@ -183,11 +182,5 @@ class TaskScorer:
         if scale is None:
             return parts[0], image_scores(parts[0], options.top_k)
 
-        def joined(names: Sequence[str]) -> torch.Tensor:
-            rows = [options.used_parts.index(name) for name in names]
-            own, scales = (torch.stack([values[row] for row in rows]) for values in (parts, scale))
-            return joined_patch_scores(own, scales, options.median_share, options.compress_scores)
-
-        of_patches = joined(options.score_parts)
-        of_image = joined(options.image_parts) if options.image_parts else of_patches
-        return of_patches, image_scores(of_image, options.top_k)
+        of_patches = joined_patch_scores(parts, scale, options.median_share, options.compress_scores)
+        return of_patches, image_scores(of_patches, options.top_k)

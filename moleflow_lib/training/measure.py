@@ -49,7 +49,7 @@ def measured(
         ConfigError: all stored patches are of one image, so that nothing sets the scale.
         ArtifactError: something stored is damaged.
     """
-    if "memory" in config.score.used_parts:
+    if "memory" in config.score.score_parts:
         task = _with_bank(flow, task, train, config, store)
     scorer, images = TaskScorer(flow, task, config.score), calibration_subset(len(train.patches))
     parts = cache(lambda: scorer.training_parts(train.patches, images))  # both scales rest on the same scores
@@ -69,7 +69,8 @@ def _with_bank(
     def make() -> _Made:
         """Choose the patches that are stored."""
         start = time.perf_counter()
-        bank = build_memory_bank(train.patches, size, seed, task.name, flow.device)
+        rows = build_memory_bank(train.lesson, size, seed, task.name, flow.device)
+        bank = MemoryBank(rows.patches, torch.tensor(train.owners, device=flow.device)[rows.owner])
         if len(bank.owner.unique()) == 1:
             raise ConfigError(
                 f"{task.name}: every stored patch is of one image, so none can set the scale; raise "
@@ -93,7 +94,7 @@ def _with_patch_scale(
         start = time.perf_counter()
         return {"scale": torch.stack([_spread(part) for part in parts()])}, _facts("patch scale", start)
 
-    made_from = [task.key, list(score.used_parts), score.memory_size, score.log_det_weight]
+    made_from = [task.key, list(score.score_parts), score.memory_size, score.log_det_weight]
     tensors, facts = kept_artifact(store / "patch_scales", task.name, made_from, make)
     return replace(task, patch_scale=tensors["scale"].to(flow.device), history=_longer(task, facts))
 

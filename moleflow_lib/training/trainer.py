@@ -128,12 +128,12 @@ class MoLEContinualTrainer:
         start = time.perf_counter()
         flow = self._fresh_flow(lesson)
         moments = (
-            RunningMoments.of_patches(lesson.train.patches)
+            RunningMoments.of_patches(lesson.train.lesson)
             if lesson.first or flow.options.whitening == "full"
             else None
         )
         parts = flow.new_parts(lesson.name, lesson.first, moments and (moments.mean, moments.covariance()))
-        fitted = fit(flow, parts, lesson.train.patches, self.detector.config.train, lesson.name, lesson.first)
+        fitted = fit(flow, parts, lesson.train.lesson, self.detector.config.train, lesson.name, lesson.first)
         prototype = TaskPrototype.of(lesson.train.image_means())
         reference = moments if moments is not None and lesson.first else self.detector.reference
         history = TaskHistory(

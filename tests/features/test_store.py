@@ -159,7 +159,7 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         decoded.append(path)
         return load_image(path, *more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("moleflow_lib.features.store.load_image", read)
+    monkeypatch.setattr("moleflow_lib.features.takes.load_image", read)
     return decoded
 
 

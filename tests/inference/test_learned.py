@@ -53,7 +53,7 @@ def test_every_part_of_a_score_is_the_evaluators(
     options = {
         "whitening": "full",
         "score_parts": "flow,gaussian,memory",
-        "image_parts": "memory",
+        "damaged_copies": 3,
         "memory_size": 64,
         "compress_scores": True,
         "prototype_weight": 0.3,

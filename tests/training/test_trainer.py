@@ -108,7 +108,7 @@ def test_killed_and_continued_gives_the_same(
 RICH = {
     "whitening": "full",
     "score_parts": "flow,gaussian,memory",
-    "image_parts": "memory",
+    "damaged_copies": 3,
     "memory_size": 20,
     "median_share": 0.5,
     "prototype_weight": 0.3,

@@ -31,14 +31,8 @@ def score_words(options: ScoreOptions) -> str:
 
     >>> score_words(ScoreOptions())
     "Maps and image scores are made of the flow's likelihood."
-    >>> score_words(ScoreOptions(image_parts=("memory",)))
-    "Maps are made of the flow's likelihood; image scores of the distance to stored patches."
     """
-    of_map = " and ".join(_PARTS[part] for part in options.score_parts)
-    of_image = " and ".join(_PARTS[part] for part in options.image_parts or options.score_parts)
-    if of_map == of_image:
-        return f"Maps and image scores are made of {of_map}."
-    return f"Maps are made of {of_map}; image scores of {of_image}."
+    return f"Maps and image scores are made of {' and '.join(_PARTS[part] for part in options.score_parts)}."
 
 
 def title(name: str) -> str:

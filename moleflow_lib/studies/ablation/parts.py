@@ -45,19 +45,9 @@ PARTS = (
     Part(name="coupling blocks", without={"coupling_layers": 0}, counted=("base",), shared=True),
     Part(name="tail loss", without={"tail_weight": 0.0}),
     Part(name="log-det penalty", without={"log_det_penalty": 0.0}),
-    Part(
-        name="stored patches",
-        without={"score_parts": ("gaussian",), "image_parts": ("flow",)},
-        counted=("stored_patches",),
-    ),
-    Part(
-        name="the Gaussian's score", without={"score_parts": ("memory",), "image_parts": ("flow", "memory")}
-    ),
-    Part(
-        name="the flow's score",
-        without={"score_parts": ("gaussian", "memory"), "image_parts": ("memory",)},
-        counted=("lora", "task_bias", "dia"),
-    ),
+    Part(name="stored patches", without={"score_parts": ("flow",)}, counted=("stored_patches",)),
+    Part(name="the flow's score", without={"score_parts": ("memory",)}, counted=("lora", "task_bias", "dia")),
+    Part(name="damaged copies", without={"damaged_copies": 0}),
     Part(name="prototype distance", without={"prototype_weight": 0.0}),
     Part(name="log-det in the score", without={"log_det_weight": 0.0}),
     Part(name="smoothing", without={"smoothing_sigma": 0.0}),

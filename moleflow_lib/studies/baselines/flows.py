@@ -8,6 +8,7 @@ import copy
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -87,12 +88,7 @@ class FineTunedFlow(_WholeModels):
     def __init__(
         self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path
     ) -> None:
-        plain = {
-            "score_parts": ("flow",),
-            "image_parts": (),
-            "compress_scores": False,
-            "prototype_weight": 0.0,
-        }
+        plain = {"score_parts": ("flow",), "compress_scores": False, "prototype_weight": 0.0}
         plain |= {"median_share": 0.0}
         super().__init__(dim, config.with_(**plain), identity, folder)
         self._key = ""
@@ -120,7 +116,7 @@ class FineTunedFlow(_WholeModels):
     ) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
         start = time.perf_counter()
         flow, task = _copied(last)
-        fitted = fit(flow, task.flow, train.patches, self.config.train, name, base=True)
+        fitted = fit(flow, task.flow, train.lesson, self.config.train, name, base=True)
         seconds = time.perf_counter() - start
         facts = {"kind": "fine_tune", "curves": fitted.curves, "steps": fitted.steps, "seconds": seconds}
         return _state(flow, task.flow), facts
@@ -169,13 +165,20 @@ class AdapterOnly:
 
 
 def joined(features: Sequence[Features]) -> Features:
-    """Training features of several tasks as those of one."""
+    """Training features of several tasks as those of one: all images, then all copies."""
+    *starts, images = accumulate((len(own.records) for own in features), initial=0)
+    of_copies = [
+        start + owner
+        for start, own in zip(starts, features, strict=True)
+        for owner in own.owners[len(own.records) :]
+    ]
     return replace(
         features[0],
-        patches=torch.cat([f.patches for f in features]),
-        key=digest([f.key for f in features]),
-        records=tuple(record for f in features for record in f.records),
-        bytes=sum(f.bytes for f in features),
+        lesson=torch.cat([*(own.patches for own in features), *(own.copies for own in features)]),
+        owners=(*range(images), *of_copies),
+        key=digest([own.key for own in features]),
+        records=tuple(record for own in features for record in own.records),
+        bytes=sum(own.bytes for own in features),
     )
 
 

@@ -1,0 +1,90 @@
+"""What the network is shown: a photo, or a damaged copy of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from moleflow_lib.datasets import Record, load_image
+from moleflow_lib.features.damaged_copies import copy_id, copy_owners, damaged_copy
+from moleflow_lib.storage.keys import file_sha256
+
+__all__ = ["Originals", "Take", "takes_of"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Take:
+    """A photo, or a damaged copy of it."""
+
+    record: Record
+    owner: int  # place of the photo among those of its task
+    sha256: str  # of the photo's file
+    copy: int = 0  # number of the copy; 0: the photo itself
+
+    @property
+    def id(self) -> str:
+        """Says what is seen: 64 hex digits."""
+        return copy_id(self.sha256, self.copy) if self.copy else self.sha256
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        record = self.record
+        name = f"{record.product}/{record.split}/{record.defect}/{record.image.name}"
+        return f"{name}, damaged copy {self.copy}" if self.copy else name
+
+    def read(self, size: int, resize: str, interpolation: str) -> tuple[np.ndarray, np.ndarray]:
+        """The image (S, S, 3) uint8, and the pixels (S, S) bool that damage touches; see `load_image`."""
+        image = load_image(self.record.image, size, resize, interpolation)
+        return (
+            damaged_copy(image, self.sha256, self.copy)
+            if self.copy
+            else (image, np.zeros((size, size), bool))
+        )
+
+
+def takes_of(records: Sequence[Record], copies: int) -> list[Take]:
+    """All photos in their order, and behind them damaged copies of them, as many as asked for."""
+    photos = [
+        Take(record=record, owner=owner, sha256=file_sha256(record.image))
+        for owner, record in enumerate(records)
+    ]
+    owners = copy_owners([photo.sha256 for photo in photos], copies)
+    return photos + [replace(photos[owner], copy=number) for owner, number in owners]
+
+
+class Originals:
+    """Patches of those photos whose copies follow them.
+
+    Args:
+        takes: all of a file, in order.
+    """
+
+    def __init__(self, takes: Sequence[Take]) -> None:
+        self._wanted = {take.owner for take in takes if take.copy}
+        self._patches: dict[int, torch.Tensor] = {}
+
+    def keep(self, takes: Sequence[Take], patches: torch.Tensor) -> None:
+        """Remember the photos among some takes, whose patches are (B, H, W, D)."""
+        for take, own in zip(takes, patches, strict=True):
+            if not take.copy and take.owner in self._wanted:
+                self._patches[take.owner] = own
+
+    def restored(self, takes: Sequence[Take], patches: torch.Tensor, touched: np.ndarray) -> torch.Tensor:
+        """Patches (B, H, W, D) of takes, those that damage touches exchanged for the photo's own.
+
+        Args:
+            takes: B of them; the photos of all copies are kept.
+            patches: what the network made of them.
+            touched: (B, S, S) bool, pixels.
+        """
+        if not touched.any():
+            return patches
+        on_grid = F.adaptive_max_pool2d(torch.from_numpy(touched).float(), patches.shape[1:3]) > 0
+        pairs = zip(takes, patches, strict=True)
+        originals = torch.stack([self._patches.get(take.owner, own) for take, own in pairs])
+        return torch.where(on_grid[..., None], originals, patches)
