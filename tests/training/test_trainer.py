@@ -212,7 +212,7 @@ def test_a_loss_that_is_not_finite_stops_with_task_epoch_and_batch(tiny_config: 
     features = experiment.features(experiment.tasks[1], "train")
     broken = features.patches.clone()
     broken[0] = float("inf")
-    object.__setattr__(features, "patches", broken)
+    object.__setattr__(features, "lesson", broken)
     with pytest.raises(TrainingError, match=r"task nut: the loss was not finite in epoch 1, batch 1"):
         experiment.trainer.learn("nut", features)
     assert Experiment(config).learn(upto=1)[0].resumed, "the earlier task is kept"
