@@ -105,16 +105,17 @@ def _against_the_loop(ours: float, literal: float) -> None:
         f"{ratio:.1f}x",
     )
     batches = TASK / IMAGES
-    recommended = batches * backbone + _steps_of_recommended()
+    options = ExperimentConfig.from_params({"preset": "recommended"})
+    shown = (TASK + options.features.damaged_copies) / IMAGES
+    recommended = shown * backbone + _steps_of(options)
     _say(
         f"a task of {TASK} images as `recommended` trains it, against the published loop",
         f"{EPOCHS * batches * (backbone + literal) / recommended:.0f}x",
     )
 
 
-def _steps_of_recommended() -> float:
-    """Seconds of all steps that `recommended` trains a task with."""
-    options = ExperimentConfig.from_params({"preset": "recommended"})
+def _steps_of(options: ExperimentConfig) -> float:
+    """Seconds of all steps that a task is trained with."""
     flow = MoLESpatialAwareNF(768, options.flow)
     flow.activate(flow.new_parts("a", True, (torch.zeros(768), torch.eye(768).double())))
     seen = round(options.train.patch_share * options.train.batch_size * 196)
