@@ -23,6 +23,7 @@ from moleflow_lib.experiment import Experiment
 from moleflow_lib.inference import LearnedDetector, load_detector, save_detector
 from moleflow_lib.storage.keys import file_sha256
 from tests.conftest import TINY
+from tests.reporting.cut_text import cut_texts
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 EVIL = "<img src=x onerror=alert(1)>&'.png"
@@ -48,6 +49,10 @@ def scored(saved: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) 
     out = tmp_path_factory.mktemp("scored") / "out"
     assert _score(saved, out, photos) == 0
     return out
+
+
+def test_nothing_of_the_page_is_cut_on_a_phone_a_wide_screen_or_paper(scored: Path, tmp_path: Path) -> None:
+    assert cut_texts([scored / "scores.html"], tmp_path) == []
 
 
 def test_tables_say_what_the_detector_says(scored: Path, loaded: LearnedDetector, photos: Path) -> None:

@@ -16,12 +16,17 @@ from nbformat import v4
 from moleflow_lib.cli import main
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.reporting.figures.style import captioned
+from moleflow_lib.reporting.pages.embedding import picture_source
 from moleflow_lib.reporting.pages.index import Entry, write_index
-from moleflow_lib.reporting.pages.report import render_report
+from moleflow_lib.reporting.pages.report import page_css, render_report
 from moleflow_lib.reporting.tables import Table
+from tests.reporting.cut_text import cut_texts
 from tests.reporting.pages.test_report import BROWSER, _code, _dom, _scripted
 
 COLUMNS = [f"column_{n}_of_a_wide_table" for n in range(18)]
+_PICTURE = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 90 20"><text y="9">a label too long</text></svg>'
+)
 NOTE = "document.documentElement.dataset.seen = JSON.stringify(seen);"
 
 
@@ -103,29 +108,39 @@ def test_tables_sort_by_keyboard_and_the_mean_stays_last(tmp_path: Path) -> None
     ] and seen[4] == 1
 
 
-def too_wide(html: str, width: int, folder: Path) -> tuple[int, int, list[str]]:
-    """Width of a page in a frame, of what it holds, and what reaches beyond it and cannot be scrolled."""
-    script = """const frame = document.querySelector("iframe"); frame.onload = () => {
-      const page = frame.contentDocument, root = page.documentElement;
-      const holder = (e) => e.closest(".scroll, pre");
-      const inside = (e) => holder(e) && getComputedStyle(holder(e)).overflowX === "auto";
-      const out = [...page.querySelectorAll("main *")]
-        .filter((e) => e.getBoundingClientRect().right > root.clientWidth + 1)
-        .filter((e) => !inside(e) && !e.closest("svg")).map((e) => e.tagName + "." + e.className);
-      document.documentElement.dataset.seen = JSON.stringify([root.clientWidth, root.scrollWidth, out]); };"""
-    (folder / "frame.html").write_text(
-        f"<iframe style='width:{width}px;height:900px;border:0'></iframe><script>{script}"
-        f"frame.srcdoc = {json.dumps(html).replace('</', chr(60) + chr(92) + '/')};</script>"
-    )
-    dom = _dom(folder / "frame.html", folder)
-    return tuple(json.loads(unescape(re.search(r'data-seen="([^"]*)"', dom).group(1))))
+def test_nothing_is_cut_on_a_phone_a_wide_screen_or_paper(tmp_path: Path) -> None:
+    code = _code(f"{'word ' * 60}\n{'x' * 400}", v4.new_output("stream", name="stdout", text="y" * 400))
+    long = go.Figure(go.Scatter(y=[1, 2], name="a name in many words " * 4))
+    long.update_xaxes(title="an axis named in many more words than a phone is wide " * 2)
+    _page(tmp_path, code, _code("l", _output(captioned(long, "Long", "Names.")._bundle())), single_file=True)
+    assert cut_texts([tmp_path / "t.html"], tmp_path) == []
 
 
-@pytest.mark.parametrize("width", [390, 1440])
-def test_nothing_is_wider_than_the_page(width: int, tmp_path: Path) -> None:
-    html = _page(tmp_path, single_file=True)
-    client, scroll, out = too_wide(html, width, tmp_path)
-    assert width - 20 < client <= width and scroll <= client and out == []
+CUTS = {
+    "hidden": '<p style="overflow:hidden;white-space:nowrap;width:90px">a hidden end</p>',
+    "no focus": f'<div class="scroll"><p style="width:2000px">{"words " * 200}</p></div>',
+    "no shade": f'<pre tabindex="0" style="overflow-x:auto;white-space:pre">{"x" * 400}</pre>',
+    "shade covered": '<div class="scroll" tabindex="0">'
+    f'<p style="width:2000px;background:white;margin:0">{"words " * 200}</p></div>',
+    "viewport": f'<p style="width:2000px">{"words " * 200}</p>',
+    "drawing": '<svg width="90" height="20"><text y="9">a label that is too long</text></svg>',
+    "clip path": '<svg width="300" height="20"><clipPath id="c"><rect width="20" height="20"/></clipPath>'
+    '<g clip-path="url(#c)"><text y="9">a label that is cut</text></g></svg>',
+    "picture": '<img alt="wide" style="width:2000px;max-width:none" src="data:image/gif;base64,'
+    'R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==">',
+    "in a picture": f'<img alt="p" src="{picture_source(_PICTURE)}">',
+}
+
+
+def test_whatever_is_cut_is_found(tmp_path: Path) -> None:
+    page = '<!DOCTYPE html><meta charset="utf-8"><style>{}</style><main>{}</main>'
+    fine = f'<div class="scroll" tabindex="0"><p style="width:1600px;margin:0">{"words " * 150}</p></div>'
+    for name, cut in {**CUTS, "fine": fine}.items():
+        (tmp_path / f"{name}.html").write_text(page.format(page_css(), cut))
+    found = cut_texts([tmp_path / f"{name}.html" for name in (*CUTS, "fine")], tmp_path)
+    places = {(line.split(".html ")[0], line.split(".html ")[1].split(":")[0]) for line in found}
+    assert {(name, "390") for name in CUTS} <= places
+    assert {place for name, place in places if name == "fine"} == {"paper"}, "there nothing can be scrolled"
 
 
 def test_a_caption_is_no_wider_than_what_is_seen_of_its_table(tmp_path: Path) -> None:

@@ -92,7 +92,8 @@ def _page(
     missing: str,
 ) -> str:
     script = (TEMPLATES / "report.js").read_text()
-    figure = difference_intervals(found, HEADLINES, [run.label for run in runs])
+    labels = [run.label for run in runs]
+    figures = [difference_intervals(found, [metric], labels).update_layout(width=450) for metric in HEADLINES]
     others = [metric for metric in METRICS if metric not in HEADLINES]
     template = page_environment().get_template("compare.html.j2")
     return template.render(
@@ -106,8 +107,8 @@ def _page(
         provenance=_table(provenance_rows(runs), "What else was not the same: versions, machine, commit."),
         leading=[_metric(runs, found, metric) for metric in HEADLINES],
         others=[_metric(runs, found, metric) for metric in others],
-        picture=picture_source(as_svg(figure)),
-        figure=figure.to_dict()["layout"]["meta"],
+        pictures=[picture_source(as_svg(figure)) for figure in figures],
+        figures=[figure.to_dict()["layout"]["meta"] for figure in figures],
         images=_table(_image_rows(runs, images), _IMAGES),
         maps=Markup(maps),
         missing=missing,

@@ -19,7 +19,8 @@ from moleflow_lib.reporting.figures.svg_panel import INK, Panel, frame, rect, te
 
 __all__ = ["as_svg", "numbers"]
 
-_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 900, 110, 30, 60, 90
+_WIDTH, _HEIGHT = 900, 420  # where a figure names none
+_LEFT, _RIGHT, _TOP, _BOTTOM = 110, 30, 60, 90
 _BLUE = "#0072B2"
 
 
@@ -33,10 +34,10 @@ def numbers(values: Iterable | None) -> list[float]:
 
 
 def as_svg(figure: go.Figure) -> str:
-    """The figure as an SVG picture 900 pixels wide, its labels as text."""
-    height = int(layout(figure).height or 420)
+    """The figure as an SVG picture, 900 pixels wide where it names no width, its labels as text."""
+    width, height = _size(figure)
     parts = [text_at(12, 24, layout(figure).title.text or "", size=16)]
-    panels = {(xid, yid): _panel(figure, xid, yid, height) for xid, yid in _pairs(figure)}
+    panels = {(xid, yid): _panel(figure, xid, yid) for xid, yid in _pairs(figure)}
     for key, panel in panels.items():
         own = [trace for trace in traces(figure) if _axes_of(trace) == key]
         parts += frame(panel)
@@ -45,14 +46,19 @@ def as_svg(figure: go.Figure) -> str:
             parts += drawer(panel, trace, place, own) if drawer and _holds_values(trace) else []
         parts += _lines_across(figure, panel, key)
     notes = [note for note in layout(figure).annotations if note.xref == "paper" and note.yref == "paper"]
-    parts += [_note(note, height) for note in notes]
+    parts += [_note(note, width, height) for note in notes]
     parts += _legend(figure, height)
-    shape = f'viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}"'
+    shape = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     body = "".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" {shape} font-family="sans-serif" font-size="12">'
         f'<rect width="100%" height="100%" fill="white"/>{body}</svg>'
     )
+
+
+def _size(figure: go.Figure) -> tuple[int, int]:
+    """Width and height, pixels."""
+    return int(layout(figure).width or _WIDTH), int(layout(figure).height or _HEIGHT)
 
 
 def _holds_values(trace: Trace) -> bool:
@@ -70,12 +76,13 @@ def _pairs(figure: go.Figure) -> list[tuple[str, str]]:
     return list(dict.fromkeys(_axes_of(trace) for trace in drawn))
 
 
-def _panel(figure: go.Figure, xid: str, yid: str, height: int) -> Panel:
+def _panel(figure: go.Figure, xid: str, yid: str) -> Panel:
+    width, height = _size(figure)
     axes = {"x": layout(figure)[f"xaxis{xid[1:]}"], "y": layout(figure)[f"yaxis{yid[1:]}"]}
     own = [trace for trace in traces(figure) if _axes_of(trace) == (xid, yid)]
     left, right = axes["x"].domain or (0, 1)
     low, high = axes["y"].domain or (0, 1)
-    wide = _WIDTH - _LEFT - _RIGHT
+    wide = width - _LEFT - _RIGHT
     tall = height - _TOP - _BOTTOM
     box = (_LEFT + left * wide, _TOP + (1 - high) * tall, (right - left) * wide, (high - low) * tall)
     panel = Panel(box, axes)
@@ -203,8 +210,8 @@ def _lines_across(figure: go.Figure, panel: Panel, key: tuple[str, str]) -> Iter
             yield f'<path d="M{panel.place("x", shape.x0):.1f} {top:.1f}v{height:.1f}" {style}/>'
 
 
-def _note(note: Note, height: int) -> str:
-    x = _LEFT + note.x * (_WIDTH - _LEFT - _RIGHT)
+def _note(note: Note, width: int, height: int) -> str:
+    x = _LEFT + note.x * (width - _LEFT - _RIGHT)
     return text_at(x, _TOP + (1 - note.y) * (height - _TOP - _BOTTOM) - 22, note.text, anchor="middle")
 
 

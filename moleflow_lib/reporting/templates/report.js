@@ -5,24 +5,47 @@ const LOOKS = {
   dark: { paper: "#14181d", ink: "#dde3ea", grid: "#2d343c", line: "#8b929a" },
 };
 
-function dressed(layout, look, width) {
-  const { paper, ink, grid, line } = LOOKS[look];
+// Words in lines that fit; a letter is at most 9 pixels wide.
+const inLines = (text, room) => text.split(" ").reduce((lines, word) => {
+  const last = lines.split("<br>").at(-1);
+  return lines + ((last.length + word.length) * 9 < room ? " " : "<br>") + word;
+});
+
+// Axes with titles no longer than themselves.
+function fitting(layout, width) {
+  const plot = width - (layout.margin?.l ?? 70) - (layout.margin?.r ?? 30);
+  const titled = Object.entries(layout).filter(([name, axis]) => name.startsWith("xaxis") && axis.title?.text);
+  return Object.fromEntries(titled.map(([name, axis]) => {
+    const [low, high] = axis.domain ?? [0, 1];
+    return [name, { ...axis, title: { ...axis.title, text: inLines(axis.title.text, plot * (high - low) - 20) } }];
+  }));
+}
+
+function dressed(layout, look, drawing, width) {
+  const { ink, grid, line } = LOOKS[look];
+  // Where a figure is wider than its place, the shade at the place's edge is seen through it.
+  const paper = drawing > width ? "transparent" : LOOKS[look].paper;
   const axis = { gridcolor: grid, zerolinecolor: line, linecolor: line };
   const base = layout.template?.layout ?? {};
   const template = { ...layout.template, layout: {
     ...base, paper_bgcolor: paper, plot_bgcolor: paper, font: { ...base.font, color: ink },
     xaxis: { ...base.xaxis, ...axis }, yaxis: { ...base.yaxis, ...axis },
   } };
-  const narrow = width < 600 ? { legend: { ...layout.legend, orientation: "h", x: 0, y: -0.3, yanchor: "top" } } : {};
-  return { ...layout, ...narrow, template, margin: { ...layout.margin, t: Math.min(layout.margin?.t ?? 60, 60) } };
+  const axes = fitting(layout, drawing);
+  const lines = Math.max(1, ...Object.values(axes).map(({ title }) => title.text.split("<br>").length));
+  const below = { orientation: "h", x: 0, y: -0.19 - 0.15 * lines, yanchor: "top" };
+  const narrow = width < 600 ? { legend: { ...layout.legend, ...below } } : {};
+  const modebar = { bgcolor: "transparent", color: line, activecolor: ink };
+  return { ...layout, ...axes, ...narrow, modebar, template, margin: { ...layout.margin, t: Math.min(layout.margin?.t ?? 60, 60) } };
 }
 
 function draw(holder, look) {
   const figure = JSON.parse(holder.textContent);
   const frame = holder.parentElement;
   const drawing = frame.querySelector(".drawing");
-  const layout = dressed(figure.layout, look, frame.clientWidth);
-  Plotly.react(drawing, figure.data, layout, { responsive: true, displaylogo: false });
+  const layout = dressed(figure.layout, look, drawing.clientWidth, frame.clientWidth);
+  const named = ({ name, ...trace }) => (name ? { ...trace, name: inLines(name, frame.clientWidth - 60) } : trace);
+  Plotly.react(drawing, figure.data.map(named), layout, { responsive: true, displaylogo: false });
   frame.querySelector(".static").hidden = true;
 }
 

@@ -17,9 +17,9 @@ import pytest
 from moleflow_lib.cli import main
 from moleflow_lib.metrics import METRICS
 from tests.reporting.compare.test_finished import edited
+from tests.reporting.cut_text import cut_texts
 from tests.reporting.pages.test_report import WATCH, _asked_for, _dom
 from tests.reporting.test_hostile_text import IMAGE, NAMES, _dangers, _live
-from tests.reporting.test_pages import too_wide
 
 
 def _compare(out: Path, *words: object) -> int:
@@ -85,7 +85,7 @@ def test_links_lead_somewhere_and_pictures_are_in_the_page(html: str) -> None:
     links = re.findall(r'href="#([^"]+)"', html)
     assert len(links) >= 13 and set(links) <= set(places) and len(places) == len(set(places))
     assert not re.search(r'(src|href)="(?!data:|#)', html)
-    assert html.count("data:image/svg+xml") == 1
+    assert html.count("data:image/svg+xml") == 3
     cases = html.count('class="mf-case"')
     assert cases == 8 and html.count(">first</span></div>") == html.count(">second</span></div>") == cases
     assert "fewer than 1 in" in html
@@ -123,10 +123,8 @@ def test_in_a_browser_differences_sort_and_the_mean_stays_last(html: str, tmp_pa
     assert up == [down[1], down[0], down[2]]
 
 
-@pytest.mark.parametrize("width", [390, 1440])
-def test_nothing_is_wider_than_the_page(width: int, html: str, tmp_path: Path) -> None:
-    client, scroll, wide = too_wide(html, width, tmp_path)
-    assert width - 20 < client <= width and scroll <= client and wide == []
+def test_nothing_is_cut_on_a_phone_a_wide_screen_or_paper(out: Path, tmp_path: Path) -> None:
+    assert cut_texts([out / "compare.html"], tmp_path) == []
 
 
 def test_the_page_has_a_look_for_the_night(html: str, tmp_path: Path) -> None:

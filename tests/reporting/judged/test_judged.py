@@ -33,9 +33,9 @@ from moleflow_lib.reporting.pages.report import render_report
 from moleflow_lib.reporting.text.words import title
 from moleflow_lib.studies.baselines.comparison import Comparison, compare
 from tests.conftest import TINY
+from tests.reporting.cut_text import cut_texts
 from tests.reporting.pages.test_report import _dom
 from tests.reporting.test_hostile_text import _Dangers
-from tests.reporting.test_pages import too_wide
 
 EVIL = "<img src=x onerror=\"document.title='x'\">.png"
 FORMULA = "=1+1.png"
@@ -324,10 +324,8 @@ def test_no_cell_hides_the_shade_at_the_edge_of_the_table(run: Path, tmp_path: P
     assert set(seen) == {"rgba(0, 0, 0, 0)"}
 
 
-@pytest.mark.parametrize("width", [390, 1440])
-def test_nothing_is_wider_than_the_page(width: int, run: Path, tmp_path: Path) -> None:
-    client, scroll, out = too_wide((run / f"{STEM}.html").read_text(), width, tmp_path)
-    assert width - 20 < client <= width and scroll <= client and out == []
+def test_nothing_is_cut_on_a_phone_a_wide_screen_or_paper(run: Path, tmp_path: Path) -> None:
+    assert cut_texts([run / f"{STEM}.html"], tmp_path) == []
 
 
 def test_the_index_links_to_the_page_of_a_notebook_that_is_done(
