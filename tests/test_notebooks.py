@@ -38,7 +38,7 @@ def test_valid_and_without_outputs(path: Path) -> None:
 
 def test_short(path: Path) -> None:
     cells = nbformat.read(path, as_version=4).cells
-    assert len(cells) <= (17 if path.stem == QUICKSTART else 24)
+    assert len(cells) <= 20
     assert all(len(cell.source.splitlines()) <= 15 for cell in _cells(path))
 
 
