@@ -51,6 +51,21 @@ def run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
     return act
 
 
+def test_the_quickstart_alone_leaves_the_index_of_a_run_that_measured(
+    run: Callable, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    index = tmp_path / "out/index.html"
+    assert run(notebooks="00") == 0 and "00 · Quickstart" in index.read_text(), "where there is no other"
+    assert run(notebooks="01,02") == 0
+    measured = index.read_bytes()
+    capfd.readouterr()
+    assert run(notebooks="00") == 0 and index.read_bytes() == measured
+    assert (tmp_path / "out/00_quickstart.html").is_file()
+    assert capfd.readouterr().err.rstrip().endswith("00_quickstart.html")
+    assert b'href="00_quickstart.html"' in measured, "its report is linked already"
+    assert run(notebooks="00,01") == 0 and index.read_bytes() != measured
+
+
 def test_a_run_says_its_order_and_what_it_does_not_use(
     run: Callable, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from moleflow_lib.errors import NotebookError
 
-__all__ = ["NOTEBOOKS", "available_notebooks"]
+__all__ = ["NOTEBOOKS", "available_notebooks", "measures"]
 
 NOTEBOOKS = Path(__file__).resolve().parents[3] / "notebooks"
 
@@ -33,8 +33,17 @@ def available_notebooks(chosen: Sequence[str] = ()) -> list[Path]:
             f"no notebook {', '.join(unknown)}; there are {', '.join(book.stem for book in books)}"
         )
     if not chosen:
-        return [book for book in books if not _named(book, "00")]
+        return [book for book in books if measures(book)]
     return [book for book in books if any(_named(book, name) for name in chosen)]
+
+
+def measures(book: Path) -> bool:
+    """Whether a notebook answers a question with numbers; number 00 explains.
+
+    >>> measures(Path("00_quickstart.ipynb")), measures(Path("03_continual_tasks.ipynb"))
+    (False, True)
+    """
+    return not _named(book, "00")
 
 
 def _named(book: Path, name: str) -> bool:

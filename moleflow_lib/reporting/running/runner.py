@@ -2,6 +2,7 @@
 
 The index is written anew after every notebook, so a run that was killed shows what it finished and
 that it did not finish the rest. Results of an earlier run are removed before a notebook starts.
+A run that measures nothing leaves the index of one that does as it is.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from moleflow_lib.reporting.parameters import read_parameters
 from moleflow_lib.reporting.running.checks import ablation_notes, checked_experiment
 from moleflow_lib.reporting.running.dependence import resting_on
 from moleflow_lib.reporting.running.kernels import Kernels
+from moleflow_lib.reporting.running.notebooks import measures
 from moleflow_lib.reporting.running.run_log import RunLog, earlier_seconds
 from moleflow_lib.reporting.running.skeleton import require_skeletons
 from moleflow_lib.runtime import busy_line
@@ -96,7 +98,8 @@ def _run_checked(
         notes = [unused_line(experiment.unused), shared_line(experiment.products), busy_line()]
         for told in filter(None, [*notes, *ablation_notes(config, notebooks)]):
             _say(told)
-        page = _Page(out, config, tasks, [_entry(book) for book in notebooks], room, log, kernels)
+        entries = [_entry(book) for book in notebooks]
+        page = _Page(out, config, tasks, entries, room, log, kernels, _tells_of_others(out, notebooks))
         return _run_all(page, params, single_file)
 
 
@@ -111,14 +114,29 @@ class _Page:
     room: Room
     log: RunLog
     kernels: Kernels
+    kept: bool  # the index of an earlier run stays
+
+    @property
+    def first(self) -> Path:
+        """What a reader opens: the index, or the report of a run that leaves the index alone."""
+        return self.out / (f"{self.entries[0].name}.html" if self.kept else "index.html")
 
     def write(self) -> None:
         """Write the index as things stand; on a full disk, into the room kept for it."""
+        if self.kept:
+            return
         try:
             write_index(self.out, self.config, self.tasks, self.entries)
         except DiskError:
             with self.room.lent():
                 write_index(self.out, self.config, self.tasks, self.entries)
+
+
+def _tells_of_others(out: Path, notebooks: Sequence[Path]) -> bool:
+    """Whether an index lies in the folder beside reports of measurements, and this run measures nothing."""
+    if any(measures(book) for book in notebooks) or not (out / "index.html").is_file():
+        return False
+    return any(measures(report) for report in out.glob("[0-9][0-9]_*.html"))
 
 
 def _run_all(page: _Page, params: Mapping[str, object], single_file: bool) -> int:
@@ -132,7 +150,7 @@ def _run_all(page: _Page, params: Mapping[str, object], single_file: bool) -> in
         if entry.state == "waiting":
             _run_one(entry, later, page, params, single_file)
     page.write()
-    _say(f"report: {page.out / 'index.html'}")
+    _say(f"report: {page.first}")
     return sum(entry.state == "failed" for entry in page.entries)
 
 
