@@ -73,6 +73,18 @@ class Disagreement:
         rank, normalised = (max(known) - min(known) for known in (self.of("rank"), self.of("normalised")))
         return round(rank, 9), normalised  # ranks are fractions: equal to rounding is equal
 
+    @property
+    def decided_differently(self) -> bool | None:
+        """Whether the runs' decisions differ; None where a run, of an earlier version, stored none."""
+        decisions = {image.get("decision") for image in self.seen}
+        return None if None in decisions else len(decisions) > 1
+
+    @property
+    def weighs(self) -> bool:
+        """Whether the decisions differ; where that is not known, whether the image is defective."""
+        known = self.decided_differently
+        return self.seen[0]["label"] == 1 if known is None else known
+
     def of(self, what: str) -> list[float]:
         """A number of the image in each run."""
         return [image[what] for image in self.seen]
@@ -139,11 +151,12 @@ def verdict(gap: Estimate) -> str:
 
 
 def disagreements(runs: Sequence[FinishedRun], most: int) -> list[Disagreement]:
-    """The test images that the runs judge most differently, the greatest difference first.
+    """The test images that the runs judge most differently: first those on which their decisions differ.
 
-    Two runs' scores have different units, so each is compared with what the run gives to normal training
-    images: first the rank, the share of the chosen task's training images that score lower; where that
-    is the same, as it is where an image scores above them all, the score in their standard deviations.
+    Of runs that stored no decision, defective images come first. Then the greatest difference: two runs'
+    scores have different units, so each is compared with what the run gives to normal training images.
+    First the rank, the share of the chosen task's training images that score lower; where that is the same,
+    as it is where an image scores above them all, the score in their standard deviations.
 
     Args:
         runs: that can be compared.
@@ -154,7 +167,8 @@ def disagreements(runs: Sequence[FinishedRun], most: int) -> list[Disagreement]:
         for task in runs[0].tasks
         for index, seen in enumerate(zip(*(run.images[task] for run in runs), strict=True))
     ]
-    return [one for one in sorted(found, key=lambda one: one.size, reverse=True) if any(one.size)][:most]
+    differing = [one for one in found if any(one.size) or one.decided_differently]
+    return sorted(differing, key=lambda one: (one.weighs, one.size), reverse=True)[:most]
 
 
 def headlines(runs: Sequence[FinishedRun], found: Sequence[Measured], metrics: Sequence[str]) -> list[str]:

@@ -56,8 +56,8 @@ def disagreement_sheet(
         rows=list(rows.items()),
         ends=scale_ends([replace(own.scale(chosen), rarest=rarest) for own, chosen in needed]),
         scale=colour_bar(),
-        caption="Each image under the task that the run's router chose; within a task the greatest "
-        f"difference in rank first, then in normalised score. {colour_words()} Each run's map is measured by "
+        caption="Each image under the task that the run's router chose; within a task in the order of the "
+        f"table. {colour_words()} Each run's map is measured by "
         "the maps of its own training images, so a colour means the same in every map here. Green: the "
         "mask's outline.",
     )
@@ -68,6 +68,7 @@ def _case(opened: Sequence[_Opened], one: Disagreement, rarest: float) -> Case:
     words = [one.name]
     for own, seen in zip(opened, one.seen, strict=True):
         told = f"{own.run.label}: rank {number(seen['rank'])}, normalised score {number(seen['normalised'])}"
+        told += f", {seen['decision']}" if seen.get("decision") else ""
         told += f", routed to {seen['chosen']}" if seen["chosen"] != one.task else ""
         words.append(told)
         scale = replace(own.scale(seen["chosen"]), rarest=rarest)

@@ -74,7 +74,7 @@ def _images(evaluator: TaskEvaluator, learned: LearnedDetector) -> Iterator[dict
     for image, verdict in zip(evaluator.task.test, verdicts_on_tests(evaluator, learned), strict=True):
         if image.label is None:
             continue
-        kept = {name: verdict[name] for name in ("accepted", "score", "rank")}
+        kept = {name: verdict[name] for name in ("accepted", "score", "rank", "decision")}
         normalised = _normalised(learned, learned.task_index(verdict["task"]), verdict["score"])
         yield {**_identity(image), "chosen": verdict["task"], **kept, "normalised": normalised}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -133,14 +134,58 @@ def test_without_masks_pixel_metrics_are_undefined_not_zero(pair: list[FinishedR
 
 def test_the_greatest_disagreement_comes_first(pair: list[FinishedRun]) -> None:
     found = disagreements(pair, 100)
+    seen = [
+        image for task in pair[0].tasks for image in zip(*(run.images[task] for run in pair), strict=True)
+    ]
     rows = [
-        (abs(a["rank"] - b["rank"]), abs(a["normalised"] - b["normalised"]))
-        for task in pair[0].tasks
-        for a, b in zip(*(run.images[task] for run in pair), strict=True)
+        (
+            a["decision"] != b["decision"],
+            round(abs(a["rank"] - b["rank"]), 9),
+            abs(a["normalised"] - b["normalised"]),
+        )
+        for a, b in seen
     ]
     assert len(found) == len(rows) == 16
-    assert [one.size for one in found] == sorted(((round(a, 9), b) for a, b in rows), reverse=True)
+    assert [(one.weighs, *one.size) for one in found] == sorted(rows, reverse=True)
     assert disagreements(pair, 3) == found[:3]
+
+
+def _with_images(run: FinishedRun, change: Callable[[int, dict], dict]) -> FinishedRun:
+    """The run, each image of its first task changed."""
+    first, *others = run.tasks
+    images = [change(place, dict(image)) for place, image in enumerate(run.images[first])]
+    return replace(run, images={first: images, **{task: run.images[task] for task in others}})
+
+
+def test_a_changed_decision_weighs_more_than_any_rank(reference: Path) -> None:
+    run, _ = finished_runs([reference, reference])
+    flip = {"normal": "defective", "defective": "normal", "unknown": "normal"}
+    changed = _with_images(
+        run,
+        lambda place, image: {
+            **image,
+            "rank": image["rank"] + (place == 0),
+            "decision": flip[image["decision"]] if place == 2 else image["decision"],
+        },
+    )
+    assert [one.index for one in disagreements([run, changed], 9)] == [2, 0]
+    assert disagreements([run, changed], 9)[0].size == (0.0, 0.0), "nothing but the decision differs"
+
+
+def test_without_a_decision_defective_images_come_first(reference: Path) -> None:
+    run, _ = finished_runs([reference, reference])
+    labels = [image["label"] for image in run.images[run.tasks[0]]]
+    normal, defective = labels.index(0), labels.index(1)
+    moved = {normal: 0.5, defective: 0.1}
+    earlier = _with_images(
+        run,
+        lambda place, image: {
+            **{name: value for name, value in image.items() if name != "decision"},
+            "rank": image["rank"] + moved.get(place, 0.0),
+        },
+    )
+    assert [one.index for one in disagreements([earlier, earlier], 9)] == []
+    assert [one.index for one in disagreements([earlier, run], 9)] == [defective, normal]
 
 
 def test_normalised_scores_are_deviations_of_the_calibration_scores(reference: Path) -> None:
