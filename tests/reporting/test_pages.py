@@ -9,12 +9,14 @@ from html import unescape
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import plotly.graph_objects as go
 import pytest
 from nbformat import v4
 
 from moleflow_lib.cli import main
 from moleflow_lib.config import ExperimentConfig
+from moleflow_lib.reporting.figures.sheets import Case, Sheet, Tile
 from moleflow_lib.reporting.figures.style import captioned
 from moleflow_lib.reporting.pages.embedding import picture_source
 from moleflow_lib.reporting.pages.index import Entry, write_index
@@ -141,6 +143,22 @@ def test_whatever_is_cut_is_found(tmp_path: Path) -> None:
     places = {(line.split(".html ")[0], line.split(".html ")[1].split(":")[0]) for line in found}
     assert {(name, "390") for name in CUTS} <= places
     assert {place for name, place in places if name == "fine"} == {"paper"}, "there nothing can be scrolled"
+
+
+@pytest.mark.parametrize("width", [340, 1012])
+def test_all_pictures_of_a_sheet_are_of_one_size(width: int, tmp_path: Path) -> None:
+    tile = Tile(picture=np.zeros((160, 160, 3), dtype=np.uint8), label="image")
+    cases = [Case(tiles=[tile] * count, name="a case") for count in (1, 2, 2, 3)]
+    sheet = Sheet(title="S", caption="C", rows=[("nut", cases), ("grid", cases[:1])])
+    seen = _seen(
+        _page(tmp_path, _code("s", _output({"text/html": sheet._repr_html_()}))),
+        tmp_path,
+        f"""
+      document.querySelector('main').style.width = '{width}px';
+      const pictures = [...document.querySelectorAll('.mf-tile img')];
+      const seen = pictures.map((picture) => picture.getBoundingClientRect().width)""",
+    )
+    assert len(seen) == 9 and len(set(seen)) == 1
 
 
 def test_a_caption_is_no_wider_than_what_is_seen_of_its_table(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ __all__ = [
     "FalseAlarmScale",
     "colour_bar",
     "colour_words",
-    "contour_words",
+    "colour_words_of_tests",
     "heat_map_cases",
     "map_tile",
     "photo_and_map",
@@ -35,6 +35,9 @@ __all__ = [
 TILE = 224  # pixels of a tile
 _SAMPLE = 32  # training images that the scale rests on
 _CONTOUR = 1e-3  # the false-alarm rate at whose score the contour runs
+_OTHER_SCALE = (
+    "The index and the page of all test images measure maps by normal test images, so colours differ there."
+)
 _OUTSIDE, _INSIDE = (120, 220, 255), (0, 0, 0)  # colours of the contour
 
 
@@ -150,11 +153,21 @@ def colour_words() -> str:
     """What a colour of a map on the scale of false alarms means."""
     return (
         "Colour: how many pixels of normal training images score as high (logarithmic; at most "
-        f"{_SAMPLE} images a task, which were trained on, so new images give more). {contour_words()}"
+        f"{_SAMPLE} images a task, which were trained on, so new images give more). {_contour_words()}"
     )
 
 
-def contour_words() -> str:
+def colour_words_of_tests() -> str:
+    """What a colour means where a baseline's map stands beside the method's, and why."""
+    return (
+        "Colour of a map: how many pixels of normal test images score as high (logarithmic), among images "
+        "sent to the same task and by the same method. Not of training images, as in the notebooks' reports: "
+        "a memory bank keeps their patches, so its colours would mean something else than the method's. "
+        f"{_contour_words()}"
+    )
+
+
+def _contour_words() -> str:
     """What the contour of a map on the scale of false alarms means."""
     return f"Light blue and black: the contour at {100 * _CONTOUR:g} %."
 
@@ -183,7 +196,7 @@ def _caption(routed: bool, calibrated: bool) -> str:
         "Colour: the score, linear from the task's median to its highest. Light blue and black: half of that."
     )
     if calibrated:
-        scale = colour_words()
+        scale = f"{colour_words()} {_OTHER_SCALE}"
     return (
         "Defective test images with the highest, median and lowest image score, and the normal one with the "
         f"highest, each under {way}. {scale} Green: the mask's outline. The worst case shows what the method "

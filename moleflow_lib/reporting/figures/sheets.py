@@ -24,7 +24,7 @@ _STYLE = """<style>
 .mf-cases { display: flex; flex-wrap: wrap; gap: 14px 22px; }
 .mf-case { margin: 0; max-width: 100%; break-inside: avoid; }
 .mf-tiles { display: flex; flex-wrap: wrap; gap: 6px; }
-.mf-tile { margin: 0; flex: 0 1 224px; min-width: 150px; }
+.mf-tile { margin: 0; width: 224px; max-width: 100%; }
 .mf-tile label { display: block; cursor: zoom-in; }
 .mf-tile img { display: block; width: 100%; height: auto; border-radius: 3px; }
 .mf-tile span, .mf-case > figcaption { display: block; font-size: .8rem; line-height: 1.35;
@@ -35,8 +35,8 @@ _STYLE = """<style>
   object-fit: contain; background: #000d; cursor: zoom-out; border-radius: 0; }
 .mf-bar { display: flex; gap: 8px; align-items: center; font-size: .8rem; margin: .6rem 0; flex-wrap: wrap; }
 .mf-bar img { width: 224px; height: 14px; }
-@media (max-width: 600px) { .mf-tile { flex: 0 1 calc(50% - 3px); } }
-@media print { .mf-tile { flex: 0 0 150px; min-width: 0; } }
+@media (max-width: 600px) { .mf-tile { width: calc(50vw - 1rem - 3px); } }
+@media print { .mf-tile { width: 150px; } }
 </style>"""
 
 

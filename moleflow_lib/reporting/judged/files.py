@@ -9,7 +9,7 @@ from pathlib import Path
 from moleflow_lib.errors import counted
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.inference import DECISIONS, LearnedDetector, learned_detector
-from moleflow_lib.reporting.figures.heat_maps import colour_bar, contour_words, scale_ends
+from moleflow_lib.reporting.figures.heat_maps import colour_bar, colour_words_of_tests, scale_ends
 from moleflow_lib.reporting.figures.sheets import data_address
 from moleflow_lib.reporting.judged.highlights import ENDING, write_highlights
 from moleflow_lib.reporting.judged.pictures import Strips
@@ -142,8 +142,7 @@ def _caption(
         "Errors first; products and kinds of errors take turns, each with its clearest case first.",
         "Missed defect: a defective image called normal. False alarm: a normal one called defective or "
         "unknown. Routed wrong: sent to another task, the decision right all the same.",
-        "Green: the mask's outline. Colour of a map: how many pixels of normal test images score as high "
-        f"(logarithmic), among images sent to the same task and by the same method. {contour_words()}",
+        f"Green: the mask's outline. {colour_words_of_tests()}",
         f"Maps of {', '.join(trained)} are measured by normal training images, since no normal test image "
         "is sent there; no baseline's map is shown."
         if trained

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from moleflow_lib.reporting.figures.heat_maps import colour_bar, contour_words, scale_ends
+from moleflow_lib.reporting.figures.heat_maps import colour_bar, colour_words_of_tests, scale_ends
 from moleflow_lib.reporting.figures.sheets import data_address
 from moleflow_lib.reporting.judged.pictures import Strips
 from moleflow_lib.reporting.judged.verdict import JudgedImage, clearest
@@ -67,9 +67,8 @@ def write_highlights(images: Sequence[JudgedImage], strips: Strips, baseline: st
         path,
         {
             "cases": cases,
-            "caption": "Green: the outline of the mask. Colour of a map: how many pixels of normal test "
-            f"images score as high (logarithmic). {contour_words()} The clearest detection is chosen among "
-            "images whose mask marks at most half of them, where there are any.",
+            "caption": f"Green: the outline of the mask. {colour_words_of_tests()} The clearest detection is "
+            "chosen among images whose mask marks at most half of them, where there are any.",
             "bar": data_address(colour_bar().repeat(8, axis=0), exact=True) if scales else "",
             "ends": list(scale_ends(scales)) if scales else ["", ""],
         },
