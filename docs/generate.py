@@ -1,5 +1,5 @@
 """Writes what follows from other files: `metrics.md` from definitions, `options.md` from options, and in the
-README the quickstart's Colab badge from the repository's address in CITATION.cff.
+README and the quickstart its Colab badge from the repository's address in CITATION.cff.
 
 python docs/generate.py           write them
 python docs/generate.py --check   exit status 1 if a committed page is out of date
@@ -8,6 +8,7 @@ python docs/generate.py --check   exit status 1 if a committed page is out of da
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import re
 import sys
@@ -20,17 +21,18 @@ from moleflow_lib.config import GROUPS
 from moleflow_lib.presets import PRESETS, REASONS
 from moleflow_lib.reporting.definitions import definition_sections
 
-__all__ = ["PAGES", "main", "metrics_page", "options_page", "readme_page"]
+__all__ = ["PAGES", "main", "metrics_page", "options_page", "quickstart", "readme_page"]
 
 HERE = Path(__file__).resolve().parent
 _README = HERE.parent / "README.md"
 _CITATION = HERE.parent / "CITATION.cff"
+_QUICKSTART = "notebooks/00_quickstart.ipynb"
+_BOOK = HERE.parent / _QUICKSTART
 _BADGE_MARK = "<!-- Colab, from repository-code in CITATION.cff -->"
-_BADGE = (
-    "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
-    "(https://colab.research.google.com/github/{name}/blob/main/notebooks/00_quickstart.ipynb) In Colab, "
-    "first run `%pip install git+{address}` and `!python -m data_prep draw demo --into data/demo`."
-)
+_BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+_BADGE_LINE = re.compile(f"^{_BADGE_MARK}\n.*$", re.MULTILINE)
+_COLAB = "https://colab.research.google.com/github/"
+_FIRST = "run first: `%pip install git+{}` and `!python -m data_prep draw demo --into data/demo`."
 _MADE = "<!-- made by docs/generate.py from {}; edit that, then run `python docs/generate.py` -->"
 _METRICS_LEAD = (
     "The name in code font is the key in result files. Reports print the same texts and link every table "
@@ -76,15 +78,40 @@ def options_page() -> str:
 
 
 def readme_page() -> str:
-    """The README, its quickstart with a Colab badge where CITATION.cff has `repository-code`."""
+    """The README with a Colab badge."""
+    return _BADGE_LINE.sub(lambda _: f"{_BADGE_MARK}\n{_badge()}", _README.read_text(encoding="utf-8"))
+
+
+def quickstart() -> str:
+    """The quickstart, a Colab badge below its title."""
+    book = json.loads(_BOOK.read_text(encoding="utf-8"))
+    title, *rest = "".join(book["cells"][0]["source"]).split("\n\n")
+    words = [
+        title,
+        f"{_BADGE_MARK}\n{_badge()}",
+        *(part for part in rest if not part.startswith(_BADGE_MARK)),
+    ]
+    book["cells"][0]["source"] = "\n\n".join(words).splitlines(keepends=True)
+    return json.dumps(book, indent=1, ensure_ascii=False) + "\n"
+
+
+def _badge() -> str:
+    """Opens the quickstart; without `repository-code` in CITATION.cff, Colab's list of repositories."""
     named = re.search(
         r'^repository-code: *"?(https://github\.com/([\w.-]+/[\w.-]+))', _CITATION.read_text(), re.M
     )
-    badge = _BADGE.format(address=named[1], name=named[2]) if named else ""
-    return re.sub(f"^({_BADGE_MARK}).*$", rf"\1{badge}", _README.read_text(encoding="utf-8"), flags=re.M)
+    if named:
+        return f"{_BADGE}({_COLAB}{named[2]}/blob/main/{_QUICKSTART}) In Colab {_FIRST.format(named[1])}"
+    told = f"type this repository's name, open `{_QUICKSTART}`, and"
+    return f"{_BADGE}({_COLAB}) In Colab {told} {_FIRST.format('https://github.com/OWNER/NAME')}"
 
 
-PAGES = {"metrics.md": metrics_page, "options.md": options_page, "../README.md": readme_page}
+PAGES = {
+    "metrics.md": metrics_page,
+    "options.md": options_page,
+    "../README.md": readme_page,
+    f"../{_QUICKSTART}": quickstart,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,7 @@ import pytest
 
 from moleflow_lib.config import GROUPS
 from moleflow_lib.reporting.definitions import all_definitions
+from moleflow_lib.reporting.pages.report import _markdown
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -31,7 +33,7 @@ def test_a_stale_page_is_found_and_mended(
     generate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(generate, "HERE", tmp_path / "docs")
-    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs").mkdir(), (tmp_path / "notebooks").mkdir()
     (tmp_path / "docs/metrics.md").write_text("old")
     assert generate.main(["--check"]) == 1
     assert [path.name for path in (tmp_path / "docs").iterdir()] == ["metrics.md"]
@@ -64,18 +66,23 @@ def test_tables_keep_their_columns(generate: ModuleType) -> None:
         ("repository-code: https://github.com/lab/a.b-c_d\n", "lab/a.b-c_d"),
     ],
 )
-def test_the_readme_has_a_colab_badge_as_soon_as_the_repository_has_an_address(
+def test_readme_and_quickstart_have_a_colab_badge_with_an_address_or_without(
     citation: str, address: str, generate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "CITATION.cff").write_text(citation)
-    (tmp_path / "README.md").write_text(f"above\n{generate._BADGE_MARK} old\n\nbelow\n")
+    (tmp_path / "README.md").write_text(f"above\n{generate._BADGE_MARK}\nold\n\nbelow\n")
     monkeypatch.setattr(generate, "_CITATION", tmp_path / "CITATION.cff")
     monkeypatch.setattr(generate, "_README", tmp_path / "README.md")
-    before, line, empty, after = generate.readme_page().splitlines()
-    assert (before, empty, after) == ("above", "", "below")
-    badge = line.removeprefix(generate._BADGE_MARK)
-    assert bool(address) == bool(badge)
-    if address:
-        assert f"/github/{address}/blob/main/notebooks/00_quickstart.ipynb)" in badge
-        assert f"git+https://github.com/{address}`" in badge
-        assert (DOCS.parent / "notebooks/00_quickstart.ipynb").is_file()
+    before, mark, line, empty, after = generate.readme_page().splitlines()
+    assert (before, mark, empty, after) == ("above", generate._BADGE_MARK, "", "below")
+    colab = "https://colab.research.google.com/"
+    place = f"{address}/blob/main/notebooks/00_quickstart.ipynb" if address else ""
+    assert f"[![Open in Colab]({colab}assets/colab-badge.svg)]({colab}github/{place}) In Colab " in line
+    assert f"git+https://github.com/{address or 'OWNER/NAME'}`" in line
+    first = "".join(json.loads(generate.quickstart())["cells"][0]["source"])
+    title, badge, question, *_ = first.split("\n\n")
+    assert title.startswith("# ") and badge == f"{mark}\n{line}" and question.startswith("**Question.**")
+    assert f'<a href="{colab}github/{place}">Open in Colab</a> In Colab' in _markdown(
+        first, escape_html=False
+    )
+    assert (DOCS.parent / "notebooks/00_quickstart.ipynb").is_file()

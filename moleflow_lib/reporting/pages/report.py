@@ -28,6 +28,7 @@ TEMPLATES = Path(__file__).parents[1] / "templates"
 PLOTLY_FILE = "plotly.min.js"  # one copy for all reports of a folder
 _SHOWN = ("text/html", "text/markdown", "image/svg+xml", "image/png", "text/plain")
 _BANNER = "papermill-error-cell-tag"  # cells that papermill adds to a notebook that failed
+_OUTSIDE = re.compile(r'<img\b[^>]*\bsrc="https?:[^>]*>')
 _HEADING = re.compile(r"<h([1-4])>(.*?)</h\1>", re.DOTALL)
 
 
@@ -226,7 +227,13 @@ def _shown(output: NotebookNode, errors: list[str]) -> Iterator[NotebookNode]:
 def _markdown(source: str, escape_html: bool) -> str:
     """Markdown as HTML without links that run something; of outputs, made from data, no HTML passes."""
     renderer = IPythonRenderer(escape=escape_html, allow_harmful_protocols=False, exclude_anchor_links=True)
-    return MarkdownWithMath(renderer=renderer).render(source)
+    return _OUTSIDE.sub(_words_of, MarkdownWithMath(renderer=renderer).render(source))
+
+
+def _words_of(picture: re.Match[str]) -> str:
+    """What a picture shows, in words: a page fetches nothing from elsewhere."""
+    words = re.search(r'alt="([^"]*)"', picture[0])
+    return words[1] if words else ""
 
 
 def _html_output(html: str) -> NotebookNode:

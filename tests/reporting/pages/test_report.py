@@ -232,6 +232,13 @@ def test_in_a_browser_every_figure_is_drawn_and_no_request_leaves(
     assert _asked_for(dom) == []
 
 
+def test_a_picture_from_elsewhere_is_its_words(book: nbformat.NotebookNode, tmp_path: Path) -> None:
+    book.cells[0].source += "\n\n[![Open & see](https://outside.invalid/badge.svg)](https://outside.invalid/)"
+    html = _render(book, tmp_path)
+    assert '<a href="https://outside.invalid/">Open &amp; see</a>' in html and "badge.svg" not in html
+    assert _asked_for(_dom(_watched(html, tmp_path), tmp_path)) == []
+
+
 def test_the_watch_would_see_a_request(book: nbformat.NotebookNode, tmp_path: Path) -> None:
     html = _render(book, tmp_path).replace("<main>", '<main><img src="http://outside.invalid/spy.png">')
     assert "http://outside.invalid/spy.png" in _asked_for(_dom(_watched(html, tmp_path), tmp_path))
