@@ -34,6 +34,7 @@ __all__ = [
     "seed_everything",
     "seeded",
     "threads",
+    "work_seconds",
 ]
 
 DEVICE_KINDS = ("cpu", "cuda")
@@ -211,6 +212,13 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def work_seconds(device: torch.device) -> float:
+    """A clock for what learning costs: CPU seconds of this process, which count all its threads and no
+    neighbour's; with a GPU, whose work those leave out, seconds of the clock.
+    """
+    return time.process_time() if device.type == "cpu" else time.perf_counter()
 
 
 def provenance(device: str = "auto") -> dict[str, object]:

@@ -34,6 +34,7 @@ TINY = {
     "control_backbone": "",
     "calibration_folds": 0,  # as many trainings more, where a test does not ask for them
     "device": "cpu",
+    "ablation_jobs": 1,  # starting workers takes longer than tiny runs do
     "classes": ("leather", "nut", "board"),
     "ablation_classes": ("leather", "nut"),
     "ablations": "dia_blocks=0; top_k=1",

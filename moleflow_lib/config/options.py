@@ -67,7 +67,7 @@ class RunOptions(_Group):
     device: str = _option("auto", "auto, cpu or cuda; auto takes the GPU where there is one")
     backbone_weights: str = _option("", "local weights file of the backbone; empty downloads them")
     ablation_jobs: int = _option(
-        0, "ablation runs side by side; 0: one a core, or one a GPU", low=0, high=4096
+        0, "runs, or methods compared, side by side; 0: one a core, for runs or one a GPU", low=0, high=4096
     )
     scheduler: str = _option("", "a Dask scheduler, tcp://host:port, that carries the ablation runs instead")
 

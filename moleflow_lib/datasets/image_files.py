@@ -55,9 +55,14 @@ class ImageFault(DataError):
 
     def __init__(self, path: Path, kind: str, what: str, todo: str) -> None:
         super().__init__(f"{shown(str(path))} {what}; {todo}")
+        self.path = path
         self.kind = kind
         self.what = what
         self.todo = todo
+
+    def __reduce__(self) -> tuple[type[ImageFault], tuple[Path, str, str, str]]:
+        """How it comes back from a worker process."""
+        return ImageFault, (self.path, self.kind, self.what, self.todo)
 
 
 def pixel_limit() -> int:

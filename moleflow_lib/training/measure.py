@@ -6,7 +6,6 @@ disk under the options they depend on, so that a new rule for scores trains noth
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
@@ -19,7 +18,7 @@ from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.features.store import Features
 from moleflow_lib.model.flow import MoLESpatialAwareNF
-from moleflow_lib.runtime import derive_seed
+from moleflow_lib.runtime import derive_seed, work_seconds
 from moleflow_lib.scoring.memory_bank import BANK_VERSION, MemoryBank, build_memory_bank, calibration_subset
 from moleflow_lib.scoring.prototype_distance import ImageScale
 from moleflow_lib.scoring.task_parts import TaskHistory, TaskParts
@@ -68,7 +67,7 @@ def _with_bank(
 
     def make() -> _Made:
         """Choose the patches that are stored."""
-        start = time.perf_counter()
+        start = work_seconds(flow.device)
         rows = build_memory_bank(train.lesson, size, seed, task.name, flow.device)
         bank = MemoryBank(rows.patches, torch.tensor(train.owners, device=flow.device)[rows.owner])
         if len(bank.owner.unique()) == 1:
@@ -76,7 +75,7 @@ def _with_bank(
                 f"{task.name}: every stored patch is of one image, so none can set the scale; raise "
                 f"memory_size ({size})"
             )
-        return bank.state(), _facts("memory bank", start)
+        return bank.state(), _facts("memory bank", start, flow.device)
 
     tensors, facts = kept_artifact(
         store / "memory_banks", task.name, [BANK_VERSION, train.key, seed, size], make
@@ -91,8 +90,9 @@ def _with_patch_scale(
     score = config.score
 
     def make() -> _Made:
-        start = time.perf_counter()
-        return {"scale": torch.stack([_spread(part) for part in parts()])}, _facts("patch scale", start)
+        start = work_seconds(flow.device)
+        scale = torch.stack([_spread(part) for part in parts()])
+        return {"scale": scale}, _facts("patch scale", start, flow.device)
 
     made_from = [task.key, list(score.score_parts), score.memory_size, score.log_det_weight]
     tensors, facts = kept_artifact(store / "patch_scales", task.name, made_from, make)
@@ -111,11 +111,10 @@ def _with_image_scale(
 
     def make() -> _Made:
         """Measure image scores and prototype distances of training images."""
-        start = time.perf_counter()
+        start = work_seconds(flow.device)
         of_patches = TaskScorer(flow, task, config.score).joined(parts())[1].cpu()
-        return ImageScale.measured(train.image_means(), of_patches, seed).state(), _facts(
-            "image scale", start
-        )
+        scale = ImageScale.measured(train.image_means(), of_patches, seed)
+        return scale.state(), _facts("image scale", start, flow.device)
 
     options = {**config.group("score"), "prototype_weight": 1.0}  # its share decides nothing here
     made_from = [SCORE_VERSION, task.key, options]
@@ -131,8 +130,8 @@ def _spread(values: torch.Tensor) -> torch.Tensor:
     return torch.stack([values.mean(), values.std().clamp_min(floor)])
 
 
-def _facts(kind: str, start: float) -> dict[str, object]:
-    return {"kind": kind, "seconds": time.perf_counter() - start}
+def _facts(kind: str, start: float, device: torch.device) -> dict[str, object]:
+    return {"kind": kind, "seconds": work_seconds(device) - start}
 
 
 def _longer(task: TaskParts, facts: Mapping[str, Any]) -> TaskHistory:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from moleflow_lib.features.store import Features
 from moleflow_lib.model.flow import MoLESpatialAwareNF, load_exactly
 from moleflow_lib.routing.moments import RunningMoments
 from moleflow_lib.routing.router import TaskPrototype
-from moleflow_lib.runtime import DEVICE_KINDS
+from moleflow_lib.runtime import DEVICE_KINDS, work_seconds
 from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.scoring.task_parts import TaskHistory, TaskParts
 from moleflow_lib.storage.artifacts import (
@@ -125,7 +124,7 @@ class MoLEContinualTrainer:
         return copy.deepcopy(self.detector.flow) if lesson.first else self.detector.flow
 
     def _trained(self, lesson: _Lesson) -> _Learned:
-        start = time.perf_counter()
+        start = work_seconds(self.detector.device)
         flow = self._fresh_flow(lesson)
         moments = (
             RunningMoments.of_patches(lesson.train.lesson)
@@ -140,7 +139,7 @@ class MoLEContinualTrainer:
             name=lesson.name,
             curves=fitted.curves,
             steps=fitted.steps,
-            seconds=time.perf_counter() - start,
+            seconds=work_seconds(self.detector.device) - start,
             state_sha256=tensors_sha256(parts.state_dict()),
             base_sha256=tensors_sha256(flow.state_dict()),
             resumed=False,

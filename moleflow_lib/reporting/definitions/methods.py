@@ -43,7 +43,9 @@ COSTS = (
         title="seconds to learn",
         also=("s_to_learn",),
         source="definition of this project",
-        text="Time to learn all tasks on the machine that first did so, features already extracted.",
+        text="Time to learn all tasks on the machine that first did so, features already extracted: CPU "
+        "seconds of all threads, which other work on the machine hardly changes; with a GPU, seconds of the "
+        "clock. Baselines learn on one thread, the method on several where its steps are large.",
     ),
     Definition(
         name="score_seconds",
@@ -51,6 +53,7 @@ COSTS = (
         also=("ms_an_image",),
         source="definition of this project",
         text="Time to turn an image's features into patch scores and one image score, in batches of up to 32 "
-        "images; the backbone is left out.",
+        "images; the backbone is left out. Measured on one CPU thread, one method after another, when all "
+        "of them have been learned.",
     ),
 )

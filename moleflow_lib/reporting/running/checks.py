@@ -17,7 +17,7 @@ from moleflow_lib.studies.ablation.cluster import Cluster
 
 __all__ = ["ablation_notes", "check_out", "checked_experiment"]
 
-_CONTROL = ".control()"  # how a notebook asks for the control backbone
+_CONTROL = "control=True"  # how a notebook asks for the control backbone
 _ABLATION = ".run_ablation("  # how it asks for ablations
 _FOLDERS = ("executed", "store")
 

@@ -24,12 +24,13 @@ def base_sentences(
     """Summary of notebook 02."""
     loss = history.curves["loss"]
     back = min(5, len(loss) - 1)
+    unit = "s" if history.device == "cuda" else "CPU seconds"
     return [
         f"On {history.name} the base task reaches image AUROC {number(metrics['image_auroc'])}; "
         + _pixel_words(metrics),
         score_words(score),
-        f"{history.steps} steps took {history.seconds:.0f} s; over the last {back} epochs the loss moved by "
-        f"{loss[-1] - loss[-1 - back]:+.1f} nats a patch, from {loss[0]:.0f} in the first epoch to "
+        f"{history.steps} steps took {history.seconds:.0f} {unit}; over the last {back} epochs the loss "
+        f"moved by {loss[-1] - loss[-1 - back]:+.1f} nats a patch, from {loss[0]:.0f} in the first epoch to "
         f"{loss[-1]:.0f}.",
         f"The latent of {latent.images} is {latent.ks_distance:.3f} (Kolmogorov–Smirnov) from a standard "
         "normal.",

@@ -5,27 +5,24 @@ run.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import joblib
 import torch
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from moleflow_lib.config import PATHS, ExperimentConfig
 from moleflow_lib.errors import ConfigError, RunError, problem_list
 from moleflow_lib.experiment import Experiment
-from moleflow_lib.features.backbone_table import BACKBONES
-from moleflow_lib.metrics import METRICS
-from moleflow_lib.runtime import progress, resolve_device
+from moleflow_lib.runtime import progress
 from moleflow_lib.storage.disk import write_json
 from moleflow_lib.storage.keys import digest
 from moleflow_lib.studies.ablation.cluster import Cluster
 from moleflow_lib.studies.ablation.grid import AblationRun, waves
-from moleflow_lib.studies.ablation.jobs import Job, carry_out
+from moleflow_lib.studies.ablation.jobs import Job, attempt
 from moleflow_lib.studies.ablation.measuring import DECIDING, input_keys, kept, run_key
+from moleflow_lib.studies.workers import Carry, known_here_alone, placed, side_by_side
 
 __all__ = ["run_ablation"]
 
@@ -78,9 +75,7 @@ def run_ablation(
 
 def _require_known_elsewhere(runs: Sequence[AblationRun]) -> None:
     """Runs are carried out by other processes, which know what stands in the library's tables."""
-    used = {run.config.features.backbone for run in runs}
-    alone = [f"metric {name}" for name in METRICS.added]
-    alone += [f"backbone {name}" for name in BACKBONES.added if name in used]
+    alone = known_here_alone({run.config.features.backbone for run in runs})
     if alone:
         raise ConfigError(
             f"expected names that worker processes know, found {', '.join(alone)}, registered in this "
@@ -90,7 +85,7 @@ def _require_known_elsewhere(runs: Sequence[AblationRun]) -> None:
 
 def _planned_jobs(runs: Sequence[AblationRun], folder: Path) -> list[Job]:
     """Runs with their keys; extracts what features are missing and leaves the grid's file."""
-    runs = [replace(run, config=_placed(run.config)) for run in runs]
+    runs = [replace(run, config=placed(run.config)) for run in runs]
     inputs: dict[str, dict[str, object]] = {}
     for run in runs:  # variations and seeds share their inputs
         data = digest(run.config.group("data", "features"))
@@ -107,47 +102,45 @@ def _planned_jobs(runs: Sequence[AblationRun], folder: Path) -> list[Job]:
     return [Job(run=run, key=key, path=folder / f"{key[:24]}.json", plan=plan) for key, run in keyed]
 
 
-def _placed(config: ExperimentConfig) -> ExperimentConfig:
-    """The configuration with absolute paths and the device named, so that it means the same elsewhere."""
-    paths = {name: str(Path(str(value)).resolve()) for name in PATHS if (value := config[name])}
-    return config.with_(**paths, device=str(resolve_device(config.run.device)), scheduler="", ablation_jobs=0)
-
-
 def _fan_out(pending: Sequence[Job], total: int, jobs: int, scheduler: str) -> dict[str, str]:
     """Carry out what is not finished, wave by wave; key → what went wrong, for the runs that failed."""
     failures: dict[str, str] = {}
-    cluster = Cluster(scheduler) if scheduler else None
-    try:
-        with progress(None, "ablation runs", total=total, initial=total - len(pending)) as bar:
-            by_name = {job.run.name: job for job in pending}
-            for wave in waves([job.run for job in pending]):
-                planned = [by_name[run.name] for run in wave]
-                for key, problem in cluster.outcomes(planned) if cluster else _local(planned, jobs):
-                    failures |= {key: problem} if problem else {}
-                    bar.update()
-    finally:
-        if cluster:
-            cluster.close()
+    by_name = {job.run.name: job for job in pending}
+    planned = [[by_name[run.name] for run in wave] for wave in waves([job.run for job in pending])]
+    with (
+        _carrier(planned, jobs, scheduler) as outcomes,
+        progress(None, "ablation runs", total=total, initial=total - len(pending)) as bar,
+    ):
+        for wave in planned:
+            for key, problem in outcomes(wave):
+                failures |= {key: problem} if problem else {}
+                bar.update()
     return failures
 
 
-def _local(planned: Sequence[Job], jobs: int) -> Iterator[tuple[str, str]]:
-    """Outcomes on this machine's cores or GPUs, as they come."""
-    gpus = _gpus(planned[0].run.config.run.device)
-    jobs = min(jobs or len(gpus) or joblib.cpu_count(), len(planned))
-    missing = {job.key for job in planned}
-    pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+@contextmanager
+def _carrier(
+    planned: Sequence[Sequence[Job]], jobs: int, scheduler: str
+) -> Iterator[Callable[[Sequence[Job]], Iterator[tuple[str, str]]]]:
+    """What gives the outcomes of a wave as they come: a cluster, or this machine's cores or GPUs."""
+    if scheduler:
+        with closing(Cluster(scheduler)) as cluster:
+            yield cluster.outcomes
+        return
+    gpus = _gpus(planned[0][0].run.config.run.device)
+    workers = min(jobs or len(gpus) or joblib.cpu_count(), max(map(len, planned)))
+    with side_by_side(workers if workers > 1 else 0, gpus) as carry:
+        yield lambda wave: _local(wave, carry)
+
+
+def _local(wave: Sequence[Job], carry: Carry) -> Iterator[tuple[str, str]]:
+    missing = {job.key for job in wave}
     try:
-        outcomes = pool(joblib.delayed(carry_out)(job, gpus, os.getpid()) for job in planned)
-        for key, problem in cast("Iterator[tuple[str, str]]", outcomes):
+        for key, problem in carry(attempt, wave):
             missing.discard(key)
             yield key, problem
-    except TerminatedWorkerError as error:
-        died = (
-            "a worker process died before it was finished; run again, with fewer ablation_jobs if memory "
-            f"was short ({error})"
-        )
-        yield from ((key, died) for key in sorted(missing))
+    except RunError as died:
+        yield from ((key, str(died)) for key in sorted(missing))
 
 
 def _gpus(device: str) -> list[str]:

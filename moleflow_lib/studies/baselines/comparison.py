@@ -4,20 +4,25 @@ intervals.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from itertools import chain
 
+import joblib
 import numpy as np
 import torch
 
-from moleflow_lib.config import BASELINES
+from moleflow_lib.config import BASELINES, ExperimentConfig
+from moleflow_lib.evaluation.continual import ContinualResult
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.metrics import METRICS, average, interval, mean_defined, over_seeds
-from moleflow_lib.studies.baselines.run import MethodRun, run_baseline, run_method
+from moleflow_lib.runtime import progress, resolve_device
+from moleflow_lib.studies.baselines.run import METHOD, MethodRun, run_method, timed
+from moleflow_lib.studies.workers import Carry, known_here_alone, one_thread, placed, side_by_side
 
 __all__ = ["METHOD", "Comparison", "Estimate", "compare"]
-
-METHOD = "moleflow"  # the method's own name among the baselines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +48,7 @@ class Comparison:
     classes: tuple[str, ...]
     seeds: tuple[int, ...]
     runs: Mapping[str, Sequence[MethodRun]]  # name → one run a seed; the method itself first
+    control: ContinualResult | None = None  # the method on the control backbone, if that was asked for
 
     @property
     def others(self) -> list[str]:
@@ -117,22 +123,120 @@ class Comparison:
         return over_seeds(known) if known else None
 
 
-def compare(experiment: Experiment) -> Comparison:
-    """Learn and evaluate the method and the baselines that the configuration names.
+def compare(experiment: Experiment, *, control: bool = False) -> Comparison:
+    """Learn and evaluate the method and the baselines that the configuration names, side by side.
 
-    `adapter_only` is left out where there is no invertible adapter (`dia_blocks` 0).
+    Each takes one CPU thread wherever it runs, so results are the same bit by bit on any number of cores.
+    `adapter_only` is left out where there is no invertible adapter (`dia_blocks` 0). What scoring costs is
+    measured last, with nothing beside it.
 
     Args:
         experiment: the method under the configuration's own seed; other seeds get experiments of their own.
+        control: whether to learn and evaluate `Experiment.control` too, if the configuration names one.
+
+    Raises:
+        MoLEFlowError: one of them failed; what was learned by then is kept.
     """
     config = experiment.config
     seeds = config.study.comparison_seeds or (config.train.seed,)
     possible = [name for name in config.study.baselines if name != "adapter_only" or config.flow.dia_blocks]
-    runs: dict[str, list[MethodRun]] = {name: [] for name in (METHOD, *possible)}
-    for seed in seeds:
-        run = experiment if seed == config.train.seed else Experiment(config.with_(seed=seed))
-        for name, done in runs.items():
-            one = run_method(run) if name == METHOD else run_baseline(run, name)
-            kept = one.patch_scores if run is experiment and name != METHOD else ()
-            done.append(replace(one, patch_scores=kept))
-    return Comparison(classes=tuple(task.name for task in experiment.tasks), seeds=seeds, runs=runs)
+    names = (METHOD, *possible)
+    experiment.learn()
+    runs, controlled = _all_runs(experiment, names, seeds, experiment.control() if control else None)
+    base = experiment if config.train.seed in seeds else Experiment(config.with_(seed=seeds[0]))
+    with one_thread():
+        of_seeds = {name: [runs[name, seed] for seed in seeds] for name in names}
+        done = {name: timed(some, base, name) for name, some in of_seeds.items()}
+    classes = tuple(task.name for task in experiment.tasks)
+    return Comparison(classes=classes, seeds=seeds, runs=done, control=controlled)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """One method under one seed, for another process or this one."""
+
+    name: str
+    config: ExperimentConfig
+    call: str  # of `compare`: what a worker opened for an earlier call may be out of date
+    own: bool  # whether the seed is the experiment's own, so that patch scores are kept
+    opened: Experiment | None  # what the configuration opens, if that is open in the same process
+
+
+def _all_runs(
+    experiment: Experiment, names: Sequence[str], seeds: Sequence[int], control: Experiment | None
+) -> tuple[dict[tuple[str, int], MethodRun], ContinualResult | None]:
+    """(name, seed) → run, and the control, which is evaluated here while workers are at the first runs.
+
+    Under each other seed the method itself comes first, since baselines take its router.
+    """
+    own = experiment.config.train.seed
+    others = [seed for seed in seeds if seed != own]
+    done = {(METHOD, own): _own_run(experiment)} if own in seeds else {}
+    first = [(METHOD, seed) for seed in others] + [(name, own) for name in names[1:] if own in seeds]
+    second = [(name, seed) for seed in others for name in names[1:]]
+    total = len(names) * len(seeds) + bool(control)
+    workers = _workers(experiment.config, len(first), bool(control))
+    with (
+        progress(None, "methods compared", total=total, initial=len(done)) as bar,
+        side_by_side(workers) as carry,
+    ):
+        outcomes = carry(_run, _jobs(experiment, first, workers))
+        result = _controlled(control) if control else None
+        bar.update(bool(control))
+        for key, run in chain(outcomes, _later(carry, _jobs(experiment, second, workers))):
+            done[key] = run
+            bar.update()
+    return done, result
+
+
+def _later(carry: Carry, jobs: Sequence[_Job]) -> Iterator[tuple[tuple[str, int], MethodRun]]:
+    """Outcomes of jobs that start when the first one is asked for."""
+    yield from carry(_run, jobs)
+
+
+def _workers(config: ExperimentConfig, jobs: int, beside: bool) -> int:
+    """How many processes take so many jobs, one a core, this one among them if it works beside them; 0 where
+    others cannot or should not take them.
+    """
+    backbones = {config.features.backbone, config.study.control_backbone}
+    alone = known_here_alone(backbones, config.study.baselines)
+    if alone or resolve_device(config.run.device).type != "cpu":
+        return 0
+    most = min(config.run.ablation_jobs or joblib.cpu_count(), jobs + beside)
+    return most - beside if most > 1 else 0
+
+
+def _jobs(experiment: Experiment, wave: Sequence[tuple[str, int]], workers: int) -> list[_Job]:
+    config = placed(experiment.config)
+    own = experiment.config.train.seed
+    call = uuid.uuid4().hex
+    opened = {} if workers else {own: experiment}
+    return [
+        _Job(name=name, config=config.with_(seed=seed), call=call, own=seed == own, opened=opened.get(seed))
+        for name, seed in wave
+    ]
+
+
+def _run(job: _Job) -> tuple[tuple[str, int], MethodRun]:
+    run = run_method(job.opened or _experiment(job.config, job.call), job.name)
+    kept = run.patch_scores if job.own else ()
+    return (job.name, job.config.train.seed), replace(run, patch_scores=kept)
+
+
+@lru_cache(maxsize=1)
+def _experiment(config: ExperimentConfig, call: str) -> Experiment:
+    """What a worker's jobs of one call share."""
+    return Experiment(config)
+
+
+def _own_run(experiment: Experiment) -> MethodRun:
+    with one_thread():
+        return replace(run_method(experiment), patch_scores=())
+
+
+def _controlled(control: Experiment) -> ContinualResult:
+    for task in control.tasks:
+        for split in ("train", "test"):
+            control.features(task, split)  # on all cores: the same bits
+    with one_thread():
+        return control.evaluate()

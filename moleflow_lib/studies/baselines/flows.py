@@ -5,7 +5,6 @@ itself.
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
@@ -17,6 +16,7 @@ from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.features.store import Features
 from moleflow_lib.model.flow import FlowParts, MoLESpatialAwareNF, load_exactly, shared_values
+from moleflow_lib.runtime import work_seconds
 from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.scoring.task_parts import TaskParts
 from moleflow_lib.storage.artifacts import kept_artifact
@@ -114,10 +114,10 @@ class FineTunedFlow(_WholeModels):
     def _trained_on(
         self, last: ContinualDetector, name: str, train: Features
     ) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
-        start = time.perf_counter()
+        start = work_seconds(last.device)
         flow, task = _copied(last)
         fitted = fit(flow, task.flow, train.lesson, self.config.train, name, base=True)
-        seconds = time.perf_counter() - start
+        seconds = work_seconds(last.device) - start
         facts = {"kind": "fine_tune", "curves": fitted.curves, "steps": fitted.steps, "seconds": seconds}
         return _state(flow, task.flow), facts
 

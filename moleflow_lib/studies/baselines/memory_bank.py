@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.features.store import Features
-from moleflow_lib.runtime import derive_seed
+from moleflow_lib.runtime import derive_seed, work_seconds
 from moleflow_lib.scoring.memory_bank import BANK_VERSION, MemoryBank, build_memory_bank
 from moleflow_lib.storage.artifacts import kept_artifact
 from moleflow_lib.studies.baselines.base import Footprint, PatchBaseline
@@ -74,10 +73,10 @@ class MemoryBanks(PatchBaseline):
         )
 
     def _choose(self, name: str, train: Features) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
-        start = time.perf_counter()
+        start = work_seconds(self.device)
         study = self.config.study
         patches = train.patches
         size = min(_LIMIT, math.ceil(study.bank_share * patches[..., 0].numel()))
         seed = derive_seed(self.config.train.seed, "bank", name)
         bank = build_memory_bank(patches, size, seed, name, self.device)
-        return bank.state(), {"kind": "memory_bank", "seconds": time.perf_counter() - start}
+        return bank.state(), {"kind": "memory_bank", "seconds": work_seconds(self.device) - start}

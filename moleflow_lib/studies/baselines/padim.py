@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import torch
 
 from moleflow_lib.config import ExperimentConfig
 from moleflow_lib.features.store import Features
-from moleflow_lib.runtime import derive_seed
+from moleflow_lib.runtime import derive_seed, work_seconds
 from moleflow_lib.storage.artifacts import kept_artifact
 from moleflow_lib.studies.baselines.base import Footprint, PatchBaseline
 
@@ -71,11 +70,11 @@ class PositionGaussians(PatchBaseline):
         return Footprint(per_task=values, bytes_per_task=4 * values, shared=0)
 
     def _fit(self, train: Features) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
-        start = time.perf_counter()
+        start = work_seconds(self.device)
         mean, factor = fit_gaussians(train.patches[..., self.channels].flatten(1, 2))
         rows, columns = _triangle(mean.shape[1])
         tensors = {"mean": mean, "factor": factor[:, rows, columns]}
-        return tensors, {"kind": "padim", "seconds": time.perf_counter() - start}
+        return tensors, {"kind": "padim", "seconds": work_seconds(self.device) - start}
 
 
 def fit_gaussians(patches: torch.Tensor, ridge: float = _RIDGE) -> tuple[torch.Tensor, torch.Tensor]:

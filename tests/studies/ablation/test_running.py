@@ -22,6 +22,7 @@ from moleflow_lib.metrics import METRICS
 from moleflow_lib.studies.ablation import jobs, running
 from moleflow_lib.studies.ablation.grid import planned_runs
 from moleflow_lib.studies.ablation.running import run_ablation
+from moleflow_lib.studies.workers import gpu_of
 from tests.studies.ablation.conftest import untimed
 
 Make = Callable[..., ExperimentConfig]
@@ -180,4 +181,4 @@ def _marked(folder: Path) -> list[str]:
 def test_gpus_are_shared_out_by_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     assert running._gpus("cuda") == ["4", "6"] and running._gpus("cpu") == running._gpus("cuda:1") == []
-    assert [jobs.gpu_of(f"LokyProcess-{n}", ["4", "6"]) for n in (1, 2, 3)] == ["4", "6", "4"]
+    assert [gpu_of(f"LokyProcess-{n}", ["4", "6"]) for n in (1, 2, 3)] == ["4", "6", "4"]

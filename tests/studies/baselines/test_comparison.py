@@ -30,7 +30,7 @@ from moleflow_lib.studies.baselines.base import PatchScoreMixin
 from moleflow_lib.studies.baselines.comparison import METHOD, Comparison, Estimate, compare
 from moleflow_lib.studies.baselines.flows import FineTunedFlow, FreshFlows
 from moleflow_lib.studies.baselines.memory_bank import MemoryBanks
-from moleflow_lib.studies.baselines.run import Costs, MethodRun, run_baseline
+from moleflow_lib.studies.baselines.run import Costs, MethodRun, run_method
 
 WAYS = ("oracle", "routed")
 
@@ -249,7 +249,7 @@ def test_scores_that_move_stop_the_comparison(learned: Experiment, monkeypatch: 
 
     monkeypatch.setattr(MemoryBanks, "learn", forgetful)
     with pytest.raises(TrainingError, match="memory_bank: the scores of leather changed"):
-        run_baseline(learned, "memory_bank")
+        run_method(learned, "memory_bank")
 
 
 def test_baselines_that_are_not_asked_for_are_not_learned(
@@ -290,7 +290,7 @@ def test_one_model_of_all_tasks_gets_the_steps_and_patches_of_all(
     monkeypatch.setattr(
         FreshFlows, "learn", lambda self, name, train: seen.append(self.config) or inner(self, name, train)
     )
-    run_baseline(experiment, "joint")
+    run_method(experiment, "joint")
     assert [(config.train.steps, config.score.memory_size) for config in seen] == [(4, 10)]
 
 
