@@ -55,7 +55,8 @@ def test_a_full_disk_at_any_file_costs_no_number(
         except DiskError as error:
             stops += 1
             assert "the disk is full; free space there" in str(error) and stops < 100
-    assert stops == len(refused) > 12, "each file was refused once"
+    notes = [path for path in refused if "/hashes/" in path]  # cost time alone, so they stop nothing
+    assert stops == len(refused) - len(notes) > 12, "each file was refused once"
     assert found == whole
     assert _tensors(config.run.out_dir) == _tensors(undisturbed.run.out_dir)
     assert not list(Path(config.run.out_dir).rglob(f"{disk.UNFINISHED}*"))

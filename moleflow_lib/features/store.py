@@ -1,10 +1,11 @@
 """Features on disk: every image goes through the frozen backbone once, whatever follows.
 
 Stored as float16, one file a product and split, keyed by the backbone's identity and the images'
-contents, and memory-mapped when read. Where some images of a product were extracted before, only the others
-are decoded; on a GPU, which takes several images at once, a new image's group with it. What a new file takes
-over from an earlier one went through the network on such a device and in the same group, so that it is equal
-to the bit to one that was made from nothing. Damaged copies of the images follow them in the same file.
+contents, and memory-mapped when read; hashes of contents are noted beside them. Where some images of a
+product were extracted before, only the others are decoded; on a GPU, which takes several images at once, a
+new image's group with it. What a new file takes over from an earlier one went through the network on such a
+device and in the same group, so that it is equal to the bit to one that was made from nothing. Damaged copies
+of the images follow them in the same file.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from moleflow_lib.features.takes import Originals, Take, takes_of
 from moleflow_lib.runtime import progress
 from moleflow_lib.storage.artifacts import artifact_exists, load_artifact, stream_artifact
 from moleflow_lib.storage.keys import digest, file_stem
+from moleflow_lib.storage.known_hashes import noted_sha256
 from moleflow_lib.storage.run_lock import turn
 
 __all__ = ["FeatureStore", "Features"]
@@ -77,6 +79,7 @@ class FeatureStore:
         self.extractor, self.resize, self.batch_size = extractor, resize, batch_size
         self.identity = {**extractor.identity, "resize": resize, "reader": READER_VERSION}
         self.key = digest(self.identity)
+        self.hashes = folder / "hashes"  # of images, whatever the backbone
         self.folder = folder / f"{extractor.tag.split('[')[0].replace(':', '_')}-{self.key[:12]}"
 
     def features(self, records: Sequence[Record], name: str, copies: int = 0) -> Features:
@@ -92,7 +95,7 @@ class FeatureStore:
             ArtifactError: a stored file is damaged or belongs to another backbone.
             DataError: an image cannot be read, or its features are not finite.
         """
-        takes = _takes(records, name, copies)
+        takes = self._takes(records, name, copies)
         key, path = self._place(takes, name)
         if not artifact_exists(path):
             with turn(path.with_name(f".{path.name}.lock")):  # runs that share a folder extract once
@@ -110,7 +113,7 @@ class FeatureStore:
 
     def holds(self, records: Sequence[Record], name: str) -> bool:
         """Whether the features of these very images are on disk, so that `features` would extract none."""
-        return artifact_exists(self._place(_takes(records, name, 0), name)[1])
+        return artifact_exists(self._place(self._takes(records, name), name)[1])
 
     @property
     def _circumstances(self) -> dict[str, object]:
@@ -120,6 +123,12 @@ class FeatureStore:
     @property
     def _at_most(self) -> int:
         return 1 if self.extractor.one_by_one else self.batch_size
+
+    def _takes(self, records: Sequence[Record], name: str, copies: int = 0) -> list[Take]:
+        if not records:
+            raise DataError(f"{name}: expected at least one image, got none")
+        note = self.hashes / f"{file_stem(name)}.json"
+        return takes_of(records, noted_sha256([record.image for record in records], note), copies)
 
     def _place(self, takes: Sequence[Take], name: str) -> tuple[str, Path]:
         """Key and artifact of some takes' features."""
@@ -203,9 +212,3 @@ class FeatureStore:
                 batch, ahead = ahead, load(start + self.batch_size)
                 for future in batch:
                     yield future.result()
-
-
-def _takes(records: Sequence[Record], name: str, copies: int) -> list[Take]:
-    if not records:
-        raise DataError(f"{name}: expected at least one image, got none")
-    return takes_of(records, copies)

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 
 from moleflow_lib.datasets import Record, load_image
 from moleflow_lib.features.damaged_copies import copy_id, copy_owners, damaged_copy
-from moleflow_lib.storage.keys import file_sha256
 
 __all__ = ["Originals", "Take", "takes_of"]
 
@@ -47,13 +46,19 @@ class Take:
         )
 
 
-def takes_of(records: Sequence[Record], copies: int) -> list[Take]:
-    """All photos in their order, and behind them damaged copies of them, as many as asked for."""
+def takes_of(records: Sequence[Record], contents: Sequence[str], copies: int) -> list[Take]:
+    """All photos in their order, and behind them damaged copies of them, as many as asked for.
+
+    Args:
+        records: the photos.
+        contents: the SHA-256 of each one's file.
+        copies: how many in all.
+    """
     photos = [
-        Take(record=record, owner=owner, sha256=file_sha256(record.image))
-        for owner, record in enumerate(records)
+        Take(record=record, owner=owner, sha256=sha256)
+        for owner, (record, sha256) in enumerate(zip(records, contents, strict=True))
     ]
-    owners = copy_owners([photo.sha256 for photo in photos], copies)
+    owners = copy_owners(contents, copies)
     return photos + [replace(photos[owner], copy=number) for owner, number in owners]
 
 

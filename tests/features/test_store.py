@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from moleflow_lib.features.extractor import PatchExtractor, build_extractor
 from moleflow_lib.features.filterbank import FilterBank
 from moleflow_lib.features.reused_features import groups_of
 from moleflow_lib.features.store import FeatureStore
+from moleflow_lib.storage import known_hashes
 from moleflow_lib.storage.keys import file_sha256
 
 CONFIG = ExperimentConfig().with_(backbone="filterbank", image_size=56, device="cpu")
@@ -59,6 +61,18 @@ def test_the_second_time_nothing_is_extracted(
 
     monkeypatch.setattr(PatchExtractor, "forward", fail)
     assert torch.equal(store.features(product.train, "nut-train").patches, first.patches)
+
+
+def test_the_second_time_no_image_is_read_whatever_the_backbone(
+    store: FeatureStore, product: Product, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = time.time_ns() + 10**10
+    monkeypatch.setattr(known_hashes, "time", SimpleNamespace(time_ns=lambda: late))
+    store.features(product.train, "nut-train")
+    monkeypatch.setattr(known_hashes, "file_sha256", lambda path: pytest.fail(f"read {path}"))
+    assert store.holds(product.train, "nut-train")
+    other = FeatureStore(tmp_path / "features", store.extractor, resize="crop")
+    assert not other.holds(product.train, "nut-train")
 
 
 def test_two_at_once_extract_once_and_agree(

@@ -63,7 +63,7 @@ def test_a_second_run_extracts_nothing_and_its_log_has_lines_with_times_and_no_b
     store = tmp_path / "store"
     first = _log(tiny_data, tmp_path / "one", store, "00,01,02")
     files = {path: path.stat().st_mtime_ns for path in store.rglob("*") if path.is_file()}
-    assert len(files) == 2 * 2 * 2, "a tensor file and a manifest for two products and two splits, no lock"
+    assert len(files) == 2 * 2 * 3, "tensors, manifest, noted hashes for two products and two splits; no lock"
     assert not (tmp_path / "one/store/features").exists() and (tmp_path / "one/store/tasks").is_dir()
     shutil.copytree(tmp_path / "one/executed", tmp_path / "two/executed")
     second = _log(tiny_data, tmp_path / "two", store, "01,02")

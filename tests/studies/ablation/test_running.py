@@ -151,7 +151,7 @@ def test_workers_leave_when_the_process_that_started_them_is_killed(
     words = [sys.executable, "-c", ABLATION, repr(params), str(tmp_path / "kept")]
     parent = subprocess.Popen(words, stderr=subprocess.DEVNULL, env={**os.environ, "MARK": str(tmp_path)})
     own = Path(config.run.out_dir) / "store/features"
-    _until(lambda: len(list(own.rglob("*.json"))) == 4 and len(_marked(tmp_path)) >= 3)
+    _until(lambda: len(list(own.rglob("*.safetensors"))) == 4 and len(_marked(tmp_path)) >= 3)
     time.sleep(2)  # so that they are at work
     parent.kill()
     parent.wait()
