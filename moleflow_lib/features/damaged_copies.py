@@ -81,7 +81,7 @@ def damaged_copy(photo: np.ndarray, sha256: str, number: int) -> tuple[np.ndarra
 
 def _piece(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """The photo (S, S, 3) turned, moved and changed, to cut a piece from."""
-    turned = np.rot90(photo[:, :: random.choice([-1, 1])], random.integers(4))
+    turned = np.rot90(photo[:, :: random.choice([-1, 1])], int(random.integers(4)))
     moved = np.roll(turned, random.integers(0, len(photo), 2), axis=(0, 1))
     swapped = moved[..., random.permutation(3)] if random.random() < 0.5 else moved
     mean = swapped.mean(axis=(0, 1))

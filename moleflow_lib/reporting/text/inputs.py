@@ -43,6 +43,7 @@ def cache_rows(
             "task": task.name,
             "split": split,
             "images": len(f.records),
+            "damaged copies": len(f.copies),
             "MB": f.bytes / 1e6,
             "images/s": f.images_per_second,
         }
