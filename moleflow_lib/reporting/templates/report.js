@@ -21,7 +21,17 @@ function fitting(layout, width) {
   }));
 }
 
-function dressed(layout, look, drawing, width) {
+// Below a narrow figure: first the axis' numbers and title, then the legend.
+function legendBelow(layout, axes, names, width) {
+  const titles = Math.max(1, ...Object.values(axes).map(({ title }) => title.text.split("<br>").length));
+  const legend = Math.ceil(names.reduce((sum, name) => sum + name.length * 8 + 50, 0) / width);
+  return {
+    legend: { ...layout.legend, orientation: "h", x: 0, yref: "container", y: 0, yanchor: "bottom" },
+    margin: { ...layout.margin, b: 40 + 18 * titles + 22 * legend },
+  };
+}
+
+function dressed(layout, names, look, drawing, width) {
   const { ink, grid, line } = LOOKS[look];
   // Where a figure is wider than its place, the shade at the place's edge is seen through it.
   const paper = drawing > width ? "transparent" : LOOKS[look].paper;
@@ -32,18 +42,18 @@ function dressed(layout, look, drawing, width) {
     xaxis: { ...base.xaxis, ...axis }, yaxis: { ...base.yaxis, ...axis },
   } };
   const axes = fitting(layout, drawing);
-  const lines = Math.max(1, ...Object.values(axes).map(({ title }) => title.text.split("<br>").length));
-  const below = { orientation: "h", x: 0, y: -0.19 - 0.15 * lines, yanchor: "top" };
-  const narrow = width < 600 ? { legend: { ...layout.legend, ...below } } : {};
+  const narrow = width < 600 && names.length ? legendBelow(layout, axes, names, width) : {};
+  const margin = { ...layout.margin, ...narrow.margin, t: Math.min(layout.margin?.t ?? 60, 60) };
   const modebar = { bgcolor: "transparent", color: line, activecolor: ink };
-  return { ...layout, ...axes, ...narrow, modebar, template, margin: { ...layout.margin, t: Math.min(layout.margin?.t ?? 60, 60) } };
+  return { ...layout, ...axes, ...narrow, modebar, template, margin };
 }
 
 function draw(holder, look) {
   const figure = JSON.parse(holder.textContent);
   const frame = holder.parentElement;
   const drawing = frame.querySelector(".drawing");
-  const layout = dressed(figure.layout, look, drawing.clientWidth, frame.clientWidth);
+  const listed = figure.data.filter(({ name, showlegend }) => name && showlegend !== false).map(({ name }) => name);
+  const layout = dressed(figure.layout, [...new Set(listed)], look, drawing.clientWidth, frame.clientWidth);
   const named = ({ name, ...trace }) => (name ? { ...trace, name: inLines(name, frame.clientWidth - 60) } : trace);
   Plotly.react(drawing, figure.data.map(named), layout, { responsive: true, displaylogo: false });
   frame.querySelector(".static").hidden = true;
