@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from moleflow_lib.runtime import progress
+from moleflow_lib.runtime import progress, threads
 
 __all__ = ["greedy_coreset", "nearest_distances", "projected"]
 
@@ -63,7 +63,8 @@ def greedy_coreset(points: torch.Tensor, size: int, seed: int, name: str = "poin
             _fall(nearest, points, squares, fresh)
             farthest = nearest.topk(min(_FARTHEST, len(points)))
             pool = farthest.indices.sort().values
-            picks, distances = _picks(points[pool], squares[pool], nearest[pool], min(left, _ROUND))
+            with threads(1):  # steps of a few microseconds, which two threads spend waiting for one another
+                picks, distances = _picks(points[pool], squares[pool], nearest[pool], min(left, _ROUND))
             elsewhere = farthest.values[-1] if len(pool) < len(points) else -math.inf
             fresh = pool[picks[: max(1, int((distances > elsewhere).sum()))]]
             picked.append(fresh)
