@@ -77,7 +77,7 @@ class Originals:
         """Remember the photos among some takes, whose patches are (B, H, W, D)."""
         for take, own in zip(takes, patches, strict=True):
             if not take.copy and take.owner in self._wanted:
-                self._patches[take.owner] = own
+                self._patches[take.owner] = own.clone()  # a row alone, not the batch it lies in
 
     def restored(self, takes: Sequence[Take], patches: torch.Tensor, touched: np.ndarray) -> torch.Tensor:
         """Patches (B, H, W, D) of takes, those that damage touches exchanged for the photo's own.

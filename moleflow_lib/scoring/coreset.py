@@ -54,7 +54,7 @@ def greedy_coreset(points: torch.Tensor, size: int, seed: int, name: str = "poin
     [0, 2, 3]
     """
     points -= points.mean(dim=0)  # only differences count; near zero their float32 squares are exact enough
-    squares = points.square().sum(dim=1)
+    squares = torch.cat([chunk.square().sum(dim=1) for chunk in points.split(_CHUNK)])
     nearest = torch.full_like(squares, math.inf)
     fresh = torch.randint(len(points), (1,), generator=torch.Generator().manual_seed(seed)).to(points.device)
     picked = [fresh]
