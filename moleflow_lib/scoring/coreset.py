@@ -54,7 +54,9 @@ def greedy_coreset(points: torch.Tensor, size: int, seed: int, name: str = "poin
     [0, 2, 3]
     """
     points -= points.mean(dim=0)  # only differences count; near zero their float32 squares are exact enough
-    squares = torch.cat([chunk.square().sum(dim=1) for chunk in points.split(_CHUNK)])
+    squares = torch.empty(len(points), device=points.device)
+    for rows, chunk in zip(squares.split(_CHUNK), points.split(_CHUNK), strict=True):
+        torch.sum(chunk.square(), dim=1, out=rows)  # in place: results between blocks would keep their memory
     nearest = torch.full_like(squares, math.inf)
     fresh = torch.randint(len(points), (1,), generator=torch.Generator().manual_seed(seed)).to(points.device)
     picked = [fresh]
