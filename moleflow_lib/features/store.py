@@ -113,7 +113,7 @@ class FeatureStore:
 
     def holds(self, records: Sequence[Record], name: str) -> bool:
         """Whether the features of these very images are on disk, so that `features` would extract none."""
-        return artifact_exists(self._place(self._takes(records, name), name)[1])
+        return artifact_exists(self._place(self._takes(records, name, keep=False), name)[1])
 
     @property
     def _circumstances(self) -> dict[str, object]:
@@ -124,11 +124,14 @@ class FeatureStore:
     def _at_most(self) -> int:
         return 1 if self.extractor.one_by_one else self.batch_size
 
-    def _takes(self, records: Sequence[Record], name: str, copies: int = 0) -> list[Take]:
+    def _takes(
+        self, records: Sequence[Record], name: str, copies: int = 0, *, keep: bool = True
+    ) -> list[Take]:
         if not records:
             raise DataError(f"{name}: expected at least one image, got none")
         note = self.hashes / f"{file_stem(name)}.json"
-        return takes_of(records, noted_sha256([record.image for record in records], note), copies)
+        contents = noted_sha256([record.image for record in records], note, keep=keep)
+        return takes_of(records, contents, copies)
 
     def _place(self, takes: Sequence[Take], name: str) -> tuple[str, Path]:
         """Key and artifact of some takes' features."""

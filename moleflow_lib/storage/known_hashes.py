@@ -16,12 +16,17 @@ __all__ = ["noted_sha256"]
 _SETTLED = 2_000_000_000  # nanoseconds after which any disk gives a changed file another time
 
 
-def noted_sha256(paths: Sequence[Path], note: Path) -> list[str]:
+def noted_sha256(paths: Sequence[Path], note: Path, *, keep: bool = True) -> list[str]:
     """SHA-256 of each file (64 hex digits), taken from a note where the file is as it was noted.
 
     That is: size, inode and the times of content and state are the same, as git's index has it; a file that
     had changed less than two seconds before it was hashed is not noted. This is a note alone: a damaged one
     is written anew, and a disk that cannot be written keeps none.
+
+    Args:
+        paths: the files.
+        note: where the note is.
+        keep: whether it is written; a mere question leaves the disk as it is.
 
     Raises:
         DiskError: a file cannot be read.
@@ -40,7 +45,7 @@ def noted_sha256(paths: Sequence[Path], note: Path) -> list[str]:
         if now - seen.st_ctime_ns >= _SETTLED:
             found[name] = entry
         hashes.append(entry[0])
-    if found != known:
+    if keep and found != known:
         with suppress(DiskError):
             write_json(note, {"files": found, "files_sha256": digest(found)})
     return hashes
