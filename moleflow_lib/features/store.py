@@ -111,9 +111,9 @@ class FeatureStore:
             images_per_second=manifest["images_per_second"],
         )
 
-    def holds(self, records: Sequence[Record], name: str) -> bool:
+    def holds(self, records: Sequence[Record], name: str, copies: int = 0) -> bool:
         """Whether the features of these very images are on disk, so that `features` would extract none."""
-        return artifact_exists(self._place(self._takes(records, name, keep=False), name)[1])
+        return artifact_exists(self._place(self._takes(records, name, copies, keep=False), name)[1])
 
     @property
     def _circumstances(self) -> dict[str, object]:
@@ -124,9 +124,7 @@ class FeatureStore:
     def _at_most(self) -> int:
         return 1 if self.extractor.one_by_one else self.batch_size
 
-    def _takes(
-        self, records: Sequence[Record], name: str, copies: int = 0, *, keep: bool = True
-    ) -> list[Take]:
+    def _takes(self, records: Sequence[Record], name: str, copies: int, *, keep: bool = True) -> list[Take]:
         if not records:
             raise DataError(f"{name}: expected at least one image, got none")
         note = self.hashes / f"{file_stem(name)}.json"

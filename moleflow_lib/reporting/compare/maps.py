@@ -148,11 +148,13 @@ class _Opened:
         Raises:
             ArtifactError: they are not there; they are not extracted anew.
         """
-        records = task.train if split == "train" else task.test
         name = f"{task.name}-{split}"
-        if not self.store.holds(records, name):
+        train = split == "train"
+        records = task.train if train else task.test
+        copies = self.learned.config.features.damaged_copies if train else 0
+        if not self.store.holds(records, name, copies):
             raise ArtifactError(
                 f"{self.store.folder} holds no features of {name} as its images are now; run notebook 03 "
                 "again, or name the folder of its images with --dataset-root"
             )
-        return self.store.features(records, name)
+        return self.store.features(records, name, copies)

@@ -9,6 +9,7 @@ import io
 import json
 import re
 import shutil
+from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 
@@ -174,6 +175,14 @@ def test_without_the_images_numbers_stay_and_the_page_says_why_there_are_no_maps
     assert len(_rows(tmp_path / "out")) > 42
     assert _compare(tmp_path / "again", reference, moved, "--dataset-root", tiny_data) == 0
     assert "mf-case" in (tmp_path / "again" / "compare.html").read_text()
+
+
+def test_maps_of_a_run_with_damaged_copies_are_shown(
+    reference: Path, finished: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    copies = finished("copies", damaged_copies=3)
+    assert _compare(tmp_path / "out", reference, copies) == 0
+    assert "no heat maps" not in capsys.readouterr().err
 
 
 def test_features_are_never_extracted_anew(
