@@ -115,10 +115,10 @@ def test_a_folder_that_is_no_run_is_refused(path: str, tmp_path: Path) -> None:
         load_detector(tmp_path / path)
 
 
-@pytest.mark.parametrize("schema", [1, 3])
+@pytest.mark.parametrize("schema", [2, 4])
 def test_an_older_or_newer_schema_is_refused(moved: Path, schema: int) -> None:
     _edited(moved, schema=schema)
-    with pytest.raises(ArtifactError, match=f"schema {schema}, this version of moleflow_lib reads 2"):
+    with pytest.raises(ArtifactError, match=f"schema {schema}, this version of moleflow_lib reads 3"):
         load_detector(moved)
 
 
