@@ -143,6 +143,9 @@ class FeatureStore:
         groups = [tuple(ids[place]) for place in places]
         made_by = {"identity": self.identity, "circumstances": self._circumstances}
         known = earlier_groups(self.folder, file_stem(name), made_by, self._at_most, groups)
+        if not self.extractor.one_by_one:  # a copy holds patches of its photo, whose company may be another
+            copies = {take.id for take in takes if take.copy}
+            known = {group: kept for group, kept in known.items() if copies.isdisjoint(group)}
         fresh = [takes[place] for place, group in zip(places, groups, strict=True) if group not in known]
         saved = sum(group.seconds for group in known.values())
 
@@ -161,7 +164,7 @@ class FeatureStore:
             """Features of one group after another, taken over or extracted."""
             kept = sum(len(group) for group in groups if group in known)
             made = self._extracted(fresh, f"{name}, {counted(kept, 'image')} kept" if kept else name)
-            originals = Originals(takes)
+            originals = Originals(takes, self.extractor.overlap)
             for place, group in zip(places, groups, strict=True):
                 own = takes[place]
                 patches, touched = (known[group].patches, None) if group in known else next(made)

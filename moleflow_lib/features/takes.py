@@ -67,9 +67,11 @@ class Originals:
 
     Args:
         takes: all of a file, in order.
+        overlap: a patch is as wide as so many cells of the grid.
     """
 
-    def __init__(self, takes: Sequence[Take]) -> None:
+    def __init__(self, takes: Sequence[Take], overlap: int = 1) -> None:
+        self._reach = overlap // 2  # cells on either side that a patch looks into
         self._wanted = {take.owner for take in takes if take.copy}
         self._patches: dict[int, torch.Tensor] = {}
 
@@ -89,7 +91,8 @@ class Originals:
         """
         if not touched.any():
             return patches
-        on_grid = F.adaptive_max_pool2d(torch.from_numpy(touched).float(), patches.shape[1:3]) > 0
+        cells = F.adaptive_max_pool2d(torch.from_numpy(touched).float(), patches.shape[1:3])
+        on_grid = F.max_pool2d(cells, 2 * self._reach + 1, 1, self._reach) > 0
         pairs = zip(takes, patches, strict=True)
         originals = torch.stack([self._patches.get(take.owner, own) for take, own in pairs])
         return torch.where(on_grid[..., None], originals, patches)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,19 @@ import pytest
 import torch
 
 from moleflow_lib.config import ExperimentConfig
-from moleflow_lib.datasets import Product, load_image, open_dataset
+from moleflow_lib.datasets import Product, Record, load_image, open_dataset
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.features import takes
 from moleflow_lib.features.damaged_copies import copy_id, copy_owners, damaged_copy
-from moleflow_lib.features.extractor import build_extractor
+from moleflow_lib.features.extractor import PatchExtractor, build_extractor
+from moleflow_lib.features.filterbank import FilterBank
 from moleflow_lib.features.store import Features, FeatureStore
+from moleflow_lib.features.takes import Originals, Take
 from moleflow_lib.inference.cross_fit import _part
 from moleflow_lib.routing.moments import RunningMoments
 from moleflow_lib.storage.keys import file_sha256
 from moleflow_lib.studies.baselines.flows import joined
+from tests.features.test_store import _Company as Company
 
 SIZE = 56
 
@@ -110,6 +114,31 @@ def test_a_photo_more_reads_few_photos_again_and_gives_the_same_bits(
         assert len(read) <= 3, "the new photo, and at most two copies that it has or moved"
     fresh = FeatureStore(tmp_path / "fresh", store.extractor, batch_size=4)
     assert torch.equal(fresh.features(product.train, "nut-train", copies=6).lesson, grown.lesson)
+
+
+def test_on_a_gpu_copies_follow_their_photos_into_another_company(
+    product: Product, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PatchExtractor, "one_by_one", False)
+    for records in (product.train[1:], product.train):  # the second finds the first's file
+        kept, anew = (
+            FeatureStore(tmp_path / name, Company(FilterBank(SIZE), "company", SIZE), batch_size=4)
+            for name in ("kept", f"anew{len(records)}")
+        )
+        found = kept.features(records, "nut-train", copies=6)
+        assert torch.equal(found.lesson, anew.features(records, "nut-train", copies=6).lesson)
+
+
+def test_where_patches_overlap_what_looks_into_damage_is_touched() -> None:
+    record = Record(product="nut", split="train", defect="good", image=Path("a.png"))
+    photo = Take(record=record, owner=0, sha256="0a")
+    copy = replace(photo, copy=1)
+    pixels = np.zeros((1, 8, 8), dtype=bool)
+    pixels[0, 2, 2] = True
+    for overlap, touched in ((1, 1), (2, 9)):
+        originals = Originals([photo, copy], overlap)
+        originals.keep([photo], torch.ones(1, 4, 4, 1))
+        assert originals.restored([copy], torch.zeros(1, 4, 4, 1), pixels).sum() == touched
 
 
 def test_what_is_learned_without_some_images_knows_nothing_of_their_copies(

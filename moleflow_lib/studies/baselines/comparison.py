@@ -126,7 +126,8 @@ class Comparison:
 def compare(experiment: Experiment, *, control: bool = False) -> Comparison:
     """Learn and evaluate the method and the baselines that the configuration names, side by side.
 
-    Each takes one CPU thread wherever it runs, so results are the same bit by bit on any number of cores.
+    Each baseline takes one CPU thread wherever it runs, so its results are the same bit by bit on any number
+    of cores.
     `adapter_only` is left out where there is no invertible adapter (`dia_blocks` 0). What scoring costs is
     measured last, with nothing beside it.
 
