@@ -25,9 +25,11 @@ function fitting(layout, width) {
 function legendBelow(layout, axes, names, width) {
   const titles = Math.max(1, ...Object.values(axes).map(({ title }) => title.text.split("<br>").length));
   const legend = Math.ceil(names.reduce((sum, name) => sum + name.length * 8 + 50, 0) / width);
+  const room = 40 + 18 * titles + 22 * legend;
   return {
+    height: (layout.height ?? 450) + Math.max(0, room - (layout.margin?.b ?? 80)),
     legend: { ...layout.legend, orientation: "h", x: 0, yref: "container", y: 0, yanchor: "bottom" },
-    margin: { ...layout.margin, b: 40 + 18 * titles + 22 * legend },
+    margin: { ...layout.margin, b: room },
   };
 }
 
@@ -54,6 +56,7 @@ function draw(holder, look) {
   const drawing = frame.querySelector(".drawing");
   const listed = figure.data.filter(({ name, showlegend }) => name && showlegend !== false).map(({ name }) => name);
   const layout = dressed(figure.layout, [...new Set(listed)], look, drawing.clientWidth, frame.clientWidth);
+  drawing.style.height = `${layout.height ?? 450}px`;
   const named = ({ name, ...trace }) => (name ? { ...trace, name: inLines(name, frame.clientWidth - 60) } : trace);
   Plotly.react(drawing, figure.data.map(named), layout, { responsive: true, displaylogo: false });
   frame.querySelector(".static").hidden = true;
