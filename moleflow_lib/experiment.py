@@ -15,6 +15,7 @@ from moleflow_lib.evaluation.continual import ContinualResult, evaluate_continua
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.features.extractor import build_extractor
 from moleflow_lib.features.store import Features, FeatureStore
+from moleflow_lib.features.takes import shown
 from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.scoring.prototype_distance import FEWEST_IMAGES
 from moleflow_lib.scoring.task_parts import TaskHistory
@@ -68,9 +69,7 @@ class Experiment:
 
     def features(self, task: Task, split: str) -> Features:
         """Features of a task's `train` images, damaged copies included, or of its `test` images."""
-        if split == "test":
-            return self.store.features(task.test, f"{task.name}-test")
-        return self.store.features(task.train, f"{task.name}-train", self.config.features.damaged_copies)
+        return self.store.features(*shown(task, split, self.config.features))
 
     def learn(self, upto: int | None = None) -> list[TaskHistory]:
         """Learn the first `upto` tasks (all if None); those learned already are not learned again."""

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from moleflow_lib.datasets import Record, load_image
+from moleflow_lib.config import FeatureOptions
+from moleflow_lib.datasets import Record, Task, load_image
 from moleflow_lib.features.damaged_copies import copy_id, copy_owners, damaged_copy
 
-__all__ = ["Originals", "Take", "takes_of"]
+__all__ = ["Originals", "Take", "shown", "takes_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,19 @@ class Take:
             if self.copy
             else (image, np.zeros((size, size), bool))
         )
+
+
+def shown(task: Task, split: str, options: FeatureOptions) -> tuple[tuple[Record, ...], str, int]:
+    """What of a task goes through the network: images, what they are called, how many damaged copies.
+
+    Args:
+        task: whose images.
+        split: `train` or `test`; only training images have copies.
+        options: of the features.
+    """
+    if split == "test":
+        return task.test, f"{task.name}-test", 0
+    return task.train, f"{task.name}-train", options.damaged_copies
 
 
 def takes_of(records: Sequence[Record], contents: Sequence[str], copies: int) -> list[Take]:

@@ -11,6 +11,7 @@ from moleflow_lib.datasets import Task, make_tasks, open_dataset
 from moleflow_lib.errors import ConfigError, DataError, problem_list
 from moleflow_lib.experiment import training_problems
 from moleflow_lib.features.store import FeatureStore
+from moleflow_lib.features.takes import shown
 from moleflow_lib.inference.calibration import Calibration, kept_calibration
 from moleflow_lib.inference.cross_fit import fitting_folds
 from moleflow_lib.inference.detector_files import load_detector, save_detector
@@ -115,7 +116,7 @@ def _learned(
     asked = max(known.config.study.calibration_folds, *(calibration.folds for calibration in calibrations))
     asked *= known.config.score.image_score_is_fitted
     for task in tasks:
-        train = store.features(task.train, f"{task.name}-train", known.config.features.damaged_copies)
+        train = store.features(*shown(task, "train", known.config.features))
         trainer.learn(task.name, train)
         position = len(calibrations)
         own_folds = fitting_folds(len(task.train), asked) if folds is None else folds

@@ -13,6 +13,7 @@ from moleflow_lib.datasets import Task, make_tasks, open_dataset
 from moleflow_lib.errors import ArtifactError, DataError
 from moleflow_lib.evaluation.evaluator import TaskEvaluator
 from moleflow_lib.features.store import Features, FeatureStore
+from moleflow_lib.features.takes import shown
 from moleflow_lib.inference import LearnedDetector, load_detector
 from moleflow_lib.reporting.compare.differences import Disagreement
 from moleflow_lib.reporting.compare.finished import FinishedRun
@@ -148,13 +149,10 @@ class _Opened:
         Raises:
             ArtifactError: they are not there; they are not extracted anew.
         """
-        name = f"{task.name}-{split}"
-        train = split == "train"
-        records = task.train if train else task.test
-        copies = self.learned.config.features.damaged_copies if train else 0
-        if not self.store.holds(records, name, copies):
+        wanted = shown(task, split, self.learned.config.features)
+        if not self.store.holds(*wanted):
             raise ArtifactError(
-                f"{self.store.folder} holds no features of {name} as its images are now; run notebook 03 "
-                "again, or name the folder of its images with --dataset-root"
+                f"{self.store.folder} holds no features of {wanted[1]} as its images are now; run notebook "
+                "03 again, or name the folder of its images with --dataset-root"
             )
-        return self.store.features(records, name, copies)
+        return self.store.features(*wanted)
