@@ -44,6 +44,7 @@ class Features:
     lesson: torch.Tensor  # (N + M, H, W, D) float16, memory-mapped: the images, then their damaged copies
     owners: tuple[int, ...]  # (N + M) which image each of them is, or is a copy of
     records: tuple[Record, ...]  # (N)
+    contents: tuple[str, ...]  # (N) SHA-256 of each image's file
     key: str  # digest of the images' contents and the backbone
     images_per_second: float  # when they were extracted, decoding included
     bytes: int  # on disk
@@ -106,6 +107,7 @@ class FeatureStore:
             lesson=tensors["patches"],
             owners=tuple(take.owner for take in takes),
             records=tuple(records),
+            contents=tuple(take.sha256 for take in takes if not take.copy),
             key=key,
             bytes=tensors["patches"].nbytes,
             images_per_second=manifest["images_per_second"],

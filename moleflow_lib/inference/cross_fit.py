@@ -145,6 +145,7 @@ def _part(train: Features, kept: torch.Tensor, key: str) -> Features:
         lesson=lesson,
         owners=tuple(place[train.owners[row]] for row in rows),
         records=tuple(train.records[image] for image in images),
+        contents=tuple(train.contents[image] for image in images),
         key=key,
         bytes=lesson.nbytes,
     )

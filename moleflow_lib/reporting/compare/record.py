@@ -71,22 +71,24 @@ def _whole(values: Sequence[float] | np.ndarray | None) -> np.ndarray:
 
 def _images(evaluator: TaskEvaluator, learned: LearnedDetector) -> Iterator[dict[str, object]]:
     """One row a labelled test image, in the order of the task's records."""
-    for image, verdict in zip(evaluator.task.test, verdicts_on_tests(evaluator, learned), strict=True):
+    verdicts = verdicts_on_tests(evaluator, learned)
+    contents = evaluator.features.contents
+    for image, sha256, verdict in zip(evaluator.task.test, contents, verdicts, strict=True):
         if image.label is None:
             continue
         kept = {name: verdict[name] for name in ("accepted", "score", "rank", "decision")}
         normalised = _normalised(learned, learned.task_index(verdict["task"]), verdict["score"])
-        yield {**_identity(image), "chosen": verdict["task"], **kept, "normalised": normalised}
+        yield {**_identity(image, sha256), "chosen": verdict["task"], **kept, "normalised": normalised}
 
 
-def _identity(image: Record) -> dict[str, object]:
+def _identity(image: Record, sha256: str) -> dict[str, object]:
     """What makes a test image the same in two runs: name, label, content, and the content of its mask."""
     return {
         "product": image.product,
         "defect": image.defect,
         "image": image.image.name,
         "label": image.label,
-        "sha256": file_sha256(image.image),
+        "sha256": sha256,
         "mask_sha256": None if image.mask is None else file_sha256(image.mask),
     }
 

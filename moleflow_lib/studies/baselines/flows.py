@@ -178,6 +178,7 @@ def joined(features: Sequence[Features]) -> Features:
         owners=(*range(images), *of_copies),
         key=digest([own.key for own in features]),
         records=tuple(record for own in features for record in own.records),
+        contents=tuple(sha256 for own in features for sha256 in own.contents),
         bytes=sum(own.bytes for own in features),
     )
 
