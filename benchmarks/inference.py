@@ -59,7 +59,7 @@ def _detector(extractor: PatchExtractor, config: ExperimentConfig) -> ContinualD
 def _untrained_task(detector: ContinualDetector, name: str) -> TaskParts:
     dim = detector.dim
     score = detector.config.score
-    parts_used = score.score_parts
+    parts_used = score.used_parts
     stored = torch.randn(score.memory_size, dim).half()
     parts = detector.flow.new_parts(name, first=not detector.tasks).requires_grad_(False)
     history = TaskHistory(

@@ -15,11 +15,13 @@ _PUBLISHED_ABLATIONS = (  # the parts taken out, and the settings that the publi
     "smoothing_sigma=0; lr=1e-3, schedule=cosine, clip_norm=0.5, tail_scope=image"
 )
 _RECOMMENDED_ABLATIONS = (  # departures put back, parts and score parts taken out, other settings
-    "block_norm=false; damaged_copies=0; whitening=layer_norm; coupling_layers=8; use_mixer=true; "
-    "lora_rank=64; lr=1e-4|1e-3; steps=0; patch_share=1; score_parts=flow; "
-    "median_share=0; compress_scores=false; prototype_weight=0; router_covariance=ridge; "
-    f"{_PARTS_OUT}; score_parts=memory; score_parts=gaussian,memory; score_parts=flow,gaussian,memory; "
-    "score_parts=gaussian; damaged_copies=64|1024; steps=100|400; log_det_weight=0; "
+    "block_norm=false; damaged_copies=0; whitening=layer_norm, score_parts=flow,memory; coupling_layers=8; "
+    "lora_rank=64; lr=1e-4|1e-3; steps=0; patch_share=1; score_parts=flow, image_parts=none; "
+    "image_parts=none; median_share=0; compress_scores=false; prototype_weight=0; router_covariance=ridge; "
+    f"{_PARTS_OUT}; use_mixer=false; score_parts=flow,gaussian, image_parts=flow; score_parts=flow,memory; "
+    "score_parts=gaussian,memory, image_parts=memory; score_parts=gaussian,memory, image_parts=none; "
+    "score_parts=gaussian, image_parts=none; score_parts=memory, image_parts=none; "
+    "damaged_copies=64|1024; steps=100|400; log_det_weight=0; "
     "log_det_penalty=1e-4; memory_size=256; top_k=1|10; smoothing_sigma=8; overlap=2"
 )
 
@@ -33,12 +35,12 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
                 "damaged_copies": 256,
                 "whitening": "full",
                 "coupling_layers": 2,
-                "use_mixer": False,
                 "lora_rank": 4,
                 "lr": 3e-4,
                 "steps": 200,
                 "patch_share": 0.25,
-                "score_parts": ("flow", "memory"),
+                "score_parts": ("flow", "gaussian", "memory"),
+                "image_parts": ("flow", "memory"),
                 "median_share": 0.5,
                 "compress_scores": True,
                 "prototype_weight": 0.3,
@@ -92,15 +94,15 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "enters the shared flow with mean 0 and covariance I, so the flow starts at a Gaussian "
         "instead of learning one.",
         "coupling_layers": "Behind full whitening more blocks detect no better and cost more.",
-        "use_mixer": "A trade: mixing whitened neighbours raises pixel AP where defects are large, lowers it "
-        "where they are small, and lowers AUPRO; a step would compute all patches to train on a quarter.",
         "lora_rank": "Low-rank updates move nothing that could be measured; rank 4 keeps the part at a "
         "sixteenth of its values.",
         "steps": "The same training for every task, whatever its number of images.",
         "patch_share": "A quarter of the grid, drawn anew each step: a quarter of the time, no loss seen.",
         "lr": "At the published rate 200 steps leave the flow where the whitening put it.",
-        "score_parts": "The flow's likelihood and the stored patches err in different places. Equal shares, "
-        "so nothing is tuned.",
+        "score_parts": "The flow's likelihood, the Gaussian energy and the stored patches err in different "
+        "places. Equal shares, so nothing is tuned.",
+        "image_parts": "Where a defect is, the Gaussian energy helps to say; whether there is one, flow and "
+        "stored patches say better without it.",
         "median_share": "What lifts a whole image, such as light, says little about where a defect is.",
         "compress_scores": "In a smoothed map one extreme patch drowns its neighbours; the logarithm keeps "
         "their order.",

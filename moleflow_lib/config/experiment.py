@@ -57,7 +57,7 @@ class ExperimentConfig:
     study: StudyOptions = field(default_factory=StudyOptions)
 
     def __post_init__(self) -> None:
-        if "gaussian" in self.score.score_parts and self.flow.whitening != "full":
+        if "gaussian" in self.score.used_parts and self.flow.whitening != "full":
             raise ConfigError(
                 "score_parts: gaussian is the energy of full whitening, and whitening is "
                 f"{self.flow.whitening}; leave it out or set whitening=full"

@@ -176,6 +176,9 @@ class ScoreOptions(_Group):
         "what a patch score is made of, equal shares: likelihood, energy of full whitening, stored patches",
         choices=SCORE_PARTS,
     )
+    image_parts: tuple[str, ...] = _option(
+        (), "what an image score is made of; empty: score_parts", choices=SCORE_PARTS
+    )
     memory_size: int = _option(
         1024, "patch features that a task stores, if memory is a score part", low=1, high=10_000_000
     )
@@ -192,14 +195,19 @@ class ScoreOptions(_Group):
     eval_size: int = _option(224, "side of pixel maps and masks, pixels", low=14, high=4096)
 
     @property
+    def used_parts(self) -> tuple[str, ...]:
+        """Every score part that is computed, each once."""
+        return tuple(dict.fromkeys((*self.score_parts, *self.image_parts)))
+
+    @property
     def image_score_is_fitted(self) -> bool:
         """Whether flow or whitening have a part in image scores; they know the images they were fitted to."""
-        return not {"flow", "gaussian"}.isdisjoint(self.score_parts)
+        return not {"flow", "gaussian"}.isdisjoint(self.image_parts or self.score_parts)
 
     @property
     def scaled(self) -> bool:
         """Whether patch scores are put on the scale of the task's training patches."""
-        return self.score_parts != ("flow",) or self.compress_scores
+        return self.used_parts != ("flow",) or self.compress_scores
 
     @property
     def unit(self) -> str:

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 DETECTOR = "detector"  # the folder's name within a run
-SCHEMA = 3
+SCHEMA = 4
 _KIND = "moleflow detector"
 MANIFEST = "manifest.json"
 _PARTS = {  # what a manifest must have, and what each of these must have

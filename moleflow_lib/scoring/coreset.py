@@ -8,7 +8,7 @@ import torch
 
 from moleflow_lib.runtime import progress, threads
 
-__all__ = ["greedy_coreset", "nearest_distances", "projected"]
+__all__ = ["greedy_coreset", "nearest_distances", "nearest_neighbours", "projected"]
 
 _PROJECTED = 128  # channels the coreset is chosen in, as in PatchCore's own code
 _CHUNK = 1 << 14  # patches projected at once
@@ -101,26 +101,35 @@ def _picks(
 
 
 def nearest_distances(queries: torch.Tensor, bank: torch.Tensor, neighbours: int = 1) -> torch.Tensor:
-    """Mean Euclidean distance of each query to its nearest bank vectors; with one, exactly zero for a query
-    that is in the bank.
+    """Mean Euclidean distance of each query (Q, D) to its nearest bank vectors (K, D),
+    as of `nearest_neighbours`: (Q,)."""
+    return nearest_neighbours(queries, bank, neighbours)[0].mean(dim=0)
+
+
+def nearest_neighbours(
+    queries: torch.Tensor, bank: torch.Tensor, neighbours: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The bank vectors nearest to each query.
 
     Args:
         queries: (Q, D) float32.
         bank: (K, D) float32.
-        neighbours: how many of the nearest are averaged; all if the bank holds fewer.
+        neighbours: n, how many of the nearest; all if the bank holds fewer.
 
     Returns:
-        (Q,).
+        Their Euclidean distances (n, Q), of the nearest exactly zero for a query that is in the bank, and
+        their indices (n, Q).
     """
-    centre, gaps = bank.mean(dim=0), []
+    centre, gaps, found = bank.mean(dim=0), [], []
     moved = bank - centre
     squares = moved.square().sum(dim=1)
     whole = torch.compiler.is_exporting()  # a program for any batch has no fixed number of chunks
     for chunk in (queries,) if whole else queries.split(max(1, _PRODUCTS // len(bank))):
         products = torch.addmm(squares, chunk - centre, moved.T, alpha=-2)
         if neighbours == 1:
-            nearest = products.argmin(dim=1, keepdim=True)
+            columns = products.argmin(dim=1, keepdim=True).T
         else:
-            nearest = products.topk(min(neighbours, len(bank)), dim=1, largest=False).indices
-        gaps.append(torch.stack([(chunk - bank[column]).norm(dim=1) for column in nearest.T]).mean(dim=0))
-    return torch.cat(gaps)
+            columns = products.topk(min(neighbours, len(bank)), dim=1, largest=False).indices.T
+        gaps.append(torch.stack([(chunk - bank[column]).norm(dim=1) for column in columns]))
+        found.append(columns)
+    return torch.cat(gaps, dim=1), torch.cat(found, dim=1)

@@ -50,7 +50,7 @@ class TaskParts:
 
     def stored_patches(self) -> int:
         """Values of its memory bank, float16 each."""
-        return 0 if self.bank is None else self.bank.patches.numel()
+        return 0 if self.bank is None else self.bank.values()
 
     def counts(self) -> dict[str, int]:
         """Values kept: `FlowParts.counts`, and `stored_patches`, which `per_task` then includes."""

@@ -2,8 +2,9 @@
 
 Patch: ½‖z‖² − log-det in nats. With several score parts, or compressed, each part is put in standard
 deviations of training patches and the parts have equal shares: the flow's likelihood, the energy of the full
-whitening (one Gaussian), the mean distance to the three nearest stored patches. They err in different places.
-Image: the highest patches, joined with the image's distance to the task's prototype.
+whitening (one Gaussian), how much farther than usual the nearest stored patches lie. They err in different
+places. Image: the highest patches, of the same parts or of `image_parts`, joined with the image's distance to
+the task's prototype.
 """
 
 from __future__ import annotations
@@ -22,10 +23,9 @@ from moleflow_lib.scoring.task_parts import TaskParts
 
 __all__ = ["SCORE_VERSION", "TaskScorer", "joined_patch_scores"]
 
-SCORE_VERSION = 3  # raise it when the same parts give other scores; what was measured with them depends on it
+SCORE_VERSION = 4  # raise it when the same parts give other scores; what was measured with them depends on it
 _IMAGES = 64  # a forward pass
 _LIFTED = 10.0  # standard deviations; of nine products' own photos no median was above 6.3
-_NEIGHBOURS = 3  # a coreset is picked for being far from everything, so one near patch may be an oddity
 
 
 def joined_patch_scores(
@@ -110,7 +110,7 @@ class TaskScorer:
             own = zip(x.split(1), images, strict=True)
             return torch.cat([self._part(name, one, without=image) for one, image in own])
 
-        return torch.stack([part(name) for name in self.options.score_parts])
+        return torch.stack([part(name) for name in self.options.used_parts])
 
     def training_scores(
         self, patches: torch.Tensor, images: Sequence[int]
@@ -163,7 +163,7 @@ class TaskScorer:
     def _parts(self, patches: torch.Tensor) -> torch.Tensor:
         """Each score part (P, N, H, W) of patches (N, H, W, D), the task being active."""
         x = patches.to(self.flow.device).float()
-        return torch.stack([self._part(name, x) for name in self.options.score_parts])
+        return torch.stack([self._part(name, x) for name in self.options.used_parts])
 
     def _part(self, name: str, x: torch.Tensor, without: int | None = None) -> torch.Tensor:
         if name == "flow":
@@ -172,7 +172,7 @@ class TaskScorer:
         if name == "gaussian" and self.task.flow.whitening is not None:
             return self.task.flow.whitening.energy(x)
         if name == "memory" and self.task.bank is not None:
-            return self.task.bank.distances(x, _NEIGHBOURS, without)
+            return self.task.bank.excess(x, without)
         raise TrainingError(f"{self.task.name} keeps nothing for the score part {name!r}; learn it again")
 
     def joined(self, parts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -182,5 +182,12 @@ class TaskScorer:
         if scale is None:
             return parts[0], image_scores(parts[0], options.top_k)
 
-        of_patches = joined_patch_scores(parts, scale, options.median_share, options.compress_scores)
-        return of_patches, image_scores(of_patches, options.top_k)
+        def joined(names: Sequence[str]) -> torch.Tensor:
+            rows = [options.used_parts.index(name) for name in names]
+            return joined_patch_scores(
+                parts[rows], scale[rows], options.median_share, options.compress_scores
+            )
+
+        of_patches = joined(options.score_parts)
+        of_image = joined(options.image_parts) if options.image_parts else of_patches
+        return of_patches, image_scores(of_image, options.top_k)

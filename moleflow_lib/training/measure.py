@@ -48,7 +48,7 @@ def measured(
         ConfigError: all stored patches are of one image, so that nothing sets the scale.
         ArtifactError: something stored is damaged.
     """
-    if "memory" in config.score.score_parts:
+    if "memory" in config.score.used_parts:
         task = _with_bank(flow, task, train, config, store)
     scorer, images = TaskScorer(flow, task, config.score), calibration_subset(len(train.patches))
     parts = cache(lambda: scorer.training_parts(train.patches, images))  # both scales rest on the same scores
@@ -75,12 +75,13 @@ def _with_bank(
                 f"{task.name}: every stored patch is of one image, so none can set the scale; raise "
                 f"memory_size ({size})"
             )
+        bank = bank.with_usual_distances(train.patches)
         return bank.state(), _facts("memory bank", start, flow.device)
 
     tensors, facts = kept_artifact(
         store / "memory_banks", task.name, [BANK_VERSION, train.key, seed, size], make
     )
-    bank = MemoryBank(tensors["patches"].to(flow.device), tensors["owner"].to(flow.device))
+    bank = MemoryBank(**{name: tensor.to(flow.device) for name, tensor in tensors.items()})
     return replace(task, bank=bank, history=_longer(task, facts))
 
 
@@ -94,7 +95,8 @@ def _with_patch_scale(
         scale = torch.stack([_spread(part) for part in parts()])
         return {"scale": scale}, _facts("patch scale", start, flow.device)
 
-    made_from = [task.key, list(score.score_parts), score.memory_size, score.log_det_weight]
+    parts_of = [list(score.used_parts), score.memory_size, score.log_det_weight]
+    made_from = [SCORE_VERSION, BANK_VERSION, task.key, *parts_of]
     tensors, facts = kept_artifact(store / "patch_scales", task.name, made_from, make)
     return replace(task, patch_scale=tensors["scale"].to(flow.device), history=_longer(task, facts))
 

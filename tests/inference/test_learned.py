@@ -53,6 +53,7 @@ def test_every_part_of_a_score_is_the_evaluators(
     options = {
         "whitening": "full",
         "score_parts": "flow,gaussian,memory",
+        "image_parts": "flow,memory",
         "damaged_copies": 3,
         "memory_size": 64,
         "compress_scores": True,

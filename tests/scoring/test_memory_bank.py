@@ -69,6 +69,36 @@ def test_an_images_own_patches_can_be_left_out() -> None:
     assert bank.distances(patches).max() == 0, "with its own patches every distance is zero"
 
 
+def test_what_is_usual_near_a_stored_patch_is_taken_off_its_distance() -> None:
+    spread = torch.randn(2, 200, 2, generator=torch.Generator().manual_seed(1))
+    patches = torch.stack([0.1 * spread[0], 6 * spread[1] + 100], dim=1).unsqueeze(1)  # two kinds of place
+    stored = patches[:20].flatten(0, -2)  # both kinds of the first twenty images
+    bank = MemoryBank(stored.half(), torch.arange(20).repeat_interleave(2)).with_usual_distances(patches)
+    varied = bank.patches[:, 0] > 50
+    assert bank.usual[varied].mean() > bank.usual[~varied].mean() + 0.5
+    inside = torch.tensor([[0.0, 5.0], [100.0, 105.0]])
+    plain, less = bank.distances(inside, 3), bank.excess(inside)
+    assert (plain - less)[1] > (plain - less)[0] + 0.5, (
+        "a distance is less where normal patches lie far apart"
+    )
+
+
+def test_the_usual_distance_is_that_of_other_images_pulled_to_the_banks_mean() -> None:
+    patches = _patches(6)
+    bank = build_memory_bank(patches, 20, seed=0, name="some kept").with_usual_distances(patches)
+    totals, counts = torch.zeros(2, 20, dtype=torch.float64)
+    for image, own in enumerate(patches.double().flatten(1, 2)):
+        others = (bank.owner != image).nonzero().flatten()
+        gaps, columns = torch.cdist(own, bank.patches[others].double()).topk(3, largest=False)
+        for gap, column in zip(gaps.mean(dim=1), others[columns], strict=True):
+            totals[column] += gap
+            counts[column] += 1
+    expected = (totals + 30 * totals.sum() / counts.sum()) / (counts + 30)
+    assert torch.allclose(bank.usual.double(), expected, rtol=1e-3)
+    plain = MemoryBank(bank.patches, bank.owner)
+    assert torch.equal(plain.excess(patches), plain.distances(patches, 3)), "nothing is usual yet"
+
+
 def test_compression_takes_the_logarithm_of_what_is_above_the_training_mean() -> None:
     parts = torch.tensor([70.0, 100.0, 130.0]).view(1, 1, 1, 3)
     scores = joined_patch_scores(parts, torch.tensor([[100.0, 10.0]]), compress=True)
@@ -123,14 +153,20 @@ def test_parts_have_equal_shares_and_an_image_may_rest_on_other_ones(tiny_config
         [
             0.5 * z.square().sum(dim=-1) - log_det,
             task.flow.whitening.energy(test.patches.float()),
-            task.bank.distances(test.patches, 3),
+            task.bank.excess(test.patches),
         ]
     )
     standard = (parts - task.patch_scale[:, 0].view(3, 1, 1, 1)) / task.patch_scale[:, 1].view(3, 1, 1, 1)
     scores, of_images = experiment.detector.scores(test.patches, test.image_means(), 1)
     assert torch.allclose(scores, standard.mean(dim=0), atol=1e-3)
     assert torch.allclose(of_images, scores.flatten(1).topk(3).values.mean(dim=1))
-    other = Experiment(config.with_(score_parts=("memory",), median_share=0.5))
+    other = Experiment(config.with_(image_parts=("memory",)))
+    assert all(history.resumed for history in other.learn())
+    of_map, of_rest = other.detector.scores(test.patches, test.image_means(), 1)
+    assert torch.equal(of_map, scores) and torch.allclose(
+        of_rest, standard[2].flatten(1).topk(3).values.mean(dim=1), atol=1e-3
+    )
+    other = Experiment(config.with_(image_parts=("memory",), median_share=0.5))
     assert all(history.resumed for history in other.learn())
     _, of_rest = other.detector.scores(test.patches, test.image_means(), 1)
     own = standard[2].flatten(1)
@@ -149,10 +185,10 @@ def test_banks_are_read_back_bit_by_bit_and_training_is_not_repeated(tiny_config
     assert [task.hashes() for task in same.detector.tasks] == [task.hashes() for task in first.detector.tasks]
     assert same.unchanged()
     own = same.detector.tasks[1].flow.counts()["per_task"]
-    assert same.detector.stored_values()[1] == own + 20 * same.detector.dim, (
+    assert same.detector.stored_values()[1] == own + 20 * (same.detector.dim + 1), (
         "stored patches count as values kept"
     )
-    assert same.detector.value_counts()["stored_patches"] == 20 * same.detector.dim
+    assert same.detector.value_counts()["stored_patches"] == 20 * (same.detector.dim + 1)
     assert len([name for name in same.hashes() if name.startswith("stored patches and scale of")]) == 2
 
 

@@ -17,7 +17,12 @@ from moleflow_lib.experiment import Experiment
 from moleflow_lib.reporting.text.inputs import inputs_result
 from moleflow_lib.studies.features_and_latents import class_separation, mean_separation
 
-RECOMMENDED = {"whitening": "full", "score_parts": "flow,gaussian,memory", "memory_size": 64}
+RECOMMENDED = {
+    "whitening": "full",
+    "score_parts": "flow,gaussian,memory",
+    "image_parts": "flow,memory",
+    "memory_size": 64,
+}
 
 
 @pytest.mark.parametrize(

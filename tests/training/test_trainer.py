@@ -108,6 +108,7 @@ def test_killed_and_continued_gives_the_same(
 RICH = {
     "whitening": "full",
     "score_parts": "flow,gaussian,memory",
+    "image_parts": "flow,memory",
     "damaged_copies": 3,
     "memory_size": 20,
     "median_share": 0.5,

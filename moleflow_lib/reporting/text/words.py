@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from moleflow_lib.config import ScoreOptions
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.reporting.definitions import definition_of
@@ -31,8 +33,21 @@ def score_words(options: ScoreOptions) -> str:
 
     >>> score_words(ScoreOptions())
     "Maps and image scores are made of the flow's likelihood."
+    >>> score_words(ScoreOptions(image_parts=("memory",)))
+    "Maps are made of the flow's likelihood; image scores of the distance to stored patches."
     """
-    return f"Maps and image scores are made of {' and '.join(_PARTS[part] for part in options.score_parts)}."
+    of_map, of_image = (
+        _listed([_PARTS[part] for part in parts])
+        for parts in (options.score_parts, options.image_parts or options.score_parts)
+    )
+    if of_map == of_image:
+        return f"Maps and image scores are made of {of_map}."
+    return f"Maps are made of {of_map}; image scores of {of_image}."
+
+
+def _listed(words: Sequence[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def title(name: str) -> str:

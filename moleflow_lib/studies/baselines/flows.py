@@ -88,8 +88,8 @@ class FineTunedFlow(_WholeModels):
     def __init__(
         self, dim: int, config: ExperimentConfig, identity: Mapping[str, object], folder: Path
     ) -> None:
-        plain = {"score_parts": ("flow",), "compress_scores": False, "prototype_weight": 0.0}
-        plain |= {"median_share": 0.0}
+        plain = {"score_parts": ("flow",), "image_parts": (), "compress_scores": False}
+        plain |= {"prototype_weight": 0.0, "median_share": 0.0}
         super().__init__(dim, config.with_(**plain), identity, folder)
         self._key = ""
 

@@ -56,7 +56,7 @@ class MemoryBanks(PatchBaseline):
         tensors, manifest = kept_artifact(
             self.folder / "memory_bank", name, made_from, lambda: self._choose(name, train)
         )
-        self.banks.append(MemoryBank(tensors["patches"].to(self.device), tensors["owner"].to(self.device)))
+        self.banks.append(MemoryBank(**{name: tensor.to(self.device) for name, tensor in tensors.items()}))
         return manifest["seconds"]
 
     @torch.inference_mode()
@@ -79,4 +79,5 @@ class MemoryBanks(PatchBaseline):
         size = min(_LIMIT, math.ceil(study.bank_share * patches[..., 0].numel()))
         seed = derive_seed(self.config.train.seed, "bank", name)
         bank = build_memory_bank(patches, size, seed, name, self.device)
-        return bank.state(), {"kind": "memory_bank", "seconds": work_seconds(self.device) - start}
+        kept = {"patches": bank.patches, "owner": bank.owner}
+        return kept, {"kind": "memory_bank", "seconds": work_seconds(self.device) - start}

@@ -44,7 +44,10 @@ def test_the_flow_as_a_whole_is_charged_with_all_that_a_task_adds_to_it(row: Cal
         "stored_patches": 20,
         "per_task": 100,
     }
-    rows = [row("preset", 0, 0.8, parameters=counts), row("score_parts=memory", 0, 0.7)]
+    rows = [
+        row("preset", 0, 0.8, parameters=counts),
+        row("score_parts=gaussian,memory, image_parts=memory", 0, 0.7),
+    ]
     (flow,) = part_costs(rows)
     assert (flow["part"], flow["values"], flow["kept"], flow["share"]) == (
         "the flow's score",

@@ -36,6 +36,6 @@ def test_stored_patches_are_counted(tiny_config: Callable[..., ExperimentConfig]
     run = planned_runs(config)[0]
     experiment = Experiment(run.config)
     row = measure(run, experiment)
-    assert row["parameters"]["stored_patches"] == 20 * experiment.detector.dim
+    assert row["parameters"]["stored_patches"] == 20 * (experiment.detector.dim + 1)
     trained = sum(row["parameters"][part] for part in ("lora", "task_bias", "whitening", "dia"))
-    assert row["per_task"] == trained + 20 * experiment.detector.dim
+    assert row["per_task"] == trained + 20 * (experiment.detector.dim + 1)

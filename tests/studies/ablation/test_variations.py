@@ -42,12 +42,17 @@ def test_names_are_read_back_as_the_same_change(preset: str) -> None:
         assert parse_variations(variation_name(changes)) == [changes]
 
 
-@pytest.mark.parametrize(("part", "score"), [("the flow's score", "flow"), ("stored patches", "memory")])
+@pytest.mark.parametrize(
+    ("part", "score"),
+    [("the flow's score", "flow"), ("stored patches", "memory"), ("the Gaussian's score", "gaussian")],
+)
 def test_a_score_part_taken_out_of_recommended_is_out_of_its_score(part: str, score: str) -> None:
     config = ExperimentConfig.from_params({"preset": "recommended"})
     without = next(one.without for one in PARTS if one.name == part)
-    left = set(config.with_(**without).score.score_parts)
-    assert score not in left and left | {score} == set(config.score.score_parts)
+    left = config.with_(**without).score
+    assert score not in left.used_parts and {*left.used_parts, score} == set(config.score.used_parts)
+    assert set(left.score_parts) == set(config.score.score_parts) - {score}
+    assert set(left.image_parts) == set(config.score.image_parts) - {score}
     assert dict(without) in parse_variations(config.study.ablations), "notebook 05 has its row"
 
 
