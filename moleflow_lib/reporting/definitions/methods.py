@@ -13,7 +13,8 @@ METHOD = (
         source="the method of this project",
         text="One flow trained on the first task and frozen; whitening, LoRA, biases and an invertible "
         "adapter of each task; where score_parts names them, stored patches of each task and the energy "
-        "of its whitening. compress_scores takes the logarithm of patch scores above the training mean, "
+        "of its whitening. What is usual for the task's own patches goes off the distance to stored ones. "
+        "compress_scores takes the logarithm of patch scores above the training mean, "
         "prototype_weight gives an image's distance to the task's prototype a share of its score. "
         "damaged_copies adds patches to what a task learns from: those that damage drawn onto copies of its "
         "images does not touch. Memory bank, Gaussian and PaDiM learn from the images alone.",
