@@ -101,8 +101,7 @@ def _picks(
 
 
 def nearest_distances(queries: torch.Tensor, bank: torch.Tensor, neighbours: int = 1) -> torch.Tensor:
-    """Mean Euclidean distance of each query (Q, D) to its nearest bank vectors (K, D),
-    as of `nearest_neighbours`: (Q,)."""
+    """Mean Euclidean distance (Q,) of each query (Q, D) to its `nearest_neighbours` in a bank (K, D)."""
     return nearest_neighbours(queries, bank, neighbours)[0].mean(dim=0)
 
 

@@ -14,9 +14,7 @@ BANK_VERSION = 4  # raise it when the same inputs give another bank
 _CALIBRATION = 64  # training images that set the scale of scores
 _NEIGHBOURS = 3  # a coreset is picked for being far from everything, so one near patch may be an oddity
 _WITNESSES = 256  # training images that tell the usual distances
-_PULL = (
-    30  # patches' worth of the mean over the bank: a stored patch that few come near says little by itself
-)
+_PULL = 30  # patches' worth of the bank's mean: what few come near says little by itself
 
 
 class MemoryBank:
@@ -100,12 +98,12 @@ class MemoryBank:
 
     def _nearest(self, patches: torch.Tensor, without: int | None) -> tuple[torch.Tensor, torch.Tensor]:
         """Of patches (..., D) the mean distance (Q,) to the three nearest stored ones, and which (3, Q)."""
-        kept = torch.arange(len(self.patches), device=self.patches.device)
-        if without is not None:
-            kept = kept[self.owner != without]
-        gaps, columns = nearest_neighbours(
-            patches.float().flatten(0, -2), self.patches[kept].float(), _NEIGHBOURS
-        )
+        flat = patches.float().flatten(0, -2)
+        if without is None:
+            gaps, columns = nearest_neighbours(flat, self.patches.float(), _NEIGHBOURS)
+            return gaps.mean(dim=0), columns
+        kept = (self.owner != without).nonzero().flatten()
+        gaps, columns = nearest_neighbours(flat, self.patches[kept].float(), _NEIGHBOURS)
         return gaps.mean(dim=0), kept[columns]
 
 

@@ -159,7 +159,7 @@ def _moves(rows: Rows, name: str) -> str:
 
 def _score_parts(rows: Rows) -> list[str]:
     """What each part of the score is worth beside the others, where it was taken out."""
-    named = {part.name: varied_as(rows, part.without) for part in PARTS if "score_parts" in part.without}
+    named = {part.name: part.varied_as(rows) for part in PARTS if "score_parts" in part.without}
     found = [f"without {part} {_moves(rows, name)}" for part, name in named.items() if name]
     return [f"Score parts, {'; '.join(found)}."] if found else []
 

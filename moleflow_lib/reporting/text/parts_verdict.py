@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from moleflow_lib.errors import counted
 from moleflow_lib.metrics import HEADLINES
-from moleflow_lib.reporting.text.words import title
+from moleflow_lib.reporting.text.words import listed, title
 from moleflow_lib.rows import Rows
 from moleflow_lib.studies.ablation.cost import part_costs
 from moleflow_lib.studies.ablation.differences import paired_differences
@@ -34,9 +34,9 @@ def earned_sentence(rows: Rows) -> str:
     harm = [f"{part} ({_metrics(down)})" for part, (up, down) in effects.items() if down and not up]
     mixed = [f"{part} ({_both(*moved)})" for part, moved in effects.items() if all(moved)]
     still = [part for part, moved in effects.items() if not any(moved)]
-    where = _listed(rows[0]["order"])
+    where = listed(rows[0]["order"])
     found = "earned their place" if len(earn) > 1 else "earned its place"
-    told = [f"On {where}, {_listed(earn)} {found}." if earn else f"On {where}, no part earned its place."]
+    told = [f"On {where}, {listed(earn)} {found}." if earn else f"On {where}, no part earned its place."]
     if not effects:
         told = ["No part was taken out in these runs."]
     told += [f"Better without: {', '.join(harm)}."] if harm else []
@@ -47,7 +47,7 @@ def earned_sentence(rows: Rows) -> str:
 
 def is_setting(changes: Mapping[str, object]) -> bool:
     """Whether a run changes a setting: no part is taken out, no order of tasks changed."""
-    return bool(changes) and "classes" not in changes and all(changes != part.without for part in PARTS)
+    return bool(changes) and "classes" not in changes and all(changes not in part.ways for part in PARTS)
 
 
 def _part_effect(row: Mapping[str, object]) -> tuple[list[str], list[str]]:
@@ -86,7 +86,3 @@ def _both(up: Sequence[str], down: Sequence[str]) -> str:
 
 def _metrics(names: Sequence[str]) -> str:
     return ", ".join(title(name) for name in names)
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))

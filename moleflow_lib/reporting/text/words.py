@@ -10,13 +10,22 @@ from moleflow_lib.reporting.definitions import definition_of
 from moleflow_lib.reporting.tables import number
 from moleflow_lib.studies.baselines.comparison import Estimate
 
-__all__ = ["percent", "score_words", "title", "within"]
+__all__ = ["listed", "percent", "score_words", "title", "within"]
 
 _PARTS = {
     "flow": "the flow's likelihood",
     "gaussian": "the whitening's Gaussian energy",
     "memory": "the distance to stored patches",
 }
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as a list in a sentence.
+
+    >>> listed(["a"]), listed(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def percent(share: float | None) -> str:
@@ -37,17 +46,12 @@ def score_words(options: ScoreOptions) -> str:
     "Maps are made of the flow's likelihood; image scores of the distance to stored patches."
     """
     of_map, of_image = (
-        _listed([_PARTS[part] for part in parts])
+        listed([_PARTS[part] for part in parts])
         for parts in (options.score_parts, options.image_parts or options.score_parts)
     )
     if of_map == of_image:
         return f"Maps and image scores are made of {of_map}."
     return f"Maps are made of {of_map}; image scores of {of_image}."
-
-
-def _listed(words: Sequence[str]) -> str:
-    *others, last = words
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 def title(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from moleflow_lib.metrics import HEADLINES, mean_defined
 from moleflow_lib.rows import Row, Rows
 from moleflow_lib.studies.ablation.differences import paired_differences
-from moleflow_lib.studies.ablation.parts import PARTS, Part, varied_as
+from moleflow_lib.studies.ablation.parts import PARTS, Part
 
 __all__ = ["part_costs"]
 
@@ -27,7 +27,7 @@ def part_costs(rows: Rows) -> list[dict[str, object]]:
     }
     found = []
     for part in PARTS:
-        name = varied_as(rows, part.without)
+        name = part.varied_as(rows)
         if name:
             gains = [_gain(metric, effects[metric][name]) for metric in HEADLINES]
             found.append(

@@ -14,12 +14,26 @@ RECORD = "public logs and papers, measured on MVTec AD with other backbones and 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A part of the method and the change that takes it out."""
+    """A part of the method and the change that takes it out.
+
+    Attributes:
+        or_without: the same change where a preset scores with flow and stored patches alone, as `demo` does.
+    """
 
     name: str
     without: Mapping[str, object]
+    or_without: Mapping[str, object] | None = None
     counted: tuple[str, ...] = ()  # parts of `ContinualDetector.value_counts` that it keeps
     shared: bool = False  # kept once, not by every task
+
+    @property
+    def ways(self) -> tuple[Mapping[str, object], ...]:
+        """The changes that take it out."""
+        return (self.without,) if self.or_without is None else (self.without, self.or_without)
+
+    def varied_as(self, rows: Rows) -> str | None:
+        """The name under which rows of `run_ablation` hold its removal; None where it was not run."""
+        return next(filter(None, (varied_as(rows, changes) for changes in self.ways)), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +62,14 @@ PARTS = (
     Part(
         name="stored patches",
         without={"score_parts": ("flow", "gaussian"), "image_parts": ("flow",)},
+        or_without={"score_parts": ("flow",)},
         counted=("stored_patches",),
     ),
     Part(name="the Gaussian's score", without={"score_parts": ("flow", "memory")}),
     Part(
         name="the flow's score",
         without={"score_parts": ("gaussian", "memory"), "image_parts": ("memory",)},
+        or_without={"score_parts": ("memory",)},
         counted=("lora", "task_bias", "dia"),
     ),
     Part(name="damaged copies", without={"damaged_copies": 0}),

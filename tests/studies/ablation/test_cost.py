@@ -33,7 +33,12 @@ def test_costs_and_gains(row: Callable[..., dict]) -> None:
     assert mixer["image_auroc brings"] == pytest.approx(-0.1)
 
 
-def test_the_flow_as_a_whole_is_charged_with_all_that_a_task_adds_to_it(row: Callable[..., dict]) -> None:
+@pytest.mark.parametrize(
+    "without", ["score_parts=gaussian,memory, image_parts=memory", "score_parts=memory"], ids=["three", "two"]
+)
+def test_the_flow_as_a_whole_is_charged_with_all_that_a_task_adds_to_it(
+    row: Callable[..., dict], without: str
+) -> None:
     counts = {
         "base": 500,
         "mixer": 7,
@@ -44,10 +49,7 @@ def test_the_flow_as_a_whole_is_charged_with_all_that_a_task_adds_to_it(row: Cal
         "stored_patches": 20,
         "per_task": 100,
     }
-    rows = [
-        row("preset", 0, 0.8, parameters=counts),
-        row("score_parts=gaussian,memory, image_parts=memory", 0, 0.7),
-    ]
+    rows = [row("preset", 0, 0.8, parameters=counts), row(without, 0, 0.7)]
     (flow,) = part_costs(rows)
     assert (flow["part"], flow["values"], flow["kept"], flow["share"]) == (
         "the flow's score",
