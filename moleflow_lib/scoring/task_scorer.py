@@ -184,9 +184,8 @@ class TaskScorer:
 
         def joined(names: Sequence[str]) -> torch.Tensor:
             rows = [options.used_parts.index(name) for name in names]
-            return joined_patch_scores(
-                parts[rows], scale[rows], options.median_share, options.compress_scores
-            )
+            own, scales = (torch.stack([values[row] for row in rows]) for values in (parts, scale))
+            return joined_patch_scores(own, scales, options.median_share, options.compress_scores)
 
         of_patches = joined(options.score_parts)
         of_image = joined(options.image_parts) if options.image_parts else of_patches

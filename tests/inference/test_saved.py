@@ -16,6 +16,7 @@ from moleflow_lib.errors import ArtifactError, BackboneError, ConfigError, Missi
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.inference import LearnedDetector, learn_into, load_detector, save_detector, saved_detector
 from moleflow_lib.inference.calibration import Calibration
+from moleflow_lib.inference.detector_folder import SCHEMA
 from moleflow_lib.scoring.detector import ContinualDetector
 from moleflow_lib.scoring.task_parts import TaskParts
 from moleflow_lib.storage.artifacts import tensors_sha256
@@ -115,10 +116,10 @@ def test_a_folder_that_is_no_run_is_refused(path: str, tmp_path: Path) -> None:
         load_detector(tmp_path / path)
 
 
-@pytest.mark.parametrize("schema", [2, 4])
+@pytest.mark.parametrize("schema", [SCHEMA - 1, SCHEMA + 1])
 def test_an_older_or_newer_schema_is_refused(moved: Path, schema: int) -> None:
     _edited(moved, schema=schema)
-    with pytest.raises(ArtifactError, match=f"schema {schema}, this version of moleflow_lib reads 3"):
+    with pytest.raises(ArtifactError, match=f"schema {schema}, this version of moleflow_lib reads {SCHEMA}"):
         load_detector(moved)
 
 
