@@ -26,6 +26,7 @@ TINY = {
     "use_mixer": True,
     "lora_rank": 4,
     "score_parts": ("flow",),
+    "image_parts": (),
     "median_share": 0.0,
     "compress_scores": False,
     "prototype_weight": 0.0,

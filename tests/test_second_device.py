@@ -11,6 +11,7 @@ from moleflow_lib.config import ExperimentConfig, FlowOptions, TrainOptions
 from moleflow_lib.experiment import Experiment
 from moleflow_lib.inference import load_detector, save_detector
 from moleflow_lib.model.flow import MoLESpatialAwareNF
+from moleflow_lib.presets import PRESETS
 from moleflow_lib.scoring.coreset import greedy_coreset, nearest_distances, projected
 from moleflow_lib.training import fit as module
 from moleflow_lib.training.fit import fit
@@ -28,7 +29,13 @@ SMALL = {
     "epochs": 1,
     "control_backbone": "",
 }
-PRESETS = {"v5_final": {}, "recommended": {"steps": 3, "memory_size": 24}}
+SCORED = ("score_parts", "image_parts", "median_share", "compress_scores", "prototype_weight")
+OF_RECOMMENDED = ("whitening", "router_covariance", *SCORED)
+TRIED = {
+    "v5_final": {},
+    "recommended": {name: PRESETS["recommended"][name] for name in OF_RECOMMENDED}
+    | {"steps": 3, "memory_size": 24, "damaged_copies": 3},
+}
 
 
 def _finished(config: ExperimentConfig) -> Experiment:
@@ -38,11 +45,11 @@ def _finished(config: ExperimentConfig) -> Experiment:
 
 
 @pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")  # torch takes the device for meta
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", TRIED)
 def test_the_whole_path_gives_what_the_cpu_gives(
     preset: str, tiny_config: Callable[..., ExperimentConfig], tmp_path: object
 ) -> None:
-    options = {**SMALL, "preset": preset, "patch_share": 1.0, **PRESETS[preset]}
+    options = {**SMALL, "preset": preset, "patch_share": 1.0, **TRIED[preset]}
     expected = _finished(tiny_config(**options))
     with SimulatedDevice():
         there = _finished(tiny_config(**options, device=str(DEVICE), out_dir=str(tmp_path / "there")))

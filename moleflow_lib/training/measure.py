@@ -69,7 +69,7 @@ def _with_bank(
         """Choose the patches that are stored."""
         start = work_seconds(flow.device)
         rows = build_memory_bank(train.lesson, size, seed, task.name, flow.device)
-        bank = MemoryBank(rows.patches, torch.tensor(train.owners, device=flow.device)[rows.owner])
+        bank = MemoryBank(rows.patches, torch.tensor(train.owners).to(flow.device)[rows.owner])
         if len(bank.owner.unique()) == 1:
             raise ConfigError(
                 f"{task.name}: every stored patch is of one image, so none can set the scale; raise "
