@@ -2,7 +2,7 @@
 as tables.
 
 Presets are compared and varied in the language of the ablations:
-`recommended; recommended, score_parts=gaussian,memory` is `recommended` as it is and with that option set.
+`recommended; recommended, top_k=1` is `recommended` as it is and with that option set.
 A variation gets no baselines of its own unless it names them.
 
 Every number is routed (nobody tells the task), after the last task. Finished tasks are read back from
@@ -268,9 +268,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--orders", required=True, help="task orders, e.g. 'bottle>cable|cable>bottle'")
     parser.add_argument(
         "--presets",
-        default="v5_final; recommended, score_parts=gaussian,memory; recommended",
-        help="separated by semicolons; each may be varied, as in recommended, score_parts=gaussian,memory; "
-        "the last one is compared with all others",
+        default="v5_final; recommended, score_parts=gaussian,memory, image_parts=none; recommended",
+        help="separated by semicolons; each may be varied, as in recommended, top_k=1; the "
+        "last one is compared with all others",
     )
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--backbone", default="")

@@ -94,15 +94,15 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "enters the shared flow with mean 0 and covariance I, so the flow starts at a Gaussian "
         "instead of learning one.",
         "coupling_layers": "Behind full whitening more blocks detect no better and cost more.",
-        "lora_rank": "Low-rank updates move nothing that could be measured; rank 4 keeps the part at a "
+        "lora_rank": "Low-rank updates do no good that could be measured; rank 4 keeps the part at a "
         "sixteenth of its values.",
-        "steps": "The same training for every task, whatever its number of images; longer training localises worse.",
+        "steps": "The same training for every task, whatever its number of images; trained longer, the flow "
+        "localises worse.",
         "patch_share": "A quarter of the grid, drawn anew each step: a quarter of the time, no loss seen.",
-        "lr": "At the published rate 200 steps leave the flow where the whitening put it.",
+        "lr": "At the published rate 200 steps leave the flow near where the whitening put it.",
         "score_parts": "The flow's likelihood, the Gaussian energy and the stored patches err in different "
         "places. Equal shares, so nothing is tuned.",
-        "image_parts": "Where a defect is, the Gaussian energy helps to say; whether there is one, flow and "
-        "stored patches say better without it.",
+        "image_parts": "The Gaussian energy helps to say where a defect is, and not whether there is one.",
         "median_share": "What lifts a whole image, such as light, says little about where a defect is.",
         "compress_scores": "In a smoothed map one extreme patch drowns its neighbours; the logarithm keeps "
         "their order.",

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 
 from moleflow_lib.config.options import (
     GROUPS,
+    SCORE_PARTS,
     DataOptions,
     FeatureOptions,
     FlowOptions,
@@ -57,9 +58,12 @@ class ExperimentConfig:
     study: StudyOptions = field(default_factory=StudyOptions)
 
     def __post_init__(self) -> None:
+        if not self.score.score_parts:
+            raise ConfigError(f"score_parts: expected some of {', '.join(SCORE_PARTS)}, got none")
         if "gaussian" in self.score.used_parts and self.flow.whitening != "full":
+            option = "score_parts" if "gaussian" in self.score.score_parts else "image_parts"
             raise ConfigError(
-                "score_parts: gaussian is the energy of full whitening, and whitening is "
+                f"{option}: gaussian is the energy of full whitening, and whitening is "
                 f"{self.flow.whitening}; leave it out or set whitening=full"
             )
 

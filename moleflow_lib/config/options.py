@@ -288,5 +288,8 @@ def _problem(spec: Field, value: object) -> str:
     strange = [item for item in items if limits["choices"] and item not in limits["choices"]]
     if strange:
         return f"{spec.name}: expected one of {', '.join(limits['choices'])}, got {strange[0]!r}"
+    twice = next((item for item in items if items.count(item) > 1), None)
+    if twice is not None:
+        return f"{spec.name}: {twice!r} is named twice"
     bad = [n for n in items if not isinstance(n, str) and not limits["low"] <= n <= limits["high"]]
     return f"{spec.name}: expected {limits['low']:g} … {limits['high']:g}, got {bad[0]!r}" if bad else ""

@@ -24,7 +24,7 @@ from moleflow_lib.routing.held_out import held_out_distances
 from moleflow_lib.routing.open_set import acceptance_limits
 from moleflow_lib.scoring.aggregation import pixel_maps
 from moleflow_lib.scoring.detector import ContinualDetector
-from moleflow_lib.scoring.memory_bank import calibration_subset
+from moleflow_lib.scoring.memory_bank import BANK_VERSION, calibration_subset
 from moleflow_lib.scoring.task_scorer import SCORE_VERSION
 from moleflow_lib.storage.artifacts import kept_artifact
 
@@ -184,7 +184,7 @@ def kept_calibration(
         return own.state(), {"kind": "calibration"}
 
     kept = detector.tasks[task]
-    made_from = [SCORE_VERSION, kept.key, detector.config.group("score"), folds]
+    made_from = [SCORE_VERSION, BANK_VERSION, kept.key, detector.config.group("score"), folds]
     tensors, _ = kept_artifact(store / "calibrations", kept.name, made_from, make)
     return TaskCalibration.from_state(tensors)
 

@@ -36,7 +36,7 @@ class TaskParts:
     Attributes:
         key: digest of all that it was learned from.
         patch_scale: (P, 2) float32, mean and standard deviation over training patches of each of
-            `score_parts`. None where scores stay in nats.
+            `ScoreOptions.used_parts`. None where scores stay in nats.
     """
 
     name: str

@@ -119,7 +119,7 @@ def _with_image_scale(
         return scale.state(), _facts("image scale", start, flow.device)
 
     options = {**config.group("score"), "prototype_weight": 1.0}  # its share decides nothing here
-    made_from = [SCORE_VERSION, task.key, options]
+    made_from = [SCORE_VERSION, BANK_VERSION, task.key, options]
     tensors, facts = kept_artifact(store / "image_scales", task.name, made_from, make)
     return replace(
         task, image_scale=ImageScale(tensors["scale"], tensors["held_out"]), history=_longer(task, facts)

@@ -203,3 +203,16 @@ def test_a_gaussian_part_needs_full_whitening(tiny_config: Configs) -> None:
         ConfigError, match="gaussian is the energy of full whitening, and whitening is layer_norm"
     ):
         tiny_config(score_parts="flow,gaussian")
+    with pytest.raises(ConfigError, match="image_parts: gaussian is the energy"):
+        tiny_config(image_parts="gaussian")
+
+
+def test_score_parts_are_named_once_each_and_there_is_one() -> None:
+    for value, said in (
+        ("none", "expected some of flow, gaussian, memory, got none"),
+        ("flow,flow", "twice"),
+    ):
+        with pytest.raises(ConfigError, match=f"score_parts: .*{said}"):
+            ExperimentConfig.from_params({"score_parts": value})
+    with pytest.raises(ConfigError, match="comparison_seeds: 0 is named twice"):
+        ExperimentConfig.from_params({"comparison_seeds": "0,1,0"})

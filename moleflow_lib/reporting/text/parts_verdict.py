@@ -47,7 +47,7 @@ def earned_sentence(rows: Rows) -> str:
 
 def is_setting(changes: Mapping[str, object]) -> bool:
     """Whether a run changes a setting: no part is taken out, no order of tasks changed."""
-    return bool(changes) and "classes" not in changes and all(changes not in part.ways for part in PARTS)
+    return bool(changes) and "classes" not in changes and not any(part.removed_by(changes) for part in PARTS)
 
 
 def _part_effect(row: Mapping[str, object]) -> tuple[list[str], list[str]]:

@@ -35,6 +35,10 @@ class Part:
         """The name under which rows of `run_ablation` hold its removal; None where it was not run."""
         return next(filter(None, (varied_as(rows, changes) for changes in self.ways)), None)
 
+    def removed_by(self, changes: Mapping[str, object]) -> bool:
+        """Whether the changes of a row of `run_ablation` take it out, and nothing else."""
+        return _as_in_rows(changes) in map(_as_in_rows, self.ways)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
@@ -120,5 +124,9 @@ PUBLISHED = (
 
 def varied_as(rows: Rows, changes: Mapping[str, object]) -> str | None:
     """The name under which rows of `run_ablation` hold a change; None where it was not run."""
-    wanted = {name: list(value) if isinstance(value, tuple) else value for name, value in changes.items()}
+    wanted = _as_in_rows(changes)
     return next((row["variation"] for row in rows if row["changes"] == wanted), None)
+
+
+def _as_in_rows(changes: Mapping[str, object]) -> dict[str, object]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in changes.items()}

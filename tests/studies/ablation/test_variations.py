@@ -7,7 +7,9 @@ import pytest
 from moleflow_lib.config import PRESETS, ExperimentConfig
 from moleflow_lib.errors import ConfigError
 from moleflow_lib.metrics import METRICS
+from moleflow_lib.reporting.text.parts_verdict import is_setting
 from moleflow_lib.studies.ablation import PARTS, PUBLISHED, parse_variations, variation_name
+from moleflow_lib.studies.ablation.parts import Part
 
 
 def test_alternatives_are_combined_and_lists_keep_their_commas() -> None:
@@ -72,3 +74,12 @@ def test_parts_and_published_effects_are_valid_changes() -> None:
         if effect.metric == "image_auroc"
     }
     assert by_change["dia_blocks=0"] == -0.06
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_a_part_taken_out_is_known_from_a_row_and_is_no_setting(part: Part) -> None:
+    for changes in part.ways:
+        in_row = {name: list(value) if isinstance(value, tuple) else value for name, value in changes.items()}
+        assert part.removed_by(in_row) and not is_setting(in_row)
+        assert part.varied_as([{"variation": "without", "changes": in_row}]) == "without"
+    assert is_setting({"top_k": 1})
