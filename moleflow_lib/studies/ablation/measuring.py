@@ -12,6 +12,7 @@ from moleflow_lib.storage.disk import read_json, write_json
 from moleflow_lib.storage.keys import digest, file_sha256
 from moleflow_lib.studies.ablation.grid import AblationRun
 from moleflow_lib.studies.ablation.lora_rank import lora_summary
+from moleflow_lib.studies.ablation.parts import as_in_rows
 from moleflow_lib.studies.ablation.tail import task_tail
 from moleflow_lib.training.trainer import METHOD_VERSION
 
@@ -103,7 +104,4 @@ def kept(path: Path, key: str, run: AblationRun) -> dict[str, object]:
     stored = read_json(path)
     if stored.get("key") != key or stored.get("row_sha256") != digest(stored.get("row")):
         raise ArtifactError(f"{path} is damaged or of another run; delete it and run again")
-    changes = {
-        name: list(value) if isinstance(value, tuple) else value for name, value in run.changes.items()
-    }
-    return {"variation": run.variation, "changes": changes, **stored["row"]}
+    return {"variation": run.variation, "changes": as_in_rows(run.changes), **stored["row"]}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from moleflow_lib.rows import Rows
 
-__all__ = ["PARTS", "PUBLISHED", "RECORD", "Part", "Published", "varied_as"]
+__all__ = ["PARTS", "PUBLISHED", "RECORD", "Part", "Published", "as_in_rows", "varied_as"]
 
 RECORD = "public logs and papers, measured on MVTec AD with other backbones and settings"
 
@@ -37,7 +37,7 @@ class Part:
 
     def removed_by(self, changes: Mapping[str, object]) -> bool:
         """Whether the changes of a row of `run_ablation` take it out, and nothing else."""
-        return _as_in_rows(changes) in map(_as_in_rows, self.ways)
+        return as_in_rows(changes) in map(as_in_rows, self.ways)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +124,10 @@ PUBLISHED = (
 
 def varied_as(rows: Rows, changes: Mapping[str, object]) -> str | None:
     """The name under which rows of `run_ablation` hold a change; None where it was not run."""
-    wanted = _as_in_rows(changes)
+    wanted = as_in_rows(changes)
     return next((row["variation"] for row in rows if row["changes"] == wanted), None)
 
 
-def _as_in_rows(changes: Mapping[str, object]) -> dict[str, object]:
+def as_in_rows(changes: Mapping[str, object]) -> dict[str, object]:
+    """Changes as a row of `run_ablation` holds them, and JSON: lists in place of tuples."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in changes.items()}
